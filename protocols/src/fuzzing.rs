@@ -1,0 +1,184 @@
+//! The properties that must hold for any bytes: called by the fuzz targets, and by tests over the
+//! corpus and over seeded bytes.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use crate::jt808::{
+    Revision,
+    frame::{FRAME_BYTES_MAX, Frame, Split, Splitter},
+    message::{Message, MessageId},
+};
+
+/// The splitter gives the same whatever the reads are, loses no byte without saying so, and keeps
+/// no more than two frames. The first byte chooses the reads.
+///
+/// # Panics
+/// When that does not hold.
+pub fn stream(data: &[u8]) {
+    let Some((seed, stream)) = data.split_first() else {
+        return;
+    };
+    for is_joining in [false, true] {
+        let whole = split_all(stream, is_joining, |_| usize::MAX);
+        let by_one = split_all(stream, is_joining, |_| 1);
+        let mut state = u32::from(*seed) | 1;
+        let by_some = split_all(stream, is_joining, |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 25) as usize + 1
+        });
+        assert_eq!(whole, by_one, "one byte a read gives something else");
+        assert_eq!(whole, by_some, "other reads give something else");
+        for split in whole {
+            if let Split::Candidate(raw) = split {
+                assert!(!raw.is_empty(), "an empty candidate");
+                drop(Frame::open(raw));
+            }
+        }
+    }
+}
+
+/// What comes out of a stream in reads of these sizes.
+///
+/// # Panics
+/// When bytes are lost, or too many are kept.
+#[must_use]
+pub fn split_all(
+    stream: &[u8],
+    is_joining: bool,
+    mut read_size: impl FnMut(usize) -> usize,
+) -> Vec<Split> {
+    let mut splitter = Splitter::new().with_joining(is_joining);
+    let mut buffer = BytesMut::new();
+    let mut splits = Vec::new();
+    let mut rest = stream;
+    while !rest.is_empty() {
+        let (read, behind) = rest.split_at(read_size(rest.len()).clamp(1, rest.len()));
+        rest = behind;
+        buffer.put_slice(read);
+        while let Some(split) = splitter.next(&mut buffer) {
+            splits.push(split);
+        }
+        assert!(
+            buffer.len() <= 2 * FRAME_BYTES_MAX,
+            "{} bytes are kept",
+            buffer.len()
+        );
+    }
+    let given: usize = splits
+        .iter()
+        .map(|split| match split {
+            Split::Candidate(raw) => raw.len(),
+            Split::Dropped { bytes, .. } => *bytes,
+        })
+        .sum();
+    assert!(
+        given + buffer.len() <= stream.len(),
+        "more came out than went in"
+    );
+    splits
+}
+
+/// A body of any message decodes or is refused, and one that decodes encodes back to the same
+/// bytes. The first three bytes choose message and revision.
+///
+/// # Panics
+/// When that does not hold.
+pub fn message(data: &[u8]) {
+    let Some(([choice, high, low], body)) = data.split_first_chunk() else {
+        return;
+    };
+    let ids = MessageId::ALL;
+    let other = MessageId(u16::from_be_bytes([*high, *low]));
+    let id = ids.get(usize::from(*choice >> 2)).copied().unwrap_or(other);
+    let revision = match choice % 4 {
+        0 => Revision::V2011,
+        1 => Revision::V2019,
+        _ => Revision::V2013,
+    };
+    decodes_and_encodes_back(id, &Bytes::copy_from_slice(body), revision);
+}
+
+/// A candidate that opens encodes back to a frame that says the same.
+///
+/// # Panics
+/// When that does not hold.
+pub fn round_trip(data: &[u8]) {
+    let Ok(frame) = Frame::open(Bytes::copy_from_slice(data)) else {
+        return;
+    };
+    let Ok(wire) = frame.header.frame(&frame.body) else {
+        return;
+    };
+    let content = wire.slice(1..wire.len().saturating_sub(1));
+    let again = Frame::open(content).expect("a frame that was written opens");
+    assert_eq!(again.body, frame.body);
+    if !frame.deviates {
+        assert_eq!(again.header, frame.header);
+    }
+    decodes_and_encodes_back(
+        frame.header.message_id,
+        &frame.body,
+        frame.header.revision(),
+    );
+}
+
+fn decodes_and_encodes_back(id: MessageId, body: &Bytes, revision: Revision) {
+    let Ok(message) = Message::decode(id, body.clone(), revision) else {
+        return;
+    };
+    assert_eq!(message.id(), id);
+    let encoded = message.encode(revision).expect("what was decoded has room");
+    assert_eq!(&encoded, body, "{message:?}");
+    // Reading what a message keeps raw never fails.
+    let text = format!("{message:?}");
+    assert!(!text.is_empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes in which delimiters, escapes and headers are frequent.
+    fn lively() -> impl Strategy<Value = Vec<u8>> {
+        let heartbeat = || hex("7E 0002 0000 013800138000 0001 A9 7E");
+        let cut = || hex("7E 0900 0003 013800138000 0004 F07E01 2B 7E");
+        let part = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..40),
+            proptest::collection::vec(prop_oneof![Just(0x7E_u8), Just(0x7D), 0_u8..4], 0..20),
+            Just(heartbeat()),
+            Just(cut()),
+            Just(vec![0; FRAME_BYTES_MAX - 3]),
+            Just(vec![0x41; FRAME_BYTES_MAX]),
+        ];
+        proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        crate::hex::bytes(text).to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn the_splitter_gives_the_same_whatever_the_reads_are(data in lively()) {
+            stream(&data);
+        }
+
+        #[test]
+        fn bodies_of_all_messages_encode_back(
+            choice: u8, id: [u8; 2],
+            body in proptest::collection::vec(prop_oneof![any::<u8>(), 0_u8..6], 0..160),
+        ) {
+            message(&[&[choice][..], &id, &body].concat());
+        }
+
+        #[test]
+        fn frames_come_back(data in proptest::collection::vec(any::<u8>(), 12..80)) {
+            // With the check code that makes a candidate of any bytes a frame.
+            let code = data.iter().fold(0, |code, byte| code ^ byte);
+            round_trip(&data);
+            round_trip(&[&data[..], &[code]].concat());
+        }
+    }
+}
