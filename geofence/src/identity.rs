@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::{units::Timestamp, violation::ViolationKind};
+
 /// A terminal: its phone number without leading zeros (JT/T 808 §5, 终端手机号), or the lower-case
 /// hex of the field where it is no decimal number. 1 to 20 characters of `[0-9a-f]`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +26,10 @@ impl TerminalId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let digits = self.digits.get(..usize::from(self.length)).unwrap_or_default();
+        let digits = self
+            .digits
+            .get(..usize::from(self.length))
+            .unwrap_or_default();
         std::str::from_utf8(digits).unwrap_or_default()
     }
 }
@@ -39,7 +44,10 @@ impl FromStr for TerminalId {
             return Err(NotATerminalId);
         }
         let mut digits = [0; Self::LENGTH_MAX];
-        digits.get_mut(..bytes.len()).ok_or(NotATerminalId)?.copy_from_slice(bytes);
+        digits
+            .get_mut(..bytes.len())
+            .ok_or(NotATerminalId)?
+            .copy_from_slice(bytes);
         let length = u8::try_from(bytes.len()).map_err(|_| NotATerminalId)?;
         Ok(Self { digits, length })
     }
@@ -65,7 +73,9 @@ impl Serialize for TerminalId {
 
 impl<'de> Deserialize<'de> for TerminalId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -78,6 +88,29 @@ pub struct ViolationId(pub uuid::Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CaseId(pub uuid::Uuid);
+
+impl ViolationId {
+    /// The id of what was found by this check, under this rule, about this terminal, from this
+    /// moment on.
+    #[must_use]
+    pub fn derive(
+        kind: ViolationKind,
+        rule: &str,
+        terminal: &TerminalId,
+        onset: Timestamp,
+    ) -> Self {
+        // Any constant serves as name space; this one says whose ids these are.
+        const NAMESPACE: uuid::Uuid = uuid::Uuid::from_bytes(*b"gridtrace/ids/v1");
+        let name = format!("{}\n{rule}\n{terminal}\n{}", kind.as_str(), onset.0);
+        Self(uuid::Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+    }
+
+    /// Another id for a violation whose own one is taken.
+    #[must_use]
+    pub(crate) fn next(self) -> Self {
+        Self(uuid::Uuid::new_v5(&self.0, b"next"))
+    }
+}
 
 impl fmt::Display for ViolationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

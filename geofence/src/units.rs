@@ -4,12 +4,16 @@
 use serde::{Deserialize, Serialize};
 
 /// Latitude, WGS-84, in millionths of a degree; north positive, -90 to 90 degrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Latitude(i32);
 
 /// Longitude, WGS-84, in millionths of a degree; east positive, -180 to 180 degrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Longitude(i32);
 
@@ -22,7 +26,11 @@ macro_rules! coordinate {
             /// From millionths of a degree; `None` outside the range.
             #[must_use]
             pub const fn from_micro_degrees(value: i32) -> Option<Self> {
-                if value < -Self::LIMIT || value > Self::LIMIT { None } else { Some(Self(value)) }
+                if value < -Self::LIMIT || value > Self::LIMIT {
+                    None
+                } else {
+                    Some(Self(value))
+                }
             }
 
             /// From degrees, rounded to the nearest millionth; `None` when not finite or outside
@@ -97,6 +105,9 @@ mod tests {
     fn coordinates_outside_the_earth_do_not_exist() {
         assert_eq!(Latitude::from_micro_degrees(90_000_001), None);
         assert_eq!(Longitude::from_degrees(f64::NAN), None);
-        assert_eq!(Longitude::from_degrees(-180.0).map(Longitude::micro_degrees), Some(-180_000_000));
+        assert_eq!(
+            Longitude::from_degrees(-180.0).map(Longitude::micro_degrees),
+            Some(-180_000_000)
+        );
     }
 }

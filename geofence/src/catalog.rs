@@ -1,0 +1,462 @@
+//! The city's side: unit grids, fences and vehicles, as one immutable snapshot.
+//!
+//! A catalog is made whole from texts or not at all; every mistake of every text is named at once.
+//! Whoever edits a city swaps the snapshot.
+//!
+//! # Formats
+//! * Unit grids: GeoJSON features of type `Polygon` with `code` and `name`.
+//! * Fences: GeoJSON features with `id`, `name`, `kind` (`stay_in`, `keep_out`, `speed_limit`,
+//!   `site`), `applies_to` (`vehicles`, `fleets`, `work_kinds`), `windows` (`days`, `from`, `to`),
+//!   `speed_limit_kmh`, `priority`, `version`, and the thresholds of
+//!   [`crate::checks::Parameters::KEYS`]. A polygon with holes is a `Polygon`, a circle a `Point`
+//!   with `radius_m`, a corridor a `LineString` with `width_m`.
+//! * Vehicles: CSV with the columns `vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh`.
+
+mod features;
+mod fence;
+mod mistake;
+mod schedule;
+mod unit_grid;
+mod vehicle;
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+pub use self::{
+    fence::{AppliesTo, Fence, FenceKind},
+    mistake::{CatalogMistake, Place, Problem},
+    schedule::Schedule,
+    unit_grid::{CodeLayout, UnitGrid},
+    vehicle::{Vehicle, WorkKind},
+};
+
+use self::features::{Notes, Vertex};
+use crate::{
+    geometry::{Plane, Point, Raster, ring_faults, rings_faults},
+    identity::TerminalId,
+    units::{Latitude, Longitude},
+};
+
+/// The texts of a catalog, each with the name that its mistakes are reported under.
+#[derive(Clone, Debug)]
+pub struct CatalogSources {
+    /// GeoJSON.
+    pub unit_grids: Option<(String, String)>,
+    /// GeoJSON.
+    pub fences: Option<(String, String)>,
+    /// CSV.
+    pub vehicles: Option<(String, String)>,
+    /// The layouts that codes of unit grids may have.
+    pub code_layouts: Vec<CodeLayout>,
+    /// The county-level areas that codes must begin with; any when empty.
+    pub counties: Vec<String>,
+}
+
+impl Default for CatalogSources {
+    fn default() -> Self {
+        Self {
+            unit_grids: None,
+            fences: None,
+            vehicles: None,
+            code_layouts: vec![CodeLayout::FIFTEEN, CodeLayout::FOURTEEN],
+            counties: Vec::new(),
+        }
+    }
+}
+
+/// A city at one moment.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    version: u32,
+    plane: Plane,
+    /// South, west, north, east.
+    bounds: Option<(Latitude, Longitude, Latitude, Longitude)>,
+    unit_grids: Vec<UnitGrid>,
+    grid_raster: Raster,
+    fences: Vec<Fence>,
+    fence_raster: Raster,
+    by_fingerprint: HashMap<u64, u32>,
+    vehicles: Vec<Vehicle>,
+    by_terminal: HashMap<TerminalId, u32>,
+    audiences: Vec<Audience>,
+    unit_grid_text: String,
+    fence_text: String,
+}
+
+/// Which fences concern the members of an audience.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Audience {
+    /// One bit a fence.
+    concerned: Vec<u64>,
+    /// The stay-in fences among them.
+    stay_in: Vec<u32>,
+}
+
+impl Audience {
+    pub(crate) fn is_concerned(&self, fence: u32) -> bool {
+        let word = self
+            .concerned
+            .get(fence as usize / 64)
+            .copied()
+            .unwrap_or(0);
+        word >> (fence % 64) & 1 == 1
+    }
+
+    pub(crate) fn stay_in(&self) -> &[u32] {
+        &self.stay_in
+    }
+}
+
+const EMPTY_COLLECTION: &str = "{\"type\":\"FeatureCollection\",\"features\":[]}";
+
+impl Default for Catalog {
+    /// A catalog without anything.
+    fn default() -> Self {
+        Self {
+            version: 0,
+            plane: Plane::without_city(),
+            bounds: None,
+            unit_grids: Vec::new(),
+            grid_raster: Raster::build([].iter(), Raster::FINE),
+            fences: Vec::new(),
+            fence_raster: Raster::build([].iter(), Raster::COARSE),
+            by_fingerprint: HashMap::new(),
+            vehicles: Vec::new(),
+            by_terminal: HashMap::new(),
+            audiences: vec![Audience::default()],
+            unit_grid_text: EMPTY_COLLECTION.to_owned(),
+            fence_text: EMPTY_COLLECTION.to_owned(),
+        }
+    }
+}
+
+impl Catalog {
+    /// Reads and checks the texts.
+    ///
+    /// # Errors
+    /// Every mistake of every text, with its place.
+    pub fn load(sources: &CatalogSources) -> Result<Self, Vec<CatalogMistake>> {
+        let mut mistakes = Vec::new();
+        let vehicles = sources.vehicles.as_ref().map(|(file, text)| {
+            vehicle::read(
+                text,
+                &mut Notes {
+                    file,
+                    mistakes: &mut mistakes,
+                },
+            )
+        });
+        let grid_root = parse(sources.unit_grids.as_ref(), &mut mistakes);
+        let fence_root = parse(sources.fences.as_ref(), &mut mistakes);
+        let mut grid_drafts = Vec::new();
+        if let Some((file, root)) = &grid_root {
+            let notes = &mut Notes {
+                file,
+                mistakes: &mut mistakes,
+            };
+            grid_drafts = unit_grid::read(root, &sources.code_layouts, &sources.counties, notes);
+        }
+        let mut fence_drafts = Vec::new();
+        if let Some((file, root)) = &fence_root {
+            let notes = &mut Notes {
+                file,
+                mistakes: &mut mistakes,
+            };
+            fence_drafts = fence::read(root, vehicles.as_deref(), notes);
+        }
+        let grid_vertices = grid_drafts
+            .iter()
+            .flat_map(|draft| draft.rings.iter().flatten().copied());
+        let fence_vertices = fence_drafts
+            .iter()
+            .flat_map(|draft| draft.outline.vertices());
+        let bounds = bounds(grid_vertices.chain(fence_vertices));
+        let plane = bounds.map_or_else(Plane::without_city, middle);
+        let mut catalog = Self {
+            plane,
+            bounds,
+            ..Self::default()
+        };
+        if let Some((file, _)) = &grid_root {
+            let notes = &mut Notes {
+                file,
+                mistakes: &mut mistakes,
+            };
+            catalog.unit_grids = unit_grid::lay(grid_drafts, &plane, notes);
+        }
+        if let Some((file, _)) = &fence_root {
+            let notes = &mut Notes {
+                file,
+                mistakes: &mut mistakes,
+            };
+            catalog.fences = fence::lay(fence_drafts, &plane, notes);
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        catalog.vehicles = vehicles.unwrap_or_default();
+        catalog.index(sources);
+        Ok(catalog)
+    }
+
+    fn index(&mut self, sources: &CatalogSources) {
+        self.grid_raster =
+            Raster::build(self.unit_grids.iter().map(|grid| &grid.shape), Raster::FINE);
+        self.fence_raster =
+            Raster::build(self.fences.iter().map(|fence| &fence.shape), Raster::COARSE);
+        self.by_fingerprint = self
+            .fences
+            .iter()
+            .map(|fence| fence.fingerprint)
+            .zip(0..)
+            .collect();
+        let mut known: HashMap<Audience, usize> = HashMap::new();
+        // The first audience is that of terminals without a vehicle.
+        self.audiences = vec![audience(&self.fences, |applies_to| {
+            applies_to.is_everybody()
+        })];
+        for vehicle in &mut self.vehicles {
+            let audience = audience(&self.fences, |applies_to| applies_to.includes(vehicle));
+            vehicle.audience = *known.entry(audience).or_insert_with_key(|audience| {
+                self.audiences.push(audience.clone());
+                self.audiences.len() - 1
+            });
+        }
+        self.by_terminal = self
+            .vehicles
+            .iter()
+            .map(|vehicle| vehicle.terminal)
+            .zip(0..)
+            .collect();
+        let mut texts = Vec::new();
+        for (_, text) in [&sources.unit_grids, &sources.fences, &sources.vehicles]
+            .into_iter()
+            .flatten()
+        {
+            texts.extend_from_slice(text.as_bytes());
+            texts.push(0);
+        }
+        let version = hash(&texts);
+        self.version = u32::try_from((version ^ version >> 32) & u64::from(u32::MAX)).unwrap_or(0);
+        let text = |source: &Option<(String, String)>| {
+            source
+                .as_ref()
+                .map_or_else(|| EMPTY_COLLECTION.to_owned(), |(_, text)| text.clone())
+        };
+        self.unit_grid_text = text(&sources.unit_grids);
+        self.fence_text = text(&sources.fences);
+    }
+
+    /// A digest of the texts: another version means that something was edited.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The plane that shapes lie on.
+    #[must_use]
+    pub const fn plane(&self) -> &Plane {
+        &self.plane
+    }
+
+    /// West, south, east, north of everything in the catalog, in degrees; `None` without shapes.
+    #[must_use]
+    pub fn bounds_degrees(&self) -> Option<[f64; 4]> {
+        self.bounds.map(|(south, west, north, east)| {
+            [
+                west.degrees(),
+                south.degrees(),
+                east.degrees(),
+                north.degrees(),
+            ]
+        })
+    }
+
+    /// The unit grid of a place.
+    #[must_use]
+    pub fn grid_at(&self, latitude: Latitude, longitude: Longitude) -> Option<&UnitGrid> {
+        let point = self.plane.point(latitude, longitude)?;
+        self.unit_grids.get(self.grid_raster.first(point)? as usize)
+    }
+
+    /// The index of the unit grid at a point of the plane.
+    #[must_use]
+    pub fn grid_index_at(&self, point: Point) -> Option<u32> {
+        self.grid_raster.first(point)
+    }
+
+    /// Gives the index of every fence at a point of the plane, whomever it concerns.
+    pub fn fences_at(&self, point: Point, found: impl FnMut(u32)) {
+        self.fence_raster.for_each(point, found);
+    }
+
+    /// The vehicle that carries a terminal.
+    #[must_use]
+    pub fn vehicle_of(&self, terminal: &TerminalId) -> Option<&Vehicle> {
+        self.vehicles.get(*self.by_terminal.get(terminal)? as usize)
+    }
+
+    /// All unit grids, in the order of their text.
+    #[must_use]
+    pub fn unit_grids(&self) -> &[UnitGrid] {
+        &self.unit_grids
+    }
+
+    /// All fences, in the order of their text.
+    #[must_use]
+    pub fn fences(&self) -> &[Fence] {
+        &self.fences
+    }
+
+    /// All vehicles, in the order of their text.
+    #[must_use]
+    pub fn vehicles(&self) -> &[Vehicle] {
+        &self.vehicles
+    }
+
+    /// The unit grids as GeoJSON, as they were read.
+    #[must_use]
+    pub fn unit_grids_geojson(&self) -> String {
+        self.unit_grid_text.clone()
+    }
+
+    /// The fences as GeoJSON, as they were read.
+    #[must_use]
+    pub fn fences_geojson(&self) -> String {
+        self.fence_text.clone()
+    }
+
+    pub(crate) fn fence(&self, index: u32) -> Option<&Fence> {
+        self.fences.get(index as usize)
+    }
+
+    /// The index of the fence with this fingerprint: the same fence, not edited since.
+    pub(crate) fn fence_of(&self, fingerprint: u64) -> Option<u32> {
+        self.by_fingerprint.get(&fingerprint).copied()
+    }
+
+    pub(crate) fn audience_of(&self, vehicle: Option<&Vehicle>) -> &Audience {
+        const NOBODY: &Audience = &Audience {
+            concerned: Vec::new(),
+            stay_in: Vec::new(),
+        };
+        self.audiences
+            .get(vehicle.map_or(0, |vehicle| vehicle.audience))
+            .unwrap_or(NOBODY)
+    }
+}
+
+fn audience(fences: &[Fence], concerns: impl Fn(&AppliesTo) -> bool) -> Audience {
+    let mut audience = Audience {
+        concerned: vec![0; fences.len().div_ceil(64)],
+        stay_in: Vec::new(),
+    };
+    for (index, fence) in (0_u32..).zip(fences) {
+        if !concerns(&fence.applies_to) {
+            continue;
+        }
+        if let Some(word) = audience.concerned.get_mut(index as usize / 64) {
+            *word |= 1 << (index % 64);
+        }
+        if fence.kind == FenceKind::StayIn {
+            audience.stay_in.push(index);
+        }
+    }
+    audience
+}
+
+fn parse<'a>(
+    source: Option<&'a (String, String)>,
+    mistakes: &mut Vec<CatalogMistake>,
+) -> Option<(&'a str, Value)> {
+    let (file, text) = source?;
+    match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+        Ok(root) => Some((file, root)),
+        Err(error) => {
+            Notes { file, mistakes }.add(&Place::Whole, Problem::NotJson(error.to_string()));
+            None
+        }
+    }
+}
+
+fn bounds(
+    vertices: impl Iterator<Item = Vertex>,
+) -> Option<(Latitude, Longitude, Latitude, Longitude)> {
+    vertices.fold(None, |bounds, (lat, lon)| {
+        let (south, west, north, east) = bounds.unwrap_or((lat, lon, lat, lon));
+        Some((south.min(lat), west.min(lon), north.max(lat), east.max(lon)))
+    })
+}
+
+fn middle((south, west, north, east): (Latitude, Longitude, Latitude, Longitude)) -> Plane {
+    let between = |a: i32, b: i32| a.midpoint(b);
+    let latitude = between(south.micro_degrees(), north.micro_degrees());
+    let longitude = between(west.micro_degrees(), east.micro_degrees());
+    match (
+        Latitude::from_micro_degrees(latitude),
+        Longitude::from_micro_degrees(longitude),
+    ) {
+        (Some(latitude), Some(longitude)) => Plane::new(latitude, longitude),
+        _ => Plane::without_city(),
+    }
+}
+
+/// The vertices on the plane; notes those that are too far away.
+fn points_on(
+    plane: &Plane,
+    vertices: &[Vertex],
+    place: &Place,
+    notes: &mut Notes<'_>,
+) -> Option<Vec<Point>> {
+    let points: Option<Vec<Point>> = vertices
+        .iter()
+        .map(|(lat, lon)| plane.point(*lat, *lon))
+        .collect();
+    if points.is_none() {
+        notes.add(place, Problem::TooFar);
+    }
+    points
+}
+
+/// The rings on the plane; notes what keeps them from being a polygon.
+fn rings_on(
+    plane: &Plane,
+    rings: &[Vec<Vertex>],
+    place: &Place,
+    notes: &mut Notes<'_>,
+) -> Option<Vec<Vec<Point>>> {
+    let points: Option<Vec<Vec<Point>>> = rings
+        .iter()
+        .map(|ring| points_on(plane, ring, place, notes))
+        .collect();
+    let points = points?;
+    let mut faults: Vec<_> = points
+        .iter()
+        .enumerate()
+        .filter_map(|(number, ring)| Some((number, ring_faults(ring)?)))
+        .collect();
+    if faults.is_empty() {
+        faults = rings_faults(&points);
+    }
+    for (ring, fault) in &faults {
+        notes.add(
+            place,
+            Problem::Ring {
+                ring: *ring,
+                fault: fault.to_string(),
+            },
+        );
+    }
+    faults.is_empty().then_some(points)
+}
+
+/// FNV-1a: small, and the same for ever. Not for secrets.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Geometry on one local metric plane for each city, in integer millimetres, so that every
+//! question of side is answered exactly and the same on every machine.
+//!
+//! [`Plane`] takes places of WGS-84 onto the plane, [`Shape`] is what a fence or unit grid covers,
+//! and [`Raster`] finds the shapes at a point without asking each of them.
+
+mod plane;
+mod raster;
+mod shape;
+mod simple;
+
+pub(crate) use self::simple::{outlines_cross, ring_faults, rings_faults};
+pub use self::{
+    plane::{Plane, Point},
+    raster::Raster,
+    shape::{Bounds, Polygon, Shape},
+};

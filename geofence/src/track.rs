@@ -1,0 +1,516 @@
+//! The evaluation: one track a vehicle, judged in event time whatever the order of arrival.
+//!
+//! The way of a position: [`Evaluator::observe_batch`] puts it into the history of its vehicle. A
+//! newest fix moves the live state of the vehicle on (`state`, by way of `input`). A late one marks
+//! the vehicle; when its time has come the track is judged again from the checkpoint before the fix
+//! (`history`), and what was told is compared with what is true now (`verdict`).
+//!
+//! Time comes from the records of the log alone: the receipt of positions, and
+//! [`Evaluator::tick`]. How positions are cut into batches changes nothing.
+
+mod codec;
+pub(crate) mod fix;
+mod history;
+mod input;
+mod snapshot;
+mod state;
+mod verdict;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
+
+pub use self::snapshot::SnapshotError;
+
+use self::{
+    fix::{Fix, Key},
+    history::{History, Inserted},
+    state::{Court, State},
+    verdict::{Fresh, Verdict},
+};
+use crate::{
+    catalog::Catalog,
+    checks::{
+        Parameters,
+        draft::{Draft, Subject},
+    },
+    identity::TerminalId,
+    position::Position,
+    units::Timestamp,
+    violation::{Finding, Violation},
+};
+
+/// What the evaluation is bounded by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluatorOptions {
+    /// Fixes older than this against the clock of the log are not evaluated. Default 72 h.
+    pub horizon_ms: i64,
+    /// Fixes kept of one vehicle; beyond it its horizon shrinks. About 15 bytes each. Default
+    /// 65,536: 72 h at one fix in 4 s.
+    pub fixes_max: usize,
+    /// Late fixes wait for each other so long before the track is judged again, by the clock of
+    /// the log. Default 2 s.
+    pub settle_ms: i64,
+    /// A timer waits so long for fixes that are on their way. Default 5 s.
+    pub lateness_ms: i64,
+}
+
+impl Default for EvaluatorOptions {
+    fn default() -> Self {
+        Self {
+            horizon_ms: 72 * 3_600_000,
+            fixes_max: 65_536,
+            settle_ms: 2_000,
+            lateness_ms: 5_000,
+        }
+    }
+}
+
+/// Why a position was not evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// The terminal had no fix.
+    NotPositioned,
+    /// Fewer than four satellites.
+    FewSatellites,
+    /// The same fix is there already.
+    Duplicate,
+    /// Older than the horizon, or than what is kept of the vehicle.
+    Late,
+    /// What is kept of the vehicle cannot be read.
+    Damaged,
+}
+
+impl SkipReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::NotPositioned,
+        Self::FewSatellites,
+        Self::Duplicate,
+        Self::Late,
+        Self::Damaged,
+    ];
+
+    /// The word that metrics use.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NotPositioned => "not_positioned",
+            Self::FewSatellites => "few_satellites",
+            Self::Duplicate => "duplicate",
+            Self::Late => "late",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// What became of positions: `evaluated` and the skipped ones add up to those that were given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Positions that entered a track.
+    pub evaluated: u64,
+    /// Tracks that were judged again because of late fixes.
+    pub rerun: u64,
+    skipped: [u64; SkipReason::ALL.len()],
+}
+
+impl Counts {
+    /// Positions that were not evaluated, by the word of the reason.
+    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        SkipReason::ALL
+            .into_iter()
+            .map(SkipReason::reason)
+            .zip(self.skipped)
+    }
+
+    const fn skip(&mut self, reason: SkipReason) {
+        // The discriminants count from 0 in the order of ALL.
+        if let Some(count) = self.skipped.split_at_mut(reason as usize).1.first_mut() {
+            *count += 1;
+        }
+    }
+}
+
+/// One vehicle.
+#[derive(Debug, Default)]
+struct Track {
+    history: History,
+    /// The state behind the newest fix.
+    state: State,
+    verdict: Verdict,
+    /// When the newest fix was received.
+    received_at: i64,
+    /// Timers have been fired up to this event time.
+    advanced_to: i64,
+    /// The earliest late fix that the state does not know yet.
+    late_from: Option<Key>,
+    /// When the track is judged again.
+    settle_at: i64,
+    /// Wait at least so long before the track is judged again: a hundred times what it cost.
+    settle_ms: i64,
+    /// When the track asked to be woken.
+    wake_at: Option<i64>,
+    /// The newest snapshot does not have it like this.
+    is_changed: bool,
+}
+
+/// Judges the positions of many vehicles.
+#[derive(Debug)]
+pub struct Evaluator {
+    options: EvaluatorOptions,
+    tracks: HashMap<TerminalId, Box<Track>>,
+    /// The clock of the log: the newest receipt.
+    clock: i64,
+    /// Tracks that want to be woken, by time. Some entries are no longer true.
+    wakes: BinaryHeap<Reverse<(i64, TerminalId)>>,
+    fences: InForce,
+    counts: Counts,
+    inside: Vec<u32>,
+}
+
+/// Since when each fence is in force: a new or edited one judges no fix from before.
+#[derive(Debug, Default)]
+struct InForce {
+    /// By fingerprint. `None` before the first catalog, whose fences have always been in force.
+    since: Option<HashMap<u64, i64>>,
+    /// The catalog that `by_index` is about.
+    version: Option<u32>,
+    by_index: Vec<i64>,
+    is_changed: bool,
+}
+
+impl InForce {
+    fn adopt(&mut self, catalog: &Catalog, clock: i64) {
+        if self.version == Some(catalog.version()) {
+            return;
+        }
+        self.version = Some(catalog.version());
+        let before = self.since.take();
+        let since = |fingerprint: u64| match &before {
+            None => i64::MIN,
+            Some(known) => known.get(&fingerprint).copied().unwrap_or(clock),
+        };
+        self.by_index = catalog
+            .fences()
+            .iter()
+            .map(|fence| since(fence.fingerprint))
+            .collect();
+        let fingerprints = catalog.fences().iter().map(|fence| fence.fingerprint);
+        let now: HashMap<u64, i64> = fingerprints.zip(self.by_index.iter().copied()).collect();
+        self.is_changed |= before.as_ref() != Some(&now);
+        self.since = Some(now);
+    }
+}
+
+impl Evaluator {
+    /// Without any vehicle.
+    #[must_use]
+    pub fn new(options: EvaluatorOptions) -> Self {
+        Self {
+            options,
+            tracks: HashMap::new(),
+            clock: i64::MIN,
+            wakes: BinaryHeap::new(),
+            fences: InForce::default(),
+            counts: Counts::default(),
+            inside: Vec::new(),
+        }
+    }
+
+    /// Takes positions in the order of the log.
+    pub fn observe_batch(&mut self, catalog: &Catalog, positions: &[Position]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for position in positions {
+            self.move_clock(catalog, position.received_at, &mut findings);
+            if let Err(reason) = self.observe(catalog, position, &mut findings) {
+                self.counts.skip(reason);
+            } else {
+                self.counts.evaluated += 1;
+            }
+        }
+        findings
+    }
+
+    /// Moves the clock of the log on: late fixes settle, timers fire.
+    pub fn tick(&mut self, catalog: &Catalog, at: Timestamp) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.move_clock(catalog, at, &mut findings);
+        findings
+    }
+
+    /// What became of the positions since it was last asked.
+    pub const fn take_counts(&mut self) -> Counts {
+        std::mem::replace(
+            &mut self.counts,
+            Counts {
+                evaluated: 0,
+                rerun: 0,
+                skipped: [0; 5],
+            },
+        )
+    }
+
+    /// How many vehicles have a track.
+    #[must_use]
+    pub fn tracks(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// What is known of a terminal at this moment, by onset; with what open violations have come to
+    /// since they were last told.
+    #[must_use]
+    pub fn violations(&self, terminal: &TerminalId) -> Vec<Violation> {
+        let Some(track) = self.tracks.get(terminal) else {
+            return Vec::new();
+        };
+        let open = |record: &verdict::Record| {
+            let mut drafts = track.state.drafts();
+            drafts
+                .find(|draft| draft.violation.id == record.violation.id)
+                .map(|draft| draft.violation.clone())
+        };
+        let mut violations: Vec<Violation> = track
+            .verdict
+            .records
+            .iter()
+            .map(|record| open(record).unwrap_or_else(|| record.violation.clone()))
+            .collect();
+        violations.sort_by_key(|v| (v.started_at, v.kind, v.id));
+        violations
+    }
+
+    fn observe(
+        &mut self,
+        catalog: &Catalog,
+        position: &Position,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), SkipReason> {
+        self.fences.adopt(catalog, self.clock);
+        if !position.is_positioned {
+            return Err(SkipReason::NotPositioned);
+        }
+        if position
+            .satellites
+            .is_some_and(|count| count < Fix::SATELLITES_MIN)
+        {
+            return Err(SkipReason::FewSatellites);
+        }
+        let oldest = self.clock.saturating_sub(self.options.horizon_ms);
+        if position.fixed_at.0 < oldest {
+            return Err(SkipReason::Late);
+        }
+        let track = self.tracks.entry(position.terminal).or_default();
+        let fix = Fix::of(position);
+        match track
+            .history
+            .insert(&fix)
+            .map_err(|_| SkipReason::Damaged)?
+        {
+            Inserted::Duplicate => return Err(SkipReason::Duplicate),
+            Inserted::TooLate => return Err(SkipReason::Late),
+            Inserted::Between => track.mark_late(fix.key(), self.clock, &self.options),
+            Inserted::Newest => {
+                if fix.at < track.advanced_to {
+                    // A timer has fired for the time behind this fix.
+                    track.mark_late(fix.key(), self.clock, &self.options);
+                }
+                track.received_at = position.received_at.0;
+                let mut closed = Vec::new();
+                let mut court = Court {
+                    subject: subject(catalog, position.terminal),
+                    in_force: &self.fences.by_index,
+                    inside: &mut self.inside,
+                    closed: &mut closed,
+                };
+                track.state.step(&fix, &mut court);
+                track
+                    .verdict
+                    .follow(fix.key(), closed, track.state.drafts_mut(), findings);
+                if track.history.seal(&track.state) {
+                    track.prune(oldest, self.options.fixes_max);
+                }
+            }
+        }
+        track.is_changed = true;
+        let wake_at = track.next_wake(catalog, &self.options);
+        schedule(&mut self.wakes, track, position.terminal, wake_at);
+        Ok(())
+    }
+
+    /// Wakes every track whose time has come, in the order of their times.
+    fn move_clock(&mut self, catalog: &Catalog, at: Timestamp, findings: &mut Vec<Finding>) {
+        if at.0 <= self.clock {
+            return;
+        }
+        self.fences.adopt(catalog, self.clock.max(at.0));
+        self.clock = at.0;
+        while let Some(Reverse((wake_at, terminal))) = self.wakes.peek().copied() {
+            if wake_at > self.clock {
+                return;
+            }
+            self.wakes.pop();
+            let Some(track) = self.tracks.get_mut(&terminal) else {
+                continue;
+            };
+            if track.wake_at != Some(wake_at) {
+                continue;
+            }
+            track.wake_at = None;
+            let mut closed = Vec::new();
+            let mut court = Court {
+                subject: subject(catalog, terminal),
+                in_force: &self.fences.by_index,
+                inside: &mut self.inside,
+                closed: &mut closed,
+            };
+            if track.late_from.is_some() && track.settle_at <= self.clock {
+                self.counts.rerun += 1;
+                track.run_again(self.clock, &mut court, &self.options, findings);
+            } else {
+                track.fire_timers(self.clock, &mut court, &self.options);
+                let key = track.history.newest().unwrap_or(Key { at: 0, digest: 0 });
+                track
+                    .verdict
+                    .follow(key, closed, track.state.drafts_mut(), findings);
+            }
+            let next = track.next_wake(catalog, &self.options);
+            schedule(&mut self.wakes, track, terminal, next);
+        }
+    }
+}
+
+impl Track {
+    fn mark_late(&mut self, key: Key, clock: i64, options: &EvaluatorOptions) {
+        if let Some(from) = &mut self.late_from {
+            *from = key.min(*from);
+            return;
+        }
+        self.late_from = Some(key);
+        self.settle_at = clock.saturating_add(self.settle_ms.max(options.settle_ms));
+    }
+
+    /// Judges the track again from the earliest late fix on.
+    fn run_again(
+        &mut self,
+        clock: i64,
+        court: &mut Court<'_>,
+        options: &EvaluatorOptions,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(from) = self.late_from.take() else {
+            return;
+        };
+        let mut ended: Vec<(Draft, Key)> = Vec::new();
+        let run = self.history.run_from(from, |state, fix| {
+            state.step(fix, court);
+            ended.extend(court.closed.drain(..).map(|draft| (draft, fix.key())));
+        });
+        // A damaged history keeps its live state: what was found stays as it was.
+        let Ok((begin, state, count)) = run else {
+            return;
+        };
+        self.state = state;
+        self.advanced_to = i64::MIN;
+        // 0.1 ms a fix, a hundred times its cost, and five minutes at most.
+        self.settle_ms = i64::try_from(count / 10).unwrap_or(i64::MAX).min(300_000);
+        self.fire_timers(clock, court, options);
+        let fresh = self.state.drafts_mut().map(Fresh::Open);
+        let fresh = fresh.chain(
+            ended
+                .into_iter()
+                .map(|(draft, key)| Fresh::Closed(Box::new(draft), key)),
+        );
+        let catalog = court.subject.catalog;
+        let is_judged = |fingerprint| fingerprint == 0 || catalog.fence_of(fingerprint).is_some();
+        self.verdict.compare(
+            begin,
+            Timestamp(clock),
+            fresh.collect(),
+            is_judged,
+            findings,
+        );
+        self.is_changed = true;
+    }
+
+    /// Opens what is due by now without another fix. Time behind the newest fix passes as fast as
+    /// the clock of the log since its receipt, less the time that fixes may be on their way.
+    fn fire_timers(&mut self, clock: i64, court: &mut Court<'_>, options: &EvaluatorOptions) {
+        let Some(last) = self.history.newest() else {
+            return;
+        };
+        let passed_ms = clock
+            .saturating_sub(self.received_at)
+            .saturating_sub(options.lateness_ms);
+        let until = last.at.saturating_add(passed_ms);
+        // Beyond what the newest fix speaks for, nothing fires.
+        let until = until.min(last.at.saturating_add(Parameters::HOLD_MS));
+        if self
+            .state
+            .due(court.subject.catalog)
+            .is_none_or(|due| due > until)
+        {
+            return;
+        }
+        self.state.advance(until, court);
+        self.advanced_to = until;
+        self.is_changed = true;
+    }
+
+    /// When the track has something to do next.
+    fn next_wake(&self, catalog: &Catalog, options: &EvaluatorOptions) -> Option<i64> {
+        let settle_at = self.late_from.map(|_| self.settle_at);
+        let timer_at = self
+            .state
+            .due(catalog)
+            .zip(self.history.newest())
+            .map(|(due, last)| {
+                self.received_at
+                    .saturating_add(due - last.at)
+                    .saturating_add(options.lateness_ms)
+            });
+        match (settle_at, timer_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn prune(&mut self, oldest: i64, fixes_max: usize) {
+        self.history.prune(oldest, fixes_max);
+        if let Some(floor) = self.history.floor {
+            self.verdict.prune(floor);
+        }
+    }
+}
+
+fn subject(catalog: &Catalog, terminal: TerminalId) -> Subject<'_> {
+    Subject {
+        catalog,
+        terminal,
+        vehicle: catalog.vehicle_of(&terminal),
+    }
+}
+
+/// Asks to wake a track; an earlier wish stays, it finds out itself when it comes too early.
+fn schedule(
+    wakes: &mut BinaryHeap<Reverse<(i64, TerminalId)>>,
+    track: &mut Track,
+    terminal: TerminalId,
+    at: Option<i64>,
+) {
+    if let Some(at) = at
+        && track.wake_at.is_none_or(|wake_at| at < wake_at)
+    {
+        track.wake_at = Some(at);
+        wakes.push(Reverse((at, terminal)));
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "numbers of scenes are small, and exact where they are compared"
+)]
+mod tests;

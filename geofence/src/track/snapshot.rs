@@ -1,0 +1,323 @@
+//! The evaluation as bytes by key, so that a restart goes on where it was.
+//!
+//! | key | bytes | rewritten |
+//! |---|---|---|
+//! | `clock` | clock of the log, since when fences are in force | always |
+//! | `TERMINAL/head` | live state, the newest fixes (fewer than 128) | with each fix |
+//! | `TERMINAL/chunk/N` | 128 to 256 older fixes, the state before them | once, and by late fixes |
+//! | `TERMINAL/found/ID` | one violation | when it changes |
+//!
+//! Empty bytes mean that the key is to be removed. All bytes of one call belong together: they are
+//! written in one transaction with the cursor, or not at all.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Evaluator, Track,
+    codec::{Damaged, Reader, Writer},
+    fix::Key,
+    history::Chunk,
+    schedule,
+    verdict::Record,
+};
+use crate::{
+    identity::{TerminalId, ViolationId},
+    violation::Violation,
+};
+
+const VERSION: u8 = 1;
+const CLOCK: u8 = 0;
+const HEAD: u8 = 1;
+const CHUNK: u8 = 2;
+const FOUND: u8 = 3;
+
+/// Why a snapshot cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// Another version of this program wrote it.
+    #[error("version {0} of the format is not known; this program reads {VERSION}")]
+    Version(u8),
+    /// It is cut off or altered.
+    #[error("the bytes are damaged")]
+    Damaged,
+}
+
+impl From<Damaged> for SnapshotError {
+    fn from(_: Damaged) -> Self {
+        Self::Damaged
+    }
+}
+
+impl Evaluator {
+    /// What changed since this was last asked, by key. The caller keeps the newest bytes of each
+    /// key, and removes keys whose bytes are empty.
+    pub fn take_dirty_snapshots(&mut self) -> BTreeMap<String, Vec<u8>> {
+        let mut snapshots = BTreeMap::new();
+        for (terminal, track) in &mut self.tracks {
+            if std::mem::take(&mut track.is_changed) {
+                snapshots.insert(format!("{terminal}/head"), track.head(terminal));
+                track.write_rest(terminal, &mut snapshots);
+            }
+        }
+        if !snapshots.is_empty() || std::mem::take(&mut self.fences.is_changed) {
+            self.fences.is_changed = false;
+            snapshots.insert("clock".to_owned(), self.clock_bytes());
+        }
+        snapshots
+    }
+
+    /// Says that these keys, given out before, did not reach the store.
+    pub fn mark_dirty<'a>(&mut self, keys: impl IntoIterator<Item = &'a String>) {
+        for key in keys {
+            let mut parts = key.splitn(3, '/');
+            let terminal = parts
+                .next()
+                .and_then(|text| text.parse::<TerminalId>().ok());
+            let Some(track) = terminal.and_then(|terminal| self.tracks.get_mut(&terminal)) else {
+                self.fences.is_changed = true;
+                continue;
+            };
+            track.is_changed = true;
+            match (parts.next(), parts.next()) {
+                (Some("chunk"), Some(number)) => {
+                    let Ok(id) = u32::from_str_radix(number, 16) else {
+                        continue;
+                    };
+                    match track.history.chunks.iter_mut().find(|chunk| chunk.id == id) {
+                        Some(chunk) => chunk.is_changed = true,
+                        None => track.history.removed.push(id),
+                    }
+                }
+                (Some("found"), Some(id)) => {
+                    let Ok(id) = id.parse().map(ViolationId) else {
+                        continue;
+                    };
+                    match track
+                        .verdict
+                        .records
+                        .iter_mut()
+                        .find(|r| r.violation.id == id)
+                    {
+                        Some(record) => record.is_changed = true,
+                        None => track.verdict.removed.push(id),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Puts the bytes of one key back. Keys may come in any order; all of them make the evaluator
+    /// what it was.
+    ///
+    /// # Errors
+    /// When the bytes are of another version or damaged; then nothing of them is taken over.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        if bytes.is_empty() {
+            // A key that should have been removed.
+            return Ok(());
+        }
+        let mut reader = Reader(bytes);
+        let version = reader.byte()?;
+        if version != VERSION {
+            return Err(SnapshotError::Version(version));
+        }
+        match reader.byte()? {
+            CLOCK => self.restore_clock(&mut reader)?,
+            HEAD => {
+                let terminal = read_terminal(&mut reader)?;
+                let track = self.tracks.entry(terminal).or_default();
+                track.restore_head(&mut reader)?;
+                // The true time is found out with the catalog, at the first move of the clock.
+                track.wake_at = None;
+                schedule(&mut self.wakes, track, terminal, Some(i64::MIN));
+            }
+            CHUNK => {
+                let terminal = read_terminal(&mut reader)?;
+                let chunk = read_chunk(&mut reader)?;
+                let chunks = &mut self.tracks.entry(terminal).or_default().history.chunks;
+                let place = chunks.partition_point(|other| other.first < chunk.first);
+                chunks.insert(place, chunk);
+            }
+            FOUND => {
+                let terminal = read_terminal(&mut reader)?;
+                let record = read_record(&mut reader)?;
+                self.tracks
+                    .entry(terminal)
+                    .or_default()
+                    .verdict
+                    .records
+                    .push(record);
+            }
+            _ => return Err(SnapshotError::Damaged),
+        }
+        Ok(())
+    }
+
+    fn clock_bytes(&self) -> Vec<u8> {
+        let mut writer = Writer(vec![VERSION, CLOCK]);
+        writer.signed(self.clock);
+        writer.byte(u8::from(self.fences.since.is_some()));
+        let mut since: Vec<(u64, i64)> = self
+            .fences
+            .since
+            .iter()
+            .flatten()
+            .map(|(fence, at)| (*fence, *at))
+            .collect();
+        since.sort_unstable();
+        writer.number(since.len() as u64);
+        for (fingerprint, at) in since {
+            writer.number(fingerprint);
+            writer.signed(at);
+        }
+        writer.0
+    }
+
+    fn restore_clock(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let clock = reader.signed()?;
+        let has_catalog = reader.byte()? == 1;
+        let mut since = std::collections::HashMap::new();
+        for _ in 0..reader.number()? {
+            since.insert(reader.number()?, reader.signed()?);
+        }
+        self.clock = clock;
+        self.fences.since = has_catalog.then_some(since);
+        self.fences.version = None;
+        Ok(())
+    }
+}
+
+impl Track {
+    fn head(&self, terminal: &TerminalId) -> Vec<u8> {
+        let mut writer = begin(HEAD, terminal);
+        writer.signed(self.received_at);
+        writer.signed(self.advanced_to);
+        write_key(&mut writer, self.late_from);
+        writer.signed(self.settle_at);
+        writer.signed(self.settle_ms);
+        writer.state(&self.state);
+        let history = &self.history;
+        write_key(&mut writer, history.floor);
+        writer.number(u64::from(history.next_id));
+        writer.bytes(&history.tail_start);
+        writer.fixes(&history.tail);
+        writer.0
+    }
+
+    fn restore_head(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let (received_at, advanced_to) = (reader.signed()?, reader.signed()?);
+        let late_from = read_key(reader)?;
+        let (settle_at, settle_ms) = (reader.signed()?, reader.signed()?);
+        let state = reader.state()?;
+        let floor = read_key(reader)?;
+        let next_id = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
+        let tail_start = reader.bytes()?.into();
+        let tail = reader.fixes()?;
+        (self.received_at, self.advanced_to) = (received_at, advanced_to);
+        (self.late_from, self.settle_at, self.settle_ms) = (late_from, settle_at, settle_ms);
+        self.state = state;
+        let history = &mut self.history;
+        (history.floor, history.next_id) = (floor, next_id);
+        (history.tail_start, history.tail) = (tail_start, tail);
+        Ok(())
+    }
+
+    fn write_rest(&mut self, terminal: &TerminalId, snapshots: &mut BTreeMap<String, Vec<u8>>) {
+        for id in self.history.removed.drain(..) {
+            snapshots.insert(format!("{terminal}/chunk/{id:08x}"), Vec::new());
+        }
+        for chunk in self
+            .history
+            .chunks
+            .iter_mut()
+            .filter(|chunk| chunk.is_changed)
+        {
+            chunk.is_changed = false;
+            let mut writer = begin(CHUNK, terminal);
+            writer.number(u64::from(chunk.id));
+            writer.bytes(&chunk.start);
+            writer.bytes(&chunk.fixes);
+            snapshots.insert(format!("{terminal}/chunk/{:08x}", chunk.id), writer.0);
+        }
+        for id in self.verdict.removed.drain(..) {
+            snapshots.insert(format!("{terminal}/found/{id}"), Vec::new());
+        }
+        for record in self
+            .verdict
+            .records
+            .iter_mut()
+            .filter(|record| record.is_changed)
+        {
+            record.is_changed = false;
+            let mut writer = begin(FOUND, terminal);
+            // Our own type with text keys: writing it into memory cannot fail.
+            writer.bytes(&serde_json::to_vec(&record.violation).unwrap_or_default());
+            writer.number(record.fingerprint);
+            write_key(&mut writer, record.closed);
+            writer.signed(record.told_at);
+            snapshots.insert(
+                format!("{terminal}/found/{}", record.violation.id),
+                writer.0,
+            );
+        }
+    }
+}
+
+fn begin(kind: u8, terminal: &TerminalId) -> Writer {
+    let mut writer = Writer(vec![VERSION, kind]);
+    writer.bytes(terminal.as_str().as_bytes());
+    writer
+}
+
+fn read_terminal(reader: &mut Reader<'_>) -> Result<TerminalId, Damaged> {
+    let text = std::str::from_utf8(reader.bytes()?).map_err(|_| Damaged)?;
+    text.parse().map_err(|_| Damaged)
+}
+
+fn write_key(writer: &mut Writer, key: Option<Key>) {
+    writer.byte(u8::from(key.is_some()));
+    if let Some(key) = key {
+        writer.signed(key.at);
+        writer.number(u64::from(key.digest));
+    }
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Result<Option<Key>, Damaged> {
+    if reader.byte()? == 0 {
+        return Ok(None);
+    }
+    let (at, digest) = (reader.signed()?, reader.number()?);
+    Ok(Some(Key {
+        at,
+        digest: u32::try_from(digest).map_err(|_| Damaged)?,
+    }))
+}
+
+fn read_chunk(reader: &mut Reader<'_>) -> Result<Chunk, Damaged> {
+    let id = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
+    let start = reader.bytes()?.into();
+    let bytes = reader.bytes()?;
+    let fixes = Reader(bytes).fixes()?;
+    let (first, last) = fixes.first().zip(fixes.last()).ok_or(Damaged)?;
+    Ok(Chunk {
+        id,
+        first: first.key(),
+        last: last.key(),
+        count: fixes.len(),
+        fixes: bytes.into(),
+        start,
+        is_changed: false,
+    })
+}
+
+fn read_record(reader: &mut Reader<'_>) -> Result<Record, Damaged> {
+    let violation: Violation = serde_json::from_slice(reader.bytes()?).map_err(|_| Damaged)?;
+    Ok(Record {
+        violation,
+        fingerprint: reader.number()?,
+        closed: read_key(reader)?,
+        told_at: reader.signed()?,
+        is_changed: false,
+    })
+}

@@ -1,0 +1,315 @@
+//! The state of one vehicle along event time: a pure function of its fixes in order.
+
+use super::{
+    fix::Fix,
+    input::{Input, Passed},
+};
+use crate::{
+    catalog::{Catalog, FenceKind, Vehicle, WorkKind},
+    checks::{
+        Parameters,
+        draft::{Draft, Subject},
+        membership::{Change, Measured, Side},
+        presence::{Moment, Watch},
+        speeding::{Limit, Speed, Speeding},
+    },
+    units::Timestamp,
+};
+
+/// What the fixes are judged with.
+pub(crate) struct Court<'a> {
+    pub(crate) subject: Subject<'a>,
+    /// For each fence of the catalog, since when it is in force.
+    pub(crate) in_force: &'a [i64],
+    /// Room for the fences at a point, used again for every fix.
+    pub(crate) inside: &'a mut Vec<u32>,
+    /// What ended.
+    pub(crate) closed: &'a mut Vec<Draft>,
+}
+
+impl<'a> Court<'a> {
+    fn catalog(&self) -> &'a Catalog {
+        self.subject.catalog
+    }
+
+    fn is_in_force(&self, fence: u32, at: i64) -> bool {
+        self.in_force
+            .get(fence as usize)
+            .is_none_or(|since| *since <= at)
+    }
+}
+
+/// The state behind a vehicle's newest fix.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct State {
+    pub(crate) input: Input,
+    /// The newest fix that counted, at the place where it counted.
+    pub(crate) last: Option<Fix>,
+    /// Fences that the vehicle is in, may be in, or must stay in; ordered by fingerprint.
+    pub(crate) watches: Vec<Watch>,
+    pub(crate) speeding: Speeding,
+    /// The catalog that `watches` and points are bound to.
+    pub(crate) bound_to: Option<u32>,
+}
+
+impl State {
+    /// Judges the next fix of the vehicle.
+    pub(crate) fn step(&mut self, fix: &Fix, court: &mut Court<'_>) {
+        self.bind(court);
+        let plane = court.catalog().plane();
+        let is_inspector = court
+            .subject
+            .vehicle
+            .is_some_and(|v| v.work_kind == WorkKind::Inspector);
+        // The input stage is taken out for the moment, so that it can hand fixes to the rest.
+        let mut input = std::mem::take(&mut self.input);
+        input.take(fix.on(plane), plane, is_inspector, |input, passed| {
+            self.judge(&passed, input.median_kmh(), court);
+        });
+        self.input = input;
+    }
+
+    /// Opens what is due by a moment without another fix.
+    pub(crate) fn advance(&mut self, until: i64, court: &mut Court<'_>) {
+        self.bind(court);
+        let Some(last) = &self.last else { return };
+        for watch in &mut self.watches {
+            if let Some(fence) = court.catalog().fence(watch.fence) {
+                watch.advance(&court.subject, fence, last, until);
+            }
+        }
+    }
+
+    /// The next moment at which something opens without another fix.
+    pub(crate) fn due(&self, catalog: &Catalog) -> Option<i64> {
+        let last = self.last.as_ref()?;
+        self.watches
+            .iter()
+            .filter_map(|watch| watch.due(catalog.fence(watch.fence)?, last))
+            .min()
+    }
+
+    /// The violations that go on.
+    pub(crate) fn drafts(&self) -> impl Iterator<Item = &Draft> {
+        let of_watches = self
+            .watches
+            .iter()
+            .filter_map(|watch| watch.draft.as_deref());
+        of_watches.chain(self.speeding.draft.as_deref())
+    }
+
+    /// The same, to change them.
+    pub(crate) fn drafts_mut(&mut self) -> impl Iterator<Item = &mut Draft> {
+        let of_watches = self
+            .watches
+            .iter_mut()
+            .filter_map(|watch| watch.draft.as_deref_mut());
+        of_watches.chain(self.speeding.draft.as_deref_mut())
+    }
+
+    /// Binds the state to the catalog, when it is another than before: fences that were edited or
+    /// are gone lose their watch, points move to the new plane.
+    fn bind(&mut self, court: &mut Court<'_>) {
+        let catalog = court.catalog();
+        if self.bound_to == Some(catalog.version()) {
+            return;
+        }
+        self.bound_to = Some(catalog.version());
+        let plane = catalog.plane();
+        let fixes = [&mut self.last, &mut self.input.accepted];
+        for fix in fixes.into_iter().chain(&mut self.input.suspects).flatten() {
+            *fix = fix.on(plane);
+        }
+        let (last, closed) = (self.last, &mut *court.closed);
+        self.watches
+            .retain_mut(|watch| match catalog.fence_of(watch.fingerprint) {
+                Some(fence) => {
+                    watch.fence = fence;
+                    true
+                }
+                None => {
+                    closed.extend(watch.abandon(last.as_ref()));
+                    false
+                }
+            });
+        let audience = catalog.audience_of(court.subject.vehicle);
+        for index in audience.stay_in() {
+            self.watch(*index, catalog, || Side::Unknown);
+        }
+    }
+
+    /// Begins to watch a fence, unless it is watched.
+    fn watch(&mut self, index: u32, catalog: &Catalog, side: impl FnOnce() -> Side) {
+        let Some(fence) = catalog.fence(index) else {
+            return;
+        };
+        let place = self
+            .watches
+            .binary_search_by_key(&fence.fingerprint, |w| w.fingerprint);
+        if let Err(place) = place {
+            self.watches
+                .insert(place, Watch::new(index, fence.fingerprint, side()));
+        }
+    }
+
+    fn judge(&mut self, passed: &Passed, median_kmh: f64, court: &mut Court<'_>) {
+        let fix = &passed.fix;
+        let before = self.last;
+        let moment = Moment {
+            fix,
+            before: before.as_ref(),
+            connected_ms: passed.connected_ms,
+        };
+        self.find_fences(fix, before.as_ref(), court);
+        let catalog = court.catalog();
+        let own_limit = court.subject.vehicle.and_then(own_limit);
+        let mut limit = own_limit;
+        let mut left = None;
+        for watch in &mut self.watches {
+            let Some(fence) = catalog.fence(watch.fence) else {
+                continue;
+            };
+            if !court.is_in_force(watch.fence, fix.at) {
+                continue;
+            }
+            if let Some(before) = &before {
+                watch.advance(
+                    &court.subject,
+                    fence,
+                    before,
+                    fix.at.min(before.at + Parameters::HOLD_MS),
+                );
+            }
+            let is_inside = court.inside.contains(&watch.fence);
+            let was_pending = watch.side.is_pending();
+            let change = follow(watch, fence, &moment, is_inside);
+            match (fence.kind, fence.speed_limit_kmh) {
+                (FenceKind::SpeedLimit, Some(limit_kmh)) => {
+                    if let Change::Left(crossed) = change {
+                        left = left.or(Some((fence.fingerprint, crossed)));
+                    }
+                    if watch.side.is_in() && fence.schedule.holds(Timestamp(fix.at)) {
+                        let of_fence = Limit {
+                            fingerprint: fence.fingerprint,
+                            limit_kmh,
+                            priority: fence.priority,
+                            parameters: &fence.parameters,
+                            fence: Some(fence),
+                        };
+                        if limit.is_none_or(|other| of_fence.is_before(&other)) {
+                            limit = Some(of_fence);
+                        }
+                    }
+                }
+                _ => watch.judge(
+                    &court.subject,
+                    fence,
+                    &moment,
+                    change,
+                    was_pending,
+                    court.closed,
+                ),
+            }
+        }
+        self.watches.retain(|watch| {
+            catalog
+                .fence(watch.fence)
+                .is_some_and(|fence| !watch.is_over(fence.kind))
+        });
+        let speed = Speed {
+            median_kmh,
+            limit: limit.as_ref(),
+            left,
+        };
+        self.speeding
+            .judge(&court.subject, &moment, &speed, court.closed);
+        self.last = Some(*fix);
+    }
+
+    /// Begins to watch the fences at the fix that concern the vehicle.
+    fn find_fences(&mut self, fix: &Fix, before: Option<&Fix>, court: &mut Court<'_>) {
+        let catalog = court.catalog();
+        let audience = catalog.audience_of(court.subject.vehicle);
+        court.inside.clear();
+        catalog.fences_at(fix.point, |index| court.inside.push(index));
+        for place in 0..court.inside.len() {
+            let Some(index) = court.inside.get(place).copied() else {
+                break;
+            };
+            let is_rule = catalog
+                .fence(index)
+                .is_some_and(|f| f.kind != FenceKind::Site);
+            if is_rule && audience.is_concerned(index) && court.is_in_force(index, fix.at) {
+                // Whoever was judged before this fence was there, or never, is found, not seen to
+                // enter.
+                let is_known = before.is_some_and(|before| court.is_in_force(index, before.at));
+                let side = || if is_known { Side::Out } else { Side::Unknown };
+                self.watch(index, catalog, side);
+            }
+        }
+    }
+}
+
+const OWN: &Parameters = &Parameters::DEFAULT;
+
+fn own_limit(vehicle: &Vehicle) -> Option<Limit<'static>> {
+    let limit_kmh = vehicle.speed_limit_kmh?;
+    Some(Limit {
+        fingerprint: 0,
+        limit_kmh,
+        priority: 0,
+        parameters: OWN,
+        fence: None,
+    })
+}
+
+/// Moves the side of a watch. Distances are measured only where the fix is not plainly on the side
+/// that is known.
+fn follow(
+    watch: &mut Watch,
+    fence: &crate::catalog::Fence,
+    moment: &Moment<'_>,
+    is_inside: bool,
+) -> Change {
+    match (watch.side, is_inside) {
+        (Side::In, true) | (Side::Out, false) => return Change::None,
+        (Side::PendingOut(_), true) => {
+            watch.side = Side::In;
+            return Change::None;
+        }
+        (Side::PendingIn(_), false) => {
+            watch.side = Side::Out;
+            return Change::None;
+        }
+        _ => {}
+    }
+    let distance_mm = fence.shape.signed_distance_mm(moment.fix.point);
+    let connected = moment.before.filter(|_| moment.connected_ms.is_some());
+    // A second measurement dates the crossing; later fixes of a pending change need none.
+    let before = connected.map(|fix| {
+        let is_first = !watch.side.is_pending();
+        (
+            fix.at,
+            if is_first {
+                fence.shape.signed_distance_mm(fix.point)
+            } else {
+                distance_mm
+            },
+        )
+    });
+    let fix = Measured {
+        at: moment.fix.at,
+        distance_mm,
+        sigma_mm: moment.fix.sigma_mm(),
+        before,
+    };
+    let change = watch.side.step(&fix, &fence.parameters);
+    if watch.side.is_pending() || matches!(change, Change::Entered(_) | Change::Left(_)) {
+        watch.note_crossing(
+            moment,
+            distance_mm,
+            before.map(|(_, distance_mm)| distance_mm),
+        );
+    }
+    change
+}
