@@ -3,6 +3,17 @@
 //! * [`log`] is the truth: append-only segments, group commit, cursors. A record counts as durable
 //!   once `fdatasync` of its segment has returned; only then may a terminal be answered (P1).
 //! * [`store`] is derived from it and can be rebuilt by replay: positions once each (P2), cases
-//!   once each (P3), the consumer's cursor in the same transaction.
+//!   once each (P3), the consumer's cursor never durable before the work that it stands for.
+//!   [`embedded`] and [`timescale`] implement it.
+//! * [`registry`] remembers which terminals have registered.
+//! * [`file_system`] is all that the log sees of a disk, so that tests can break it.
 
+pub mod embedded;
+pub mod file_system;
+pub mod log;
+pub mod registry;
 pub mod store;
+pub mod timescale;
+
+mod case_changes;
+mod sqlite;

@@ -10,11 +10,12 @@ use async_trait::async_trait;
 use geofence::{
     case::{Case, Stage},
     identity::{CaseId, TerminalId},
-    position::{Position, Quarantined},
+    position::{Position, QuarantineReason, Quarantined},
     units::Timestamp,
     violation::{Finding, ViolationKind},
 };
 use serde::{Deserialize, Serialize};
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 /// A position with what the catalog said about its place when it was written.
@@ -26,8 +27,20 @@ pub struct PositionRow {
     pub unit_grid: Option<String>,
 }
 
-/// Where a consumer stands: the number of the first record whose work is not yet durable.
+/// A report in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantinedRow {
+    /// Counts up with each report that is put there.
+    pub number: u64,
+    /// What came.
+    pub report: Quarantined,
+}
+
+/// Where a consumer stands: the number of the first record whose work is not yet durable.
+///
+/// A cursor that a store has returned from [`Store::cursor`], or whose batch it has accepted, is on
+/// disk together with all work before it: the log may remove the records behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// Identity of the log: a store may outlive a log, and a cursor of one says nothing of another.
     pub log: Uuid,
@@ -37,7 +50,7 @@ pub struct Cursor {
     pub offset: u64,
 }
 
-/// What one batch of the store writer holds. Rows and cursor are written in one transaction.
+/// What one batch of the store writer holds. The cursor is never durable before the rows are.
 #[derive(Clone, Debug)]
 pub struct PositionBatch {
     /// Where the consumer stands afterwards.
@@ -48,27 +61,37 @@ pub struct PositionBatch {
     pub quarantined: Vec<Quarantined>,
 }
 
-/// What became of a batch. The three counts add up to the rows of the batch.
+/// What became of a batch. The three counts add up to its positions and quarantined reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PositionsWritten {
     /// New rows in `positions`.
     pub inserted: u64,
-    /// Rows that were there already.
+    /// Rows and reports that were there already, or twice in the batch.
     pub duplicates: u64,
     /// New rows in `quarantine`, among them rows that the database refused.
     pub quarantined: u64,
 }
 
 /// What one batch of the evaluator holds. Everything in it is written in one transaction.
+///
+/// Repeating a batch, or finding the same again in a replay that cuts the log differently, changes
+/// nothing: a case remembers how far the log had been judged when it last changed, and findings
+/// that were made no later are skipped. Of several findings about one violation the last one of
+/// the batch decides.
 #[derive(Clone, Debug, Default)]
 pub struct FindingBatch {
-    /// Where the consumer stands afterwards; `None` leaves the cursor where it is.
-    pub cursor: Option<Cursor>,
-    /// In order. [`Finding::Opened`] opens a case in [`Stage::Collected`] unless it is there.
+    /// How far the log was judged when these were found: all records before `judged.offset`.
+    pub judged: Cursor,
+    /// `judged` becomes the cursor of the consumer: together with the snapshots that belong to it.
+    pub moves_cursor: bool,
+    /// In order. [`Finding::Opened`] opens a case in [`Stage::Collected`] unless it is there;
+    /// takes a withdrawn one up again; so does not [`Finding::Updated`], which however opens a case
+    /// that is not there, so that nothing is lost. [`Finding::Withdrawn`] withdraws any case that
+    /// is not closed or declined; of one that is, only the history tells.
     pub findings: Vec<Finding>,
     /// The clock of the log at this batch: opening and change time of its cases.
     pub at: Timestamp,
-    /// Snapshots of evaluator state by key, replacing older ones.
+    /// Snapshots of evaluator state by key, replacing older ones; an empty one removes its key.
     pub snapshots: BTreeMap<String, Vec<u8>>,
 }
 
@@ -79,6 +102,21 @@ pub struct FindingsWritten {
     pub opened: Vec<Case>,
     /// Cases that changed, as stored.
     pub changed: Vec<Case>,
+}
+
+/// A line of a case's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseChange {
+    /// When, by the clock of the log.
+    pub at: Timestamp,
+    /// The stage before; `None` at the opening.
+    pub from: Option<Stage>,
+    /// The stage after; the same as before where only the remark matters.
+    pub to: Stage,
+    /// Who: `telemetry` for what the checks did.
+    pub actor: String,
+    /// Why.
+    pub remark: String,
 }
 
 /// A range of positions to read, in the order of `(fixed_at, terminal, digest)` when `terminal`
@@ -112,6 +150,49 @@ pub struct CaseQuery {
     pub after: Option<(Timestamp, CaseId)>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// The reason of that word, as [`QuarantineReason::reason`] gives it.
+pub(crate) fn quarantine_reason(word: &str) -> Option<QuarantineReason> {
+    use QuarantineReason::{Future, NoTime, OutOfRange, Past, Refused};
+    [NoTime, Future, Past, OutOfRange, Refused]
+        .into_iter()
+        .find(|reason| reason.reason() == word)
+}
+
+/// The day of a moment in UTC; `None` outside the years 2000 to 2099, where no fix can be.
+pub(crate) fn day_of(moment: Timestamp) -> Option<Date> {
+    let seconds = moment.millis().div_euclid(1_000);
+    let day = OffsetDateTime::from_unix_timestamp(seconds).ok()?.date();
+    (2000..2100).contains(&day.year()).then_some(day)
+}
+
+/// A position that no store can keep, as a report for the quarantine. Its wire form is in the log.
+pub(crate) fn refused(row: &PositionRow) -> Quarantined {
+    let position = &row.position;
+    Quarantined {
+        terminal: position.terminal,
+        received_at: position.received_at,
+        log_offset: position.log_offset,
+        digest: position.digest,
+        reason: QuarantineReason::Refused,
+        body: serde_json::to_vec(row).unwrap_or_default(),
+    }
+}
+
+/// The newest row of each terminal, by terminal.
+pub(crate) fn newest<'a>(
+    rows: impl Iterator<Item = &'a PositionRow>,
+) -> BTreeMap<TerminalId, &'a PositionRow> {
+    let mut newest: BTreeMap<TerminalId, &PositionRow> = BTreeMap::new();
+    for row in rows {
+        let kept = newest.entry(row.position.terminal).or_insert(row);
+        let key = |row: &PositionRow| (row.position.fixed_at, row.position.digest);
+        if key(row) > key(kept) {
+            *kept = row;
+        }
+    }
+    newest
 }
 
 /// Why a store could not do it, split by what the caller does about it.
@@ -157,8 +238,10 @@ pub trait Store: Send + Sync + 'static {
     /// Where a consumer of a log stands; `None` when it never wrote here.
     async fn cursor(&self, log: Uuid, consumer: &str) -> Result<Option<u64>, StoreError>;
 
-    /// Writes rows and cursor in one transaction; each position once (P2). A row that the database
-    /// refuses goes to quarantine with reason `refused` and blocks nobody.
+    /// Writes rows, then the cursor, or both in one transaction; each position once (P2). When it
+    /// returns, all is on disk. After an error part of the rows may be there, the cursor is not:
+    /// the same batch can be written again. A row that the database refuses goes to quarantine
+    /// with reason `refused`, the position as JSON for its body, and blocks nobody.
     async fn write_positions(&self, batch: &PositionBatch) -> Result<PositionsWritten, StoreError>;
 
     /// Writes cases, snapshots and cursor in one transaction; each case once (P3).
@@ -183,9 +266,16 @@ pub trait Store: Send + Sync + 'static {
     /// One case.
     async fn case(&self, id: CaseId) -> Result<Option<Case>, StoreError>;
 
+    /// What happened to a case, oldest first; empty for an unknown one.
+    async fn case_history(&self, id: CaseId) -> Result<Vec<CaseChange>, StoreError>;
+
     /// How many cases stand in each stage.
     async fn cases_by_stage(&self) -> Result<BTreeMap<Stage, u64>, StoreError>;
 
-    /// Reports in quarantine, newest first.
-    async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError>;
+    /// Reports in quarantine, newest first: those with lower numbers than `before`.
+    async fn quarantined(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError>;
 }

@@ -1,0 +1,237 @@
+//! The embedded store: SQLite files in one directory, readable by every tool.
+//!
+//! ```text
+//! main.sqlite                    cursors, latest positions, cases, snapshots, quarantine
+//! positions-2026-11-25.sqlite    positions whose fix time lies on that day (UTC)
+//! ```
+//!
+//! A file a day makes retention a deletion, and keeps the index that is being written in memory.
+//!
+//! **Order of writing.** A transaction over several files is atomic for each file only (WAL mode),
+//! so atomicity is not asked for. A batch goes into the files of its days first, one transaction
+//! each; when all of these are on disk, one transaction in `main.sqlite` moves the latest
+//! positions and the cursor. A crash in between leaves rows whose batch comes again, because the
+//! cursor has not moved, and which are then there already (P2). Therefore every commit is synced
+//! (`synchronous=FULL`): with less, a power cut could keep the cursor and lose the rows of another
+//! file, which the log has no more. It costs a sync for each file of a batch, some 3 ms where the
+//! batch of 10,000 rows takes 100 (`benches/store_write.rs`).
+//!
+//! **Who uses it.** One writer at a time, a few readers, all on the threads that tokio keeps for
+//! blocking work. Other processes may read and write the files meanwhile: locks are waited for.
+
+mod cases;
+mod day;
+mod reader;
+mod rows;
+mod writer;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use geofence::{
+    case::{Case, Stage},
+    identity::{CaseId, TerminalId},
+};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use self::{reader::Readers, writer::Writer};
+use crate::store::{
+    CaseChange, CaseQuery, FindingBatch, FindingsWritten, PositionBatch, PositionQuery,
+    PositionRow, PositionsWritten, QuarantinedRow, Store, StoreError,
+};
+
+/// What tests change and nobody else needs to.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long to wait for a lock that another process holds.
+    pub busy_timeout: Duration,
+    /// How long a query may take.
+    pub query_timeout: Duration,
+    /// Queries at the same time.
+    pub readers: usize,
+    /// Files of days that the writer, and each reader, keeps open.
+    pub open_days_max: usize,
+    /// The write-ahead file of a database is emptied when it has reached this size.
+    pub wal_bytes_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            query_timeout: Duration::from_secs(10),
+            readers: 4,
+            open_days_max: 4,
+            wal_bytes_max: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// The store. Cheap to share behind an [`Arc`].
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    directory: PathBuf,
+    writer: Arc<Mutex<Writer>>,
+    readers: Arc<Readers>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in a directory, and creates both when they are not there.
+    ///
+    /// # Errors
+    /// When a file cannot be opened, or is not one of ours.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_with(directory, &Options::default())
+    }
+
+    /// The same with other options.
+    ///
+    /// # Errors
+    /// When a file cannot be opened, or is not one of ours.
+    pub fn open_with(directory: &Path, options: &Options) -> Result<Self, StoreError> {
+        create_durably(directory)?;
+        let readers = Arc::new(Readers::new(directory, options));
+        let writer = Writer::open(directory, options, Arc::clone(&readers))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            writer: Arc::new(Mutex::new(writer)),
+            readers,
+        })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let writer = Arc::clone(&self.writer);
+        joined(tokio::task::spawn_blocking(move || work(&mut writer.lock())).await)
+    }
+}
+
+/// Creates a directory so that a power cut does not take it away with what was put into it.
+fn create_durably(directory: &Path) -> Result<(), StoreError> {
+    let failed = |cause: std::io::Error| StoreError::Unavailable {
+        action: "create the directory of the store",
+        cause: Box::new(cause),
+    };
+    if directory.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    let parent = directory
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or_else(|| Path::new(".")))
+        .and_then(|d| d.sync_all())
+        .map_err(failed)
+}
+
+/// A panic on the other thread goes on here; a runtime that shuts down is no answer.
+fn joined<T>(
+    result: Result<Result<T, StoreError>, tokio::task::JoinError>,
+) -> Result<T, StoreError> {
+    match result {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cause) => Err(StoreError::Unavailable {
+                action: "use the store",
+                cause: Box::new(cause),
+            }),
+        },
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    fn description(&self) -> String {
+        format!(
+            "embedded SQLite {} in {}",
+            rusqlite::version(),
+            self.directory.display()
+        )
+    }
+
+    async fn cursor(&self, log: Uuid, consumer: &str) -> Result<Option<u64>, StoreError> {
+        let consumer = consumer.to_owned();
+        self.readers
+            .read("read a cursor", move |r| r.cursor(log, &consumer))
+            .await
+    }
+
+    async fn write_positions(&self, batch: &PositionBatch) -> Result<PositionsWritten, StoreError> {
+        let batch = batch.clone();
+        self.write(move |writer| writer.write_positions(&batch))
+            .await
+    }
+
+    async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError> {
+        let batch = batch.clone();
+        self.write(move |writer| writer.write_findings(&batch))
+            .await
+    }
+
+    async fn snapshots(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        self.readers.read("read snapshots", |r| r.snapshots()).await
+    }
+
+    async fn latest_positions(
+        &self,
+        after: Option<TerminalId>,
+        limit: u32,
+    ) -> Result<Vec<PositionRow>, StoreError> {
+        self.readers
+            .read("read latest positions", move |r| r.latest(after, limit))
+            .await
+    }
+
+    async fn positions(&self, query: &PositionQuery) -> Result<Vec<PositionRow>, StoreError> {
+        let query = query.clone();
+        self.readers
+            .read("read positions", move |r| r.positions(&query))
+            .await
+    }
+
+    async fn cases(&self, query: &CaseQuery) -> Result<Vec<Case>, StoreError> {
+        let query = query.clone();
+        self.readers
+            .read("read cases", move |r| cases::list(r.main()?, &query))
+            .await
+    }
+
+    async fn case(&self, id: CaseId) -> Result<Option<Case>, StoreError> {
+        let read =
+            move |r: &mut reader::Reader| Ok(cases::load(r.main()?, id)?.map(|stored| stored.case));
+        self.readers.read("read a case", read).await
+    }
+
+    async fn case_history(&self, id: CaseId) -> Result<Vec<CaseChange>, StoreError> {
+        self.readers
+            .read("read the history of a case", move |r| {
+                cases::history(r.main()?, id)
+            })
+            .await
+    }
+
+    async fn cases_by_stage(&self) -> Result<BTreeMap<Stage, u64>, StoreError> {
+        self.readers
+            .read("count cases", |r| cases::by_stage(r.main()?))
+            .await
+    }
+
+    async fn quarantined(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError> {
+        self.readers
+            .read("read the quarantine", move |r| r.quarantined(before, limit))
+            .await
+    }
+}

@@ -1,0 +1,292 @@
+//! Queries: a few read-only connections, each query with a time bound.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use geofence::{identity::TerminalId, units::Timestamp};
+use parking_lot::{Mutex, RwLock};
+use rusqlite::{Connection, Params, params};
+use time::Date;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::{Options, day, joined, rows};
+use crate::{
+    sqlite::{self, failed},
+    store::{PositionQuery, PositionRow, QuarantinedRow, StoreError},
+};
+
+/// Steps of SQLite's machine between two looks at the clock: well under a millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
+/// The readers, and the gate that the writer closes to empty a write-ahead file.
+#[derive(Debug)]
+pub(super) struct Readers {
+    directory: PathBuf,
+    options: Options,
+    idle: Mutex<Vec<Reader>>,
+    permits: Arc<Semaphore>,
+    /// Held by each running query; the writer takes it whole to have a moment without readers,
+    /// which steady readers would never leave it.
+    pub(super) gate: RwLock<()>,
+}
+
+impl Readers {
+    pub(super) fn new(directory: &Path, options: &Options) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            options: options.clone(),
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(options.readers.max(1))),
+            gate: RwLock::new(()),
+        }
+    }
+
+    /// Runs a query on a thread for blocking work.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        action: &'static str,
+        query: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|cause| StoreError::Unavailable {
+                action,
+                cause: Box::new(cause),
+            })?;
+        let readers = Arc::clone(self);
+        let run = move || {
+            let _permit = permit;
+            let _open = readers.gate.read();
+            let idle = readers.idle.lock().pop();
+            let mut reader = idle.unwrap_or_else(|| Reader::new(&readers));
+            reader.deadline = Instant::now() + readers.options.query_timeout;
+            let result = query(&mut reader);
+            // After an error its files are opened anew.
+            if result.is_ok() {
+                readers.idle.lock().push(reader);
+            }
+            result
+        };
+        joined(tokio::task::spawn_blocking(run).await)
+    }
+}
+
+/// Connections for reading. They are opened when they are first needed.
+#[derive(Debug)]
+pub(super) struct Reader {
+    directory: PathBuf,
+    options: Options,
+    deadline: Instant,
+    main: Option<Connection>,
+    /// Used last, last.
+    days: Vec<(Date, Connection)>,
+}
+
+impl Reader {
+    fn new(readers: &Readers) -> Self {
+        Self {
+            directory: readers.directory.clone(),
+            options: readers.options.clone(),
+            deadline: Instant::now(),
+            main: None,
+            days: Vec::new(),
+        }
+    }
+
+    /// `main.sqlite`.
+    pub(super) fn main(&mut self) -> Result<&Connection, StoreError> {
+        let mut connection = match self.main.take() {
+            Some(connection) => connection,
+            None => {
+                let path = self.directory.join("main.sqlite");
+                sqlite::open_for_reading(&path, self.options.busy_timeout)?
+            }
+        };
+        bound(&mut connection, self.deadline)?;
+        Ok(self.main.insert(connection))
+    }
+
+    /// The file of a day; `None` where its writer has not got as far as its tables.
+    fn day(&mut self, day: Date) -> Result<Option<&Connection>, StoreError> {
+        let known = self.days.iter().position(|(known, _)| *known == day);
+        let mut entry = match known {
+            Some(index) => self.days.remove(index),
+            None => {
+                let path = day::file(&self.directory, day);
+                let connection = sqlite::open_for_reading(&path, self.options.busy_timeout)?;
+                let version: i64 = connection
+                    .query_row("PRAGMA user_version", [], |row| row.get(0))
+                    .map_err(failed("read positions"))?;
+                if version == 0 {
+                    return Ok(None);
+                }
+                (day, connection)
+            }
+        };
+        bound(&mut entry.1, self.deadline)?;
+        if self.days.len() >= self.options.open_days_max {
+            self.days.remove(0);
+        }
+        self.days.push(entry);
+        Ok(self.days.last().map(|(_, connection)| connection))
+    }
+
+    pub(super) fn cursor(&mut self, log: Uuid, consumer: &str) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT record_offset FROM cursors WHERE log = ? AND consumer = ?";
+        let offsets = all(
+            self.main()?,
+            "read a cursor",
+            sql,
+            (log.to_string(), consumer),
+            |row| Ok(Ok(row.get::<_, i64>(0)?.cast_unsigned())),
+        )?;
+        Ok(offsets.first().copied())
+    }
+
+    pub(super) fn snapshots(&mut self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let sql = "SELECT key, bytes FROM snapshots";
+        let found = all(self.main()?, "read snapshots", sql, [], |row| {
+            Ok(Ok((row.get(0)?, row.get(1)?)))
+        })?;
+        Ok(found.into_iter().collect())
+    }
+
+    pub(super) fn latest(
+        &mut self,
+        after: Option<TerminalId>,
+        limit: u32,
+    ) -> Result<Vec<PositionRow>, StoreError> {
+        let sql = "SELECT * FROM latest WHERE terminal > ? ORDER BY terminal LIMIT ?";
+        let after = after
+            .map(|terminal| terminal.to_string())
+            .unwrap_or_default();
+        all(
+            self.main()?,
+            "read latest positions",
+            sql,
+            (after, limit),
+            rows::position,
+        )
+    }
+
+    pub(super) fn quarantined(
+        &mut self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError> {
+        let sql = "SELECT terminal, reason, digest, received_at, log_offset, body, number \
+                   FROM quarantine WHERE number < ? ORDER BY number DESC LIMIT ?";
+        let before = before
+            .and_then(|number| i64::try_from(number).ok())
+            .unwrap_or(i64::MAX);
+        all(
+            self.main()?,
+            "read the quarantine",
+            sql,
+            params![before, limit],
+            rows::quarantined,
+        )
+    }
+
+    /// Day after day until the page is full.
+    pub(super) fn positions(
+        &mut self,
+        query: &PositionQuery,
+    ) -> Result<Vec<PositionRow>, StoreError> {
+        let action = "read positions";
+        let from = query
+            .after
+            .map_or(query.from, |(fixed_at, ..)| fixed_at.max(query.from));
+        let days = day::list(&self.directory, from, query.to).map_err(|cause| {
+            StoreError::Unavailable {
+                action,
+                cause: Box::new(cause),
+            }
+        })?;
+        let mut found = Vec::new();
+        for day in days {
+            let missing = query
+                .limit
+                .saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+            if missing == 0 {
+                break;
+            }
+            if let Some(connection) = self.day(day)? {
+                found.extend(positions_of_day(connection, query, from, missing)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn positions_of_day(
+    connection: &Connection,
+    query: &PositionQuery,
+    from: Timestamp,
+    limit: u32,
+) -> Result<Vec<PositionRow>, StoreError> {
+    let action = "read positions";
+    let (after, after_terminal, after_digest) = match &query.after {
+        Some((fixed_at, terminal, digest)) => (fixed_at.0, terminal.as_str(), i64::from(*digest)),
+        None => (i64::MIN, "", -1),
+    };
+    match &query.terminal {
+        Some(terminal) => all(
+            connection,
+            action,
+            "SELECT * FROM positions WHERE terminal = ? AND fixed_at >= ? AND fixed_at < ? \
+             AND (fixed_at, digest) > (?, ?) ORDER BY fixed_at, digest LIMIT ?",
+            params![
+                terminal.as_str(),
+                from.0,
+                query.to.0,
+                after,
+                after_digest,
+                limit
+            ],
+            rows::position,
+        ),
+        None => all(
+            connection,
+            action,
+            "SELECT * FROM positions INDEXED BY positions_by_time \
+             WHERE fixed_at >= ? AND fixed_at < ? AND (fixed_at, terminal, digest) > (?, ?, ?) \
+             ORDER BY fixed_at, terminal, digest LIMIT ?",
+            params![
+                from.0,
+                query.to.0,
+                after,
+                after_terminal,
+                after_digest,
+                limit
+            ],
+            rows::position,
+        ),
+    }
+}
+
+/// Every row of a query.
+pub(super) fn all<T>(
+    connection: &Connection,
+    action: &'static str,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<Result<T, StoreError>>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed(action))?;
+    let rows = statement.query_map(params, read).map_err(failed(action))?;
+    rows.map(|row| row.map_err(failed(action))?).collect()
+}
+
+/// Makes the connection give up at the deadline.
+fn bound(connection: &mut Connection, deadline: Instant) -> Result<(), StoreError> {
+    connection
+        .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > deadline))
+        .map_err(failed("bound a query"))
+}

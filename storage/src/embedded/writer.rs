@@ -1,0 +1,236 @@
+//! The writer. Files of days first, `main.sqlite` with the cursor last: see [the parent](super).
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use time::Date;
+
+use super::{Options, cases, day, reader::Readers, rows};
+use crate::{
+    case_changes::{change, verdicts},
+    sqlite::{self, failed},
+    store::{
+        Cursor, FindingBatch, FindingsWritten, PositionBatch, PositionRow, PositionsWritten,
+        StoreError, day_of, newest, refused,
+    },
+};
+
+const MAIN: &[&str] = &[include_str!("../../migrations/embedded/main_0001.sql")];
+const DAY: &[&str] = &[include_str!("../../migrations/embedded/day_0001.sql")];
+
+/// The connections that write.
+#[derive(Debug)]
+pub(super) struct Writer {
+    directory: PathBuf,
+    options: Options,
+    readers: Arc<Readers>,
+    main: Connection,
+    /// Used last, last.
+    days: Vec<(Date, Connection)>,
+}
+
+impl Writer {
+    pub(super) fn open(
+        directory: &Path,
+        options: &Options,
+        readers: Arc<Readers>,
+    ) -> Result<Self, StoreError> {
+        let path = directory.join("main.sqlite");
+        let main = sqlite::open(&path, MAIN, options.busy_timeout, options.wal_bytes_max)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            options: options.clone(),
+            readers,
+            main,
+            days: Vec::new(),
+        })
+    }
+
+    pub(super) fn write_positions(
+        &mut self,
+        batch: &PositionBatch,
+    ) -> Result<PositionsWritten, StoreError> {
+        let mut kept: Vec<(Date, &PositionRow)> = Vec::with_capacity(batch.positions.len());
+        let mut quarantined = batch.quarantined.clone();
+        for row in &batch.positions {
+            match day_of(row.position.fixed_at) {
+                Some(day) => kept.push((day, row)),
+                None => quarantined.push(refused(row)),
+            }
+        }
+        // In the order of the tables: neighbours then share pages.
+        kept.sort_unstable_by_key(|(day, row)| {
+            (
+                *day,
+                row.position.terminal,
+                row.position.fixed_at,
+                row.position.digest,
+            )
+        });
+        let mut written = PositionsWritten::default();
+        for of_day in kept.chunk_by(|a, b| a.0 == b.0) {
+            if let Some((day, _)) = of_day.first() {
+                written.inserted += self.write_day(*day, of_day)?;
+            }
+        }
+        let action = "write positions";
+        let transaction = immediate(&mut self.main, action)?;
+        {
+            let mut upsert = transaction
+                .prepare_cached(rows::UPSERT_LATEST)
+                .map_err(failed(action))?;
+            for row in newest(kept.iter().map(|(_, row)| *row)).into_values() {
+                rows::write(&mut upsert, row).map_err(failed(action))?;
+            }
+            let mut insert = transaction
+                .prepare_cached(rows::INSERT_QUARANTINED)
+                .map_err(failed(action))?;
+            for report in &quarantined {
+                let count = rows::write_quarantined(&mut insert, report).map_err(failed(action))?;
+                written.quarantined += count as u64;
+            }
+        }
+        move_cursor(&transaction, &batch.cursor)?;
+        transaction.commit().map_err(failed(action))?;
+        let all = (batch.positions.len() + batch.quarantined.len()) as u64;
+        written.duplicates = all - written.inserted - written.quarantined;
+        self.bound_wal();
+        Ok(written)
+    }
+
+    /// Writes rows of one day in one transaction; gives the number of new ones.
+    fn write_day(&mut self, day: Date, of_day: &[(Date, &PositionRow)]) -> Result<u64, StoreError> {
+        let action = "write positions";
+        let transaction = immediate(self.day(day)?, action)?;
+        let mut inserted = 0;
+        {
+            let mut insert = transaction
+                .prepare_cached(rows::INSERT)
+                .map_err(failed(action))?;
+            for (_, row) in of_day {
+                inserted += rows::write(&mut insert, row).map_err(failed(action))? as u64;
+            }
+        }
+        transaction.commit().map_err(failed(action))?;
+        Ok(inserted)
+    }
+
+    /// The file of a day. Backlog touches many days, so that only the last few stay open.
+    fn day(&mut self, day: Date) -> Result<&mut Connection, StoreError> {
+        let entry = match self.days.iter().position(|(open, _)| *open == day) {
+            Some(index) => self.days.remove(index),
+            None => {
+                let path = day::file(&self.directory, day);
+                let Options {
+                    busy_timeout,
+                    wal_bytes_max,
+                    ..
+                } = self.options;
+                (day, sqlite::open(&path, DAY, busy_timeout, wal_bytes_max)?)
+            }
+        };
+        if self.days.len() >= self.options.open_days_max.max(1) {
+            self.days.remove(0);
+        }
+        self.days.push(entry);
+        let (_, connection) = self.days.last_mut().ok_or_else(|| StoreError::Unusable {
+            action: "open the file of a day",
+            reason: "it was not kept".into(),
+        })?;
+        Ok(connection)
+    }
+
+    pub(super) fn write_findings(
+        &mut self,
+        batch: &FindingBatch,
+    ) -> Result<FindingsWritten, StoreError> {
+        let action = "write cases";
+        let transaction = immediate(&mut self.main, action)?;
+        let mut written = FindingsWritten::default();
+        for verdict in verdicts(&batch.findings) {
+            let stored = cases::load(&transaction, verdict.case)?;
+            let Some(change) = change(&verdict, stored, batch) else {
+                continue;
+            };
+            cases::write(&transaction, &change)?;
+            let list = if change.is_new {
+                &mut written.opened
+            } else {
+                &mut written.changed
+            };
+            list.push(change.stored.case);
+        }
+        for (key, bytes) in &batch.snapshots {
+            let changed = if bytes.is_empty() {
+                transaction
+                    .prepare_cached("DELETE FROM snapshots WHERE key = ?")
+                    .and_then(|mut statement| statement.execute([key]))
+            } else {
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?, ?)")
+                    .and_then(|mut statement| statement.execute(params![key, bytes]))
+            };
+            changed.map_err(failed(action))?;
+        }
+        if batch.moves_cursor {
+            move_cursor(&transaction, &batch.judged)?;
+        }
+        transaction.commit().map_err(failed(action))?;
+        self.bound_wal();
+        Ok(written)
+    }
+
+    /// Empties write-ahead files that have grown: SQLite does it by itself only in a moment
+    /// without readers, which may never come.
+    fn bound_wal(&self) {
+        let main = (self.directory.join("main.sqlite"), &self.main);
+        let days = self
+            .days
+            .iter()
+            .map(|(day, open)| (day::file(&self.directory, *day), open));
+        for (path, connection) in days.chain([main]) {
+            let mut wal = path.into_os_string();
+            wal.push("-wal");
+            let size = std::fs::metadata(&wal).map_or(0, |metadata| metadata.len());
+            if size < self.options.wal_bytes_max {
+                continue;
+            }
+            let _closed = self.readers.gate.write();
+            // Readers of other processes may still be in the way: then the next batch tries again.
+            let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            });
+            if !matches!(emptied, Ok(0)) {
+                tracing::warn!(file = ?wal, size, ?emptied, "a write-ahead file cannot be emptied");
+            }
+        }
+    }
+}
+
+/// Begins with the lock for writing, so that it is waited for here and not in the middle.
+fn immediate<'a>(
+    connection: &'a mut Connection,
+    action: &'static str,
+) -> Result<Transaction<'a>, StoreError> {
+    connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed(action))
+}
+
+fn move_cursor(transaction: &Transaction<'_>, cursor: &Cursor) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)")
+        .and_then(|mut statement| {
+            let Cursor {
+                log,
+                consumer,
+                offset,
+            } = cursor;
+            statement.execute(params![log.to_string(), consumer, offset.cast_signed()])
+        })
+        .map_err(failed("move a cursor"))?;
+    Ok(())
+}

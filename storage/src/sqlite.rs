@@ -1,0 +1,134 @@
+//! SQLite as the embedded store and the registry use it.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use crate::store::StoreError;
+
+/// SQLite's default.
+const PAGE_BYTES: i64 = 4_096;
+
+/// Opens a file for writing, creates it when it is not there, and brings it to the newest schema.
+///
+/// `synchronous=FULL`: a commit is on disk when it returns. `NORMAL` would lose the last
+/// transactions in a power cut, and with files that are written one after the other it would not
+/// be the last ones of all: a cursor could survive the rows it speaks of, whose records the log
+/// has removed.
+pub(crate) fn open(
+    path: &Path,
+    migrations: &[&str],
+    busy_timeout: Duration,
+    wal_bytes_max: u64,
+) -> Result<Connection, StoreError> {
+    let action = "open the embedded store";
+    let mut connection = Connection::open(path).map_err(failed(action))?;
+    connection
+        .busy_timeout(busy_timeout)
+        .map_err(failed(action))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(failed(action))?;
+    if mode != "wal" {
+        let reason = format!(
+            "{}: the file system cannot hold SQLite in WAL mode",
+            path.display()
+        );
+        return Err(StoreError::Unusable { action, reason });
+    }
+    let wal_bytes_max = i64::try_from(wal_bytes_max).unwrap_or(i64::MAX);
+    for (pragma, value) in [
+        ("synchronous", 2), // full
+        ("journal_size_limit", wal_bytes_max),
+        // A batch of a city touches a page for each terminal: at SQLite's default of 1,000 pages
+        // every commit would carry the whole write-ahead file into the database.
+        ("wal_autocheckpoint", wal_bytes_max / 2 / PAGE_BYTES),
+        ("cache_size", -32 * 1024), // KiB
+        ("temp_store", 2),          // memory
+    ] {
+        connection
+            .pragma_update(None, pragma, value)
+            .map_err(failed(action))?;
+    }
+    migrate(&mut connection, path, migrations)?;
+    Ok(connection)
+}
+
+/// Opens a file that is there for reading.
+pub(crate) fn open_for_reading(
+    path: &Path,
+    busy_timeout: Duration,
+) -> Result<Connection, StoreError> {
+    let action = "open the embedded store for reading";
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed(action))?;
+    connection
+        .busy_timeout(busy_timeout)
+        .map_err(failed(action))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// The number of migrations that were applied stands in `user_version`.
+fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    let action = "bring the embedded store to this version";
+    let version = |connection: &Connection| -> rusqlite::Result<u32> {
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+    };
+    let newest = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    if version(connection).map_err(failed(action))? == newest {
+        return Ok(());
+    }
+    // Another process may be doing the same: who gets the lock second finds it done.
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed(action))?;
+    let applied = version(&transaction).map_err(failed(action))?;
+    let Some(missing) = migrations.get(applied as usize..) else {
+        let reason = format!(
+            "{}: written by a newer version of gridtrace",
+            path.display()
+        );
+        return Err(StoreError::Unusable { action, reason });
+    };
+    for migration in missing {
+        transaction
+            .execute_batch(migration)
+            .map_err(failed(action))?;
+    }
+    transaction
+        .pragma_update(None, "user_version", newest)
+        .map_err(failed(action))?;
+    transaction.commit().map_err(failed(action))
+}
+
+/// A full disk, a lock and a failing read pass, or a person mends them while the gateway waits;
+/// a damaged or foreign file stays what it is.
+pub(crate) fn failed(action: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::OutOfMemory
+            | ErrorCode::ReadOnly
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::DiskFull
+            | ErrorCode::CannotOpen
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::PermissionDenied,
+        ) => StoreError::Unavailable {
+            action,
+            cause: Box::new(error),
+        },
+        _ => StoreError::Unusable {
+            action,
+            reason: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,239 @@
+//! PostgreSQL, with the TimescaleDB extension when it is there.
+//!
+//! What the server offers is found out at the first connection and said in the description:
+//! a hypertable that compresses (TimescaleDB), one that does not (its Apache build), or a
+//! partition a day (plain PostgreSQL). The rest is the same: schema `gridtrace`, migrations under
+//! an advisory lock, so that several nodes may start at once.
+//!
+//! **The database may be away**, also at the start: a store is made from its address alone; calls
+//! answer [`StoreError::Unavailable`] until it is there, and connect by themselves. Every call has
+//! a time limit. A connection whose call ran out of time, or broke, is closed and never used
+//! again: nobody knows what it still waits for.
+//!
+//! **A batch of positions** is one transaction: rows, latest positions, quarantine, cursor.
+//! `synchronous_commit` stays on, because the log may remove records behind the cursor, and from
+//! batches of 1,000 rows on it costs nothing that can be measured. A batch that the server refuses
+//! for its data is bisected; what is left over goes to quarantine, and the cursor moves on.
+//!
+//! TLS is not built in: reach a server in another place through a socket or tunnel of yours.
+
+mod cases;
+mod connection;
+mod positions;
+mod queries;
+mod rows;
+mod schema;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use geofence::{
+    case::{Case, Stage},
+    identity::{CaseId, TerminalId},
+};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Config, config::SslMode};
+use uuid::Uuid;
+
+use self::{
+    connection::{Failure, Lease, Pool, bounded},
+    positions::Known,
+    schema::Found,
+};
+use crate::store::{
+    CaseChange, CaseQuery, FindingBatch, FindingsWritten, PositionBatch, PositionQuery,
+    PositionRow, PositionsWritten, QuarantinedRow, Store, StoreError,
+};
+
+/// What tests change and hardly anybody else needs to.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How long a transaction that writes may take.
+    pub write_timeout: Duration,
+    /// How long a query may take, waiting for a connection included.
+    pub query_timeout: Duration,
+    /// Connections that read.
+    pub readers: usize,
+    /// From this number of rows on a batch is copied into a temporary table first, in binary;
+    /// smaller ones are sent as arrays.
+    pub copied_rows_min: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            query_timeout: Duration::from_secs(10),
+            readers: 4,
+            copied_rows_min: 5_000,
+        }
+    }
+}
+
+/// The store. Cheap to share behind an [`std::sync::Arc`].
+#[derive(Debug)]
+pub struct TimescaleStore {
+    address: String,
+    options: Options,
+    found: OnceCell<Found>,
+    /// One for positions, one for findings.
+    writers: Pool,
+    readers: Pool,
+    known: Known,
+}
+
+impl TimescaleStore {
+    /// A store at `postgres://user:password@host:port/database`, or at a connection string of
+    /// libpq's form. Looks for the database once, and does not mind when it is away.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the address is none, or the database is there and of a kind
+    /// that cannot be used: TimescaleDB before 2.19.1, or a schema of a newer gridtrace.
+    pub async fn connect(url: &str, options: Options) -> Result<Self, StoreError> {
+        let unusable = |reason: String| StoreError::Unusable {
+            action: "use the address",
+            reason,
+        };
+        let mut config: Config = url
+            .parse()
+            .map_err(|error: tokio_postgres::Error| unusable(error.to_string()))?;
+        if config.get_hosts().is_empty() {
+            return Err(unusable("it names no host".into()));
+        }
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(unusable("it asks for TLS, which is not built in".into()));
+        }
+        config
+            .application_name("gridtrace")
+            .connect_timeout(options.connect_timeout)
+            .tcp_user_timeout(options.write_timeout)
+            .keepalives_idle(Duration::from_secs(30));
+        let store = Self {
+            address: connection::address(&config),
+            found: OnceCell::new(),
+            writers: Pool::new(config.clone(), &options, 2),
+            readers: Pool::new(config, &options, options.readers.max(1)),
+            known: Known::default(),
+            options,
+        };
+        match store.found().await {
+            Ok(_) | Err(StoreError::Unavailable { .. }) => Ok(store),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the server offers. The first call that reaches it brings the schema to this version.
+    async fn found(&self) -> Result<&Found, StoreError> {
+        self.found
+            .get_or_try_init(|| schema::prepare(&self.writers))
+            .await
+    }
+
+    /// A connection for reading.
+    async fn reader(&self, action: &'static str) -> Result<Lease<'_>, StoreError> {
+        self.found().await?;
+        self.readers.lease(action).await
+    }
+
+    /// Within the time limit of a query.
+    async fn query<T>(
+        &self,
+        future: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        bounded(self.options.query_timeout, future).await
+    }
+}
+
+#[async_trait]
+impl Store for TimescaleStore {
+    fn description(&self) -> String {
+        match self.found.get() {
+            Some(found) => found.description.clone(),
+            None => format!("PostgreSQL at {}, not reached yet", self.address),
+        }
+    }
+
+    async fn cursor(&self, log: Uuid, consumer: &str) -> Result<Option<u64>, StoreError> {
+        let mut lease = self.reader("read a cursor").await?;
+        let result = self.query(queries::cursor(&mut lease, log, consumer)).await;
+        lease.conclude(result)
+    }
+
+    async fn write_positions(&self, batch: &PositionBatch) -> Result<PositionsWritten, StoreError> {
+        let found = self.found().await?;
+        positions::write(&self.writers, found, &self.known, &self.options, batch).await
+    }
+
+    async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError> {
+        self.found().await?;
+        let mut lease = self.writers.lease("write cases").await?;
+        let result = bounded(
+            self.options.write_timeout,
+            cases::write_findings(&mut lease, batch),
+        )
+        .await;
+        lease.conclude(result)
+    }
+
+    async fn snapshots(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let mut lease = self.reader("read snapshots").await?;
+        // All of them at once, and only at the start: they get the time of a writer.
+        let result = bounded(self.options.write_timeout, cases::snapshots(&mut lease)).await;
+        lease.conclude(result)
+    }
+
+    async fn latest_positions(
+        &self,
+        after: Option<TerminalId>,
+        limit: u32,
+    ) -> Result<Vec<PositionRow>, StoreError> {
+        let mut lease = self.reader("read latest positions").await?;
+        let result = self.query(queries::latest(&mut lease, after, limit)).await;
+        lease.conclude(result)
+    }
+
+    async fn positions(&self, query: &PositionQuery) -> Result<Vec<PositionRow>, StoreError> {
+        let mut lease = self.reader("read positions").await?;
+        let result = self.query(queries::page(&mut lease, query)).await;
+        lease.conclude(result)
+    }
+
+    async fn cases(&self, query: &CaseQuery) -> Result<Vec<Case>, StoreError> {
+        let mut lease = self.reader("read cases").await?;
+        let result = self.query(cases::list(&mut lease, query)).await;
+        lease.conclude(result)
+    }
+
+    async fn case(&self, id: CaseId) -> Result<Option<Case>, StoreError> {
+        let mut lease = self.reader("read a case").await?;
+        let result = self.query(cases::one(&mut lease, id)).await;
+        lease.conclude(result)
+    }
+
+    async fn case_history(&self, id: CaseId) -> Result<Vec<CaseChange>, StoreError> {
+        let mut lease = self.reader("read the history of a case").await?;
+        let result = self.query(cases::history(&mut lease, id)).await;
+        lease.conclude(result)
+    }
+
+    async fn cases_by_stage(&self) -> Result<BTreeMap<Stage, u64>, StoreError> {
+        let mut lease = self.reader("count cases").await?;
+        let result = self.query(cases::by_stage(&mut lease)).await;
+        lease.conclude(result)
+    }
+
+    async fn quarantined(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedRow>, StoreError> {
+        let mut lease = self.reader("read the quarantine").await?;
+        let result = self
+            .query(queries::quarantined(&mut lease, before, limit))
+            .await;
+        lease.conclude(result)
+    }
+}

@@ -1,0 +1,427 @@
+//! Batches of positions, with latest positions, quarantine and cursor.
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+};
+
+use geofence::{identity::TerminalId, position::Quarantined};
+use parking_lot::Mutex;
+use time::Date;
+use tokio_postgres::{Transaction, binary_copy::BinaryCopyInWriter, types::ToSql};
+
+use super::{
+    Options,
+    connection::{Connection, Failure, Lease, Pool, Severity, bounded},
+    rows::{Columns, Line, Moment, TYPES},
+    schema::{Found, LOCK},
+};
+use crate::{
+    case_changes::without_nul,
+    store::{Cursor, PositionBatch, PositionRow, PositionsWritten, StoreError, day_of, refused},
+};
+
+macro_rules! arrays {
+    () => {
+        "SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::timestamptz[], \
+         $5::bigint[], $6::int[], $7::int[], $8::smallint[], $9::int[], $10::int[], \
+         $11::bigint[], $12::bigint[], $13::bigint[], $14::smallint[], $15::boolean[], \
+         $16::boolean[], $17::text[])"
+    };
+}
+
+const INSERT: &str = concat!(
+    "INSERT INTO gridtrace.positions ",
+    arrays!(),
+    " ON CONFLICT DO NOTHING"
+);
+const INSERT_COPIED: &str =
+    "INSERT INTO gridtrace.positions SELECT * FROM pg_temp.staging ON CONFLICT DO NOTHING";
+/// The newest stays: by fix time, and by digest where two share it, so that the order of arrival
+/// does not matter.
+const UPSERT_LATEST: &str = concat!(
+    "INSERT INTO gridtrace.latest ",
+    arrays!(),
+    " ON CONFLICT (terminal) DO UPDATE SET fixed_at = excluded.fixed_at, \
+     digest = excluded.digest, received_at = excluded.received_at, \
+     log_offset = excluded.log_offset, latitude = excluded.latitude, \
+     longitude = excluded.longitude, altitude_m = excluded.altitude_m, \
+     speed_dkmh = excluded.speed_dkmh, heading_deg = excluded.heading_deg, \
+     alarm_flags = excluded.alarm_flags, status_flags = excluded.status_flags, \
+     odometer_dkm = excluded.odometer_dkm, satellites = excluded.satellites, \
+     is_positioned = excluded.is_positioned, is_backlog = excluded.is_backlog, \
+     unit_grid = excluded.unit_grid \
+     WHERE (excluded.fixed_at, excluded.digest) > (latest.fixed_at, latest.digest)"
+);
+/// The number is drawn for new reports only, so that resent ones do not push others out.
+const INSERT_QUARANTINED: &str = "INSERT INTO gridtrace.quarantine \
+    (terminal, reason, digest, received_at, log_offset, body) SELECT $1, $2, $3, $4, $5, $6 \
+    WHERE NOT EXISTS (SELECT FROM gridtrace.quarantine \
+    WHERE terminal = $1::text AND reason = $2::text AND digest = $3::bigint) \
+    ON CONFLICT DO NOTHING";
+pub(super) const MOVE_CURSOR: &str = "INSERT INTO gridtrace.cursors VALUES ($1, $2, $3) \
+    ON CONFLICT (log, consumer) DO UPDATE SET record_offset = excluded.record_offset";
+
+/// What is known to be in the database, so that it need not be asked for with every batch.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    terminals: Mutex<HashMap<TerminalId, i32>>,
+    partitions: Mutex<HashSet<Date>>,
+}
+
+/// Terminals beyond this number are asked for again.
+const KNOWN_TERMINALS_MAX: usize = 2_000_000;
+
+impl Known {
+    /// After any failure: the database may not be the one that it was.
+    fn forget(&self) {
+        self.terminals.lock().clear();
+        self.partitions.lock().clear();
+    }
+}
+
+/// Writes a batch, in one transaction unless the database refuses a row.
+pub(super) async fn write(
+    pool: &Pool,
+    found: &Found,
+    known: &Known,
+    options: &Options,
+    batch: &PositionBatch,
+) -> Result<PositionsWritten, StoreError> {
+    let mut lease = pool.lease("write positions").await?;
+    let result = Writer {
+        lease: &mut lease,
+        found,
+        known,
+        options,
+    }
+    .write(batch)
+    .await;
+    if result.is_err() {
+        known.forget();
+    }
+    lease.conclude(result)
+}
+
+struct Writer<'a, 'p> {
+    lease: &'a mut Lease<'p>,
+    found: &'a Found,
+    known: &'a Known,
+    options: &'a Options,
+}
+
+impl Writer<'_, '_> {
+    async fn write(&mut self, batch: &PositionBatch) -> Result<PositionsWritten, Failure> {
+        let mut quarantined = batch.quarantined.clone();
+        let mut kept = Vec::with_capacity(batch.positions.len());
+        for row in &batch.positions {
+            match day_of(row.position.fixed_at) {
+                Some(_) => kept.push(row),
+                None => quarantined.push(refused(row)),
+            }
+        }
+        let lines = self.lines(&kept).await?;
+        let cursor = Some(&batch.cursor);
+        let (inserted, new_quarantined) = match self.attempt(&lines, &quarantined, cursor).await {
+            Err(failure) if failure.severity() == Severity::Data => {
+                tracing::warn!(error = %failure, "the database refuses a batch; it is taken apart");
+                self.take_apart(&kept, quarantined, &batch.cursor).await?
+            }
+            result => result?,
+        };
+        let all = (batch.positions.len() + batch.quarantined.len()) as u64;
+        let duplicates = all.saturating_sub(inserted).saturating_sub(new_quarantined);
+        Ok(PositionsWritten {
+            inserted,
+            duplicates,
+            quarantined: new_quarantined,
+        })
+    }
+
+    /// Halves what is refused until single rows are left. Rows are written without the cursor:
+    /// should the process die here, the batch comes again, and they are duplicates then.
+    async fn take_apart(
+        &mut self,
+        kept: &[&PositionRow],
+        mut quarantined: Vec<Quarantined>,
+        cursor: &Cursor,
+    ) -> Result<(u64, u64), Failure> {
+        // A partition or terminal that somebody removed is not the fault of a row.
+        self.known.forget();
+        let lines = self.lines(kept).await?;
+        let mut inserted = 0;
+        let mut parts: Vec<&[Line<'_>]> = vec![&lines];
+        while let Some(part) = parts.pop() {
+            match self.attempt(part, &[], None).await {
+                Ok((count, _)) => inserted += count,
+                Err(failure) if failure.severity() == Severity::Data => match part {
+                    [] => return Err(failure),
+                    [line] => {
+                        tracing::error!(error = %failure, offset = line.row.position.log_offset,
+                            "the database refuses a position; it goes to quarantine");
+                        quarantined.push(refused(line.row));
+                    }
+                    part => {
+                        let (left, right) = part.split_at(part.len() / 2);
+                        parts.extend([right, left]);
+                    }
+                },
+                Err(failure) => return Err(failure),
+            }
+        }
+        let mut new = 0;
+        for report in &quarantined {
+            match self.attempt(&[], std::slice::from_ref(report), None).await {
+                Ok((_, count)) => new += count,
+                // It is in the log, and nowhere else.
+                Err(failure) if failure.severity() == Severity::Data => {
+                    tracing::error!(error = %failure, offset = report.log_offset,
+                        "the database refuses a report even for the quarantine; it is left out");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        self.attempt(&[], &[], Some(cursor)).await?;
+        Ok((inserted, new))
+    }
+
+    /// One transaction with all that is given, within the time limit.
+    async fn attempt(
+        &mut self,
+        lines: &[Line<'_>],
+        quarantined: &[Quarantined],
+        cursor: Option<&Cursor>,
+    ) -> Result<(u64, u64), Failure> {
+        let options = self.options;
+        bounded(options.write_timeout, async {
+            if self.found.has_partitions {
+                make_partitions(self.lease, self.known, lines).await?;
+            }
+            let is_copied = !lines.is_empty() && lines.len() >= options.copied_rows_min;
+            transaction(self.lease, lines, quarantined, cursor, is_copied).await
+        })
+        .await
+    }
+
+    /// Rows with the numbers of their terminals, each once, in the order of the table: two
+    /// writers that touch the same rows then take their locks in the same order.
+    async fn lines<'r>(&mut self, rows: &[&'r PositionRow]) -> Result<Vec<Line<'r>>, Failure> {
+        let missing: Vec<String> = {
+            let mut known = self.known.terminals.lock();
+            if known.len() > KNOWN_TERMINALS_MAX {
+                known.clear();
+            }
+            let unknown = rows.iter().map(|row| row.position.terminal);
+            let unknown: HashSet<_> = unknown.filter(|id| !known.contains_key(id)).collect();
+            unknown
+                .into_iter()
+                .map(|terminal| terminal.to_string())
+                .collect()
+        };
+        if !missing.is_empty() {
+            let found = bounded(
+                self.options.write_timeout,
+                number_terminals(self.lease, missing),
+            )
+            .await?;
+            self.known.terminals.lock().extend(found);
+        }
+        let known = self.known.terminals.lock();
+        let mut lines = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(terminal) = known.get(&row.position.terminal) else {
+                // Forgotten meanwhile, after a failure elsewhere: the next attempt asks again.
+                return Err(Failure::TimedOut);
+            };
+            lines.push(Line {
+                terminal: *terminal,
+                row,
+            });
+        }
+        drop(known);
+        lines.sort_unstable_by_key(Line::key);
+        lines.dedup_by_key(|line| line.key());
+        Ok(lines)
+    }
+}
+
+/// Gives terminals numbers, committed at once: a number in a transaction that fails would be known
+/// here and nowhere else.
+async fn number_terminals(
+    connection: &mut Connection,
+    mut phones: Vec<String>,
+) -> Result<Vec<(TerminalId, i32)>, Failure> {
+    // Two nodes that number the same ones wait for each other in this order.
+    phones.sort_unstable();
+    let insert = connection
+        .statement(
+            "INSERT INTO gridtrace.terminals (phone) SELECT phone FROM unnest($1::text[]) phone \
+             WHERE NOT EXISTS (SELECT FROM gridtrace.terminals known WHERE known.phone = phone.phone) \
+             ORDER BY 1 ON CONFLICT DO NOTHING",
+        )
+        .await?;
+    connection.client.execute(&insert, &[&phones]).await?;
+    let select = connection
+        .statement("SELECT phone, id FROM gridtrace.terminals WHERE phone = ANY($1::text[])")
+        .await?;
+    let rows = connection.client.query(&select, &[&phones]).await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| Some((row.get::<_, &str>(0).parse().ok()?, row.get(1))))
+        .collect())
+}
+
+/// Makes the partitions of the days that have none.
+async fn make_partitions(
+    connection: &mut Connection,
+    known: &Known,
+    lines: &[Line<'_>],
+) -> Result<(), Failure> {
+    let mut missing: Vec<Date> = {
+        let known = known.partitions.lock();
+        let days = lines
+            .iter()
+            .filter_map(|line| day_of(line.row.position.fixed_at));
+        let days: HashSet<Date> = days.filter(|day| !known.contains(day)).collect();
+        days.into_iter().collect()
+    };
+    missing.sort_unstable();
+    for day in missing {
+        let Some(next) = day.next_day() else { continue };
+        let name = format!("positions_{}", day.to_string().replace('-', "_"));
+        let transaction = connection.client.transaction().await?;
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+            .await?;
+        let is_there: bool = transaction
+            .query_one(
+                "SELECT to_regclass($1) IS NOT NULL",
+                &[&format!("gridtrace.{name}")],
+            )
+            .await?
+            .get(0);
+        if !is_there {
+            // Attaching takes a lighter lock on the parent than creating as a partition: readers
+            // and writers of other days go on.
+            transaction
+                .batch_execute(&format!(
+                    "CREATE TABLE gridtrace.{name} (LIKE gridtrace.positions INCLUDING ALL); \
+                     ALTER TABLE gridtrace.positions ATTACH PARTITION gridtrace.{name} \
+                     FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')"
+                ))
+                .await?;
+        }
+        transaction.commit().await?;
+        known.partitions.lock().insert(day);
+    }
+    Ok(())
+}
+
+/// Rows, latest positions, quarantine and cursor; gives the numbers of new rows and new reports.
+async fn transaction(
+    connection: &mut Connection,
+    lines: &[Line<'_>],
+    quarantined: &[Quarantined],
+    cursor: Option<&Cursor>,
+    is_copied: bool,
+) -> Result<(u64, u64), Failure> {
+    if is_copied && !connection.has_staging {
+        let sql = "CREATE TEMPORARY TABLE staging (LIKE gridtrace.positions) \
+                   ON COMMIT DELETE ROWS";
+        connection.client.batch_execute(sql).await?;
+        connection.has_staging = true;
+    }
+    let insert = connection
+        .statement(if is_copied { INSERT_COPIED } else { INSERT })
+        .await?;
+    let upsert_latest = connection.statement(UPSERT_LATEST).await?;
+    let insert_quarantined = connection.statement(INSERT_QUARANTINED).await?;
+    let move_cursor = connection.statement(MOVE_CURSOR).await?;
+
+    let transaction = connection.client.transaction().await?;
+    let (mut inserted, mut new_quarantined) = (0, 0);
+    if !lines.is_empty() {
+        inserted = if is_copied {
+            copy(&transaction, lines).await?;
+            transaction.execute(&insert, &[]).await?
+        } else {
+            let columns = Columns::of(lines.iter().copied());
+            transaction.execute(&insert, &columns.parameters()).await?
+        };
+        // Sorted as they are, the last line of a terminal is its newest.
+        let newest = lines
+            .chunk_by(|a, b| a.terminal == b.terminal)
+            .filter_map(<[_]>::last);
+        let columns = Columns::of(newest.copied());
+        transaction
+            .execute(&upsert_latest, &columns.parameters())
+            .await?;
+    }
+    for report in quarantined {
+        let Quarantined {
+            terminal,
+            received_at,
+            log_offset,
+            digest,
+            reason,
+            body,
+        } = report;
+        let parameters: [&(dyn ToSql + Sync); 6] = [
+            &terminal.as_str(),
+            &reason.reason(),
+            &i64::from(*digest),
+            &Moment(*received_at),
+            &log_offset.cast_signed(),
+            body,
+        ];
+        new_quarantined += transaction
+            .execute(&insert_quarantined, &parameters)
+            .await?;
+    }
+    if let Some(Cursor {
+        log,
+        consumer,
+        offset,
+    }) = cursor
+    {
+        transaction
+            .execute(&move_cursor, &[log, consumer, &offset.cast_signed()])
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok((inserted, new_quarantined))
+}
+
+/// Binary COPY into the temporary table.
+async fn copy(transaction: &Transaction<'_>, lines: &[Line<'_>]) -> Result<(), Failure> {
+    let sink = transaction
+        .copy_in("COPY pg_temp.staging FROM STDIN (FORMAT binary)")
+        .await?;
+    let mut writer = pin!(BinaryCopyInWriter::new(sink, &TYPES));
+    for line in lines {
+        let row = line.row;
+        let p = &row.position;
+        let values: [&(dyn ToSql + Sync); 17] = [
+            &line.terminal,
+            &Moment(p.fixed_at),
+            &i64::from(p.digest),
+            &Moment(p.received_at),
+            &p.log_offset.cast_signed(),
+            &p.latitude.micro_degrees(),
+            &p.longitude.micro_degrees(),
+            &p.altitude_m,
+            &i32::from(p.speed_dkmh),
+            &i32::from(p.heading_deg),
+            &i64::from(p.alarm_flags),
+            &i64::from(p.status_flags),
+            &p.odometer_dkm.map(i64::from),
+            &p.satellites.map(i16::from),
+            &p.is_positioned,
+            &p.is_backlog,
+            &row.unit_grid.as_deref().map(without_nul),
+        ];
+        writer.as_mut().write(&values).await?;
+    }
+    writer.as_mut().finish().await?;
+    Ok(())
+}

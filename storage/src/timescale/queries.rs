@@ -1,0 +1,119 @@
+//! Queries for positions, latest positions, quarantine, cursors.
+
+use geofence::{identity::TerminalId, units::Timestamp};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::{
+    connection::{Connection, Failure},
+    rows::{self, Moment, position_columns},
+};
+use crate::store::{PositionQuery, PositionRow, QuarantinedRow};
+
+pub(super) async fn cursor(
+    connection: &mut Connection,
+    log: Uuid,
+    consumer: &str,
+) -> Result<Option<u64>, Failure> {
+    let select = connection
+        .statement("SELECT record_offset FROM gridtrace.cursors WHERE log = $1 AND consumer = $2")
+        .await?;
+    let row = connection
+        .client
+        .query_opt(&select, &[&log, &consumer])
+        .await?;
+    Ok(row.map(|row| row.get::<_, i64>(0).cast_unsigned()))
+}
+
+pub(super) async fn latest(
+    connection: &mut Connection,
+    after: Option<TerminalId>,
+    limit: u32,
+) -> Result<Vec<PositionRow>, Failure> {
+    let select = connection
+        .statement(concat!(
+            "SELECT ",
+            position_columns!(),
+            " FROM gridtrace.terminals t JOIN gridtrace.latest p ON p.terminal = t.id \
+             WHERE t.phone > $1 ORDER BY t.phone LIMIT $2"
+        ))
+        .await?;
+    let after = after
+        .map(|terminal| terminal.to_string())
+        .unwrap_or_default();
+    let found = connection
+        .client
+        .query(&select, &[&after, &i64::from(limit)])
+        .await?;
+    Ok(found.iter().map(rows::position).collect::<Result<_, _>>()?)
+}
+
+pub(super) async fn page(
+    connection: &mut Connection,
+    query: &PositionQuery,
+) -> Result<Vec<PositionRow>, Failure> {
+    let (after, after_terminal, after_digest) = match &query.after {
+        Some((fixed_at, terminal, digest)) => (*fixed_at, terminal.as_str(), i64::from(*digest)),
+        None => (Timestamp(i64::MIN), "", -1),
+    };
+    let (from, to) = (Moment(query.from.max(after)), Moment(query.to));
+    let (after, limit) = (Moment(after), i64::from(query.limit));
+    let found = match &query.terminal {
+        Some(terminal) => {
+            let select = connection
+                .statement(concat!(
+                    "SELECT ",
+                    position_columns!(),
+                    " FROM gridtrace.positions p JOIN gridtrace.terminals t ON t.id = p.terminal \
+                     WHERE p.terminal = (SELECT id FROM gridtrace.terminals WHERE phone = $1) \
+                     AND p.fixed_at >= $2 AND p.fixed_at < $3 AND (p.fixed_at, p.digest) > ($4, $5) \
+                     ORDER BY p.fixed_at, p.digest LIMIT $6"
+                ))
+                .await?;
+            let phone = terminal.as_str();
+            let parameters: [&(dyn ToSql + Sync); 6] =
+                [&phone, &from, &to, &after, &after_digest, &limit];
+            connection.client.query(&select, &parameters).await?
+        }
+        None => {
+            let select = connection
+                .statement(concat!(
+                    "SELECT ",
+                    position_columns!(),
+                    " FROM gridtrace.positions p JOIN gridtrace.terminals t ON t.id = p.terminal \
+                     WHERE p.fixed_at >= $1 AND p.fixed_at < $2 \
+                     AND (p.fixed_at, t.phone, p.digest) > ($3, $4, $5) \
+                     ORDER BY p.fixed_at, t.phone, p.digest LIMIT $6"
+                ))
+                .await?;
+            let parameters: [&(dyn ToSql + Sync); 6] =
+                [&from, &to, &after, &after_terminal, &after_digest, &limit];
+            connection.client.query(&select, &parameters).await?
+        }
+    };
+    Ok(found.iter().map(rows::position).collect::<Result<_, _>>()?)
+}
+
+pub(super) async fn quarantined(
+    connection: &mut Connection,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<QuarantinedRow>, Failure> {
+    let before = before
+        .and_then(|number| i64::try_from(number).ok())
+        .unwrap_or(i64::MAX);
+    let select = connection
+        .statement(
+            "SELECT terminal, reason, digest, received_at, log_offset, body, number \
+             FROM gridtrace.quarantine WHERE number < $1 ORDER BY number DESC LIMIT $2",
+        )
+        .await?;
+    let found = connection
+        .client
+        .query(&select, &[&before, &i64::from(limit)])
+        .await?;
+    Ok(found
+        .iter()
+        .map(rows::quarantined)
+        .collect::<Result<_, _>>()?)
+}
