@@ -1,0 +1,41 @@
+//! The subcommands: from arguments to the library, and what they print. `Ok(false)`: done, but
+//! not all went as it should.
+
+pub(crate) mod load;
+pub(crate) mod replay;
+pub(crate) mod simulate;
+
+use std::{future::Future, io};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tokio::runtime::Builder;
+
+/// Decodes stdin to stdout.
+pub(crate) fn decode() -> anyhow::Result<bool> {
+    let output = io::BufWriter::new(io::stdout().lock());
+    match tools::decode::run(io::stdin().lock(), output) {
+        Ok(_) => Ok(true),
+        // Whoever read our lines has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+        Err(error) => Err(error).context("cannot decode"),
+    }
+}
+
+/// Prints a value as one line of JSON.
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    use io::Write as _;
+    let line = serde_json::to_string(value)?;
+    writeln!(io::stdout().lock(), "{line}").context("cannot write to stdout")
+}
+
+/// Runs something asynchronous to its end.
+fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let done = runtime.block_on(task);
+    runtime.shutdown_background();
+    Ok(done)
+}

@@ -1,0 +1,260 @@
+//! Load: many terminals on one thread, each with some reports in flight; and terminals that only
+//! hold their connection.
+//!
+//! The generator shares the machine with the gateway that it measures, so it has to be cheap: one
+//! event loop, no task per connection, reports patched into a frame that was built once, responses
+//! read only as far as their serial number and result. It calls blocking: run it on a thread of
+//! its own.
+
+mod connection;
+mod engine;
+mod latency;
+mod report_frame;
+
+use std::{io, io::Write, net::SocketAddr, time::Duration};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
+
+use self::engine::Engine;
+use crate::output::{ACKNOWLEDGED_HEADER, acknowledged_line};
+
+pub use self::latency::Latency;
+
+/// What a load is like.
+#[derive(Clone, Debug)]
+pub struct LoadConfig {
+    /// The gateway's JT/T 808 port.
+    pub target: SocketAddr,
+    /// Terminals, each on a connection of its own.
+    pub connections: usize,
+    /// Reports that a terminal has unanswered at a time, 1 to 1,000.
+    pub in_flight: usize,
+    /// Reports a second over all terminals, sent at equal distances whatever comes back (open
+    /// loop); a report that waits for a terminal to be free is late, and its latency counts from
+    /// when it was due. `None`: each answer lets the next report go (closed loop).
+    pub rate: Option<f64>,
+    /// Sent before measuring begins.
+    pub warm_up: Duration,
+    /// Measured.
+    pub duration: Duration,
+    /// How long to wait for what is unanswered at the end.
+    pub drain: Duration,
+    /// How long connecting, registering and authenticating may take for all terminals together.
+    pub log_in_limit: Duration,
+    /// Phone number of the first terminal; the others have the numbers that follow.
+    pub first_phone: u64,
+    /// Number of a terminal's first position. Positions are told apart by their number, so a
+    /// second run against the same store should begin where the first ended.
+    pub first_position: u32,
+    /// Keep a list of what was acknowledged: 12 bytes a position.
+    pub keeps_acknowledged: bool,
+}
+
+impl LoadConfig {
+    /// 1,000 terminals with one report in flight each, for five seconds after one of warm-up.
+    #[must_use]
+    pub const fn new(target: SocketAddr) -> Self {
+        Self {
+            target,
+            connections: 1_000,
+            in_flight: 1,
+            rate: None,
+            warm_up: Duration::from_secs(1),
+            duration: Duration::from_secs(5),
+            drain: Duration::from_secs(2),
+            log_in_limit: Duration::from_secs(60),
+            first_phone: 13_900_000_000,
+            first_position: 0,
+            keeps_acknowledged: false,
+        }
+    }
+}
+
+/// Why there was no load.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The event loop failed.
+    #[error("the event loop failed: {0}")]
+    Io(#[from] io::Error),
+    /// Not all terminals could log in.
+    #[error("{done} of {wanted} terminals logged in; the last failure: {failure}")]
+    LogIn {
+        /// How many could.
+        done: usize,
+        /// How many should.
+        wanted: usize,
+        /// What happened to another.
+        failure: String,
+    },
+    /// A value is out of its range.
+    #[error("{0} is out of its range")]
+    Config(&'static str),
+}
+
+/// What a load did.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadReport {
+    /// Terminals that logged in.
+    pub connections: usize,
+    /// How long that took, seconds.
+    pub log_in_s: f64,
+    /// Reports sent in all.
+    pub sent: u64,
+    /// Answered with result 0 in all.
+    pub acknowledged: u64,
+    /// Answered with another result.
+    pub refused: u64,
+    /// Not answered when the load ended.
+    pub unanswered: u64,
+    /// Connections that ended before the load did.
+    pub closed: usize,
+    /// How long was measured, seconds: less than asked for if all connections ended before.
+    pub measured_s: f64,
+    /// Acknowledged a second, in the time that was measured.
+    pub acknowledged_per_s: f64,
+    /// From the report (open loop: from when it was due) to its acknowledgement.
+    pub latency: Latency,
+    /// What was acknowledged, if that was asked for.
+    #[serde(skip)]
+    acknowledged_list: Vec<Acknowledged>,
+    #[serde(skip)]
+    first_phone: u64,
+}
+
+/// A position that was acknowledged, in little room.
+#[derive(Clone, Copy, Debug)]
+struct Acknowledged {
+    connection: u32,
+    number: u32,
+    fixed_at: u32,
+}
+
+/// A position that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AcknowledgedPosition {
+    /// The terminal's phone number, without padding zeros.
+    pub phone: String,
+    /// Fix time, seconds since 1970 in UTC.
+    pub fixed_at: i64,
+    /// Millionths of a degree, north positive.
+    pub latitude: i32,
+    /// Millionths of a degree, east positive.
+    pub longitude: i32,
+}
+
+impl LoadReport {
+    /// What was acknowledged, in the order of the acknowledgements; nothing unless
+    /// [`LoadConfig::keeps_acknowledged`]. No two are the same.
+    pub fn acknowledged_positions(&self) -> impl Iterator<Item = AcknowledgedPosition> + '_ {
+        self.acknowledged_list.iter().map(|entry| {
+            let (latitude, longitude) = report_frame::place(entry.number);
+            AcknowledgedPosition {
+                phone: (self.first_phone + u64::from(entry.connection)).to_string(),
+                fixed_at: i64::from(entry.fixed_at),
+                latitude,
+                longitude,
+            }
+        })
+    }
+
+    /// Writes what was acknowledged as CSV with header `phone,event_time,lat,lon`.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write_acknowledged(&self, mut output: impl Write) -> io::Result<()> {
+        writeln!(output, "{ACKNOWLEDGED_HEADER}")?;
+        for p in self.acknowledged_positions() {
+            let line = acknowledged_line(&p.phone, p.fixed_at, p.latitude, p.longitude);
+            writeln!(output, "{line}")?;
+        }
+        output.flush()
+    }
+}
+
+/// Runs a load to its end. A server that dies ends it early; what it acknowledged is reported.
+///
+/// # Errors
+/// When not all terminals can log in.
+pub fn run(config: &LoadConfig) -> Result<LoadReport, LoadError> {
+    if !(1..=1_000).contains(&config.in_flight) {
+        return Err(LoadError::Config("the number of reports in flight"));
+    }
+    if config
+        .rate
+        .is_some_and(|rate| !(0.001..=1e8).contains(&rate))
+    {
+        return Err(LoadError::Config("the rate"));
+    }
+    let mut engine = Engine::new(config)?;
+    engine.connect(true)?;
+    engine.load()
+}
+
+/// Connections that are held and say nothing.
+#[derive(Debug)]
+pub struct Idle {
+    engine: Engine,
+}
+
+impl Idle {
+    /// Connects the terminals of the configuration, registers and authenticates them if asked
+    /// to, and holds the connections until dropped.
+    ///
+    /// # Errors
+    /// When one of them cannot connect or log in.
+    pub fn open(config: &LoadConfig, authenticates: bool) -> Result<Self, LoadError> {
+        let mut engine = Engine::new(config)?;
+        engine.connect(authenticates)?;
+        Ok(Self { engine })
+    }
+
+    /// How many connections the server has not closed.
+    ///
+    /// # Errors
+    /// When the event loop fails.
+    pub fn alive(&mut self) -> Result<usize, LoadError> {
+        self.engine.notice_closed()?;
+        Ok(self.engine.alive())
+    }
+}
+
+/// Raises the process's limit of open files to `wanted`, as far as the hard limit lets it; gives
+/// the limit that holds then. Child processes inherit it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn raise_file_limit(wanted: u64) -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let Some(current) = limit.current.filter(|current| *current < wanted) else {
+        return Ok(limit.current.unwrap_or(u64::MAX));
+    };
+    // Raising the hard limit is for the privileged; else the hard limit has to do.
+    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
+    if setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(wanted),
+            maximum,
+        },
+    )
+    .is_ok()
+    {
+        return Ok(wanted);
+    }
+    let reachable = limit
+        .maximum
+        .map_or(wanted, |maximum| maximum.min(wanted))
+        .max(current);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(reachable),
+            maximum: limit.maximum,
+        },
+    )?;
+    Ok(reachable)
+}
+
+#[cfg(test)]
+mod tests;

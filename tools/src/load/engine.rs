@@ -1,0 +1,410 @@
+//! The event loop: logs all terminals in, lets them report, and counts what comes back.
+
+use std::{
+    collections::VecDeque,
+    io,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use mio::{Events, Poll, Token};
+
+use super::{
+    Acknowledged, LoadConfig, LoadError, LoadReport,
+    connection::{Connection, Reply, State},
+    latency::Histogram,
+    report_frame::ReportFrame,
+};
+
+/// Terminals that are about to log in at a time: fewer than any backlog of a listening socket.
+const OPENING_MAX: usize = 128;
+/// Waiting for events is interrupted after this, to look at the time.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// In an open loop reports are due all the time.
+const OPEN_LOOP_PATIENCE: Duration = Duration::from_millis(1);
+
+/// All terminals of a load and what they wait for.
+#[derive(Debug)]
+pub(super) struct Engine {
+    config: LoadConfig,
+    poll: Poll,
+    events: Events,
+    connections: Vec<Connection>,
+    scratch: Vec<u8>,
+    log_in_s: f64,
+    alive: usize,
+}
+
+impl Engine {
+    pub(super) fn new(config: &LoadConfig) -> Result<Self, LoadError> {
+        if config.connections == 0 || config.connections > 1_000_000 {
+            return Err(LoadError::Config("the number of connections"));
+        }
+        Ok(Self {
+            config: config.clone(),
+            poll: Poll::new()?,
+            events: Events::with_capacity(1_024),
+            connections: Vec::with_capacity(config.connections),
+            scratch: vec![0; 64 * 1024],
+            log_in_s: 0.0,
+            alive: 0,
+        })
+    }
+
+    pub(super) const fn alive(&self) -> usize {
+        self.alive
+    }
+
+    /// Waits for events; gives the indices of their connections.
+    fn wait(&mut self, patience: Duration) -> io::Result<Vec<usize>> {
+        match self.poll.poll(&mut self.events, Some(patience)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Vec::new()),
+            polled => polled?,
+        }
+        Ok(self.events.iter().map(|event| event.token().0).collect())
+    }
+
+    /// Connects all terminals; registers and authenticates them, if asked to.
+    pub(super) fn connect(&mut self, authenticates: bool) -> Result<(), LoadError> {
+        let began = Instant::now();
+        let wanted = self.config.connections;
+        while self.alive < wanted {
+            while self.connections.len() < wanted
+                && self.connections.len() - self.alive < OPENING_MAX
+            {
+                self.open()
+                    .map_err(|error| self.log_in_failed(&error.to_string()))?;
+            }
+            if began.elapsed() > self.config.log_in_limit {
+                return Err(self.log_in_failed("the time is over"));
+            }
+            for index in self.wait(PATIENCE)? {
+                self.log_in_step(index, authenticates)
+                    .map_err(|error| self.log_in_failed(&error.to_string()))?;
+            }
+        }
+        self.log_in_s = began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn log_in_failed(&self, failure: &str) -> LoadError {
+        LoadError::LogIn {
+            done: self.alive,
+            wanted: self.config.connections,
+            failure: failure.to_owned(),
+        }
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        let index = self.connections.len();
+        let phone = self.config.first_phone.saturating_add(index as u64);
+        let connection = Connection::open(
+            self.config.target,
+            phone,
+            self.config.first_position,
+            self.poll.registry(),
+            Token(index),
+        )?;
+        self.connections.push(connection);
+        Ok(())
+    }
+
+    fn log_in_step(&mut self, index: usize, authenticates: bool) -> io::Result<()> {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return Ok(());
+        };
+        if connection.state == State::Connecting {
+            if !connection.has_connected()? {
+                return Ok(());
+            }
+            if authenticates {
+                connection.queue_registration();
+                connection.state = State::Registering;
+            } else {
+                connection.state = State::Ready;
+                self.alive += 1;
+            }
+        }
+        let mut refusal = None;
+        connection.read(&mut self.scratch, |connection, reply| match reply {
+            Reply::Registered { result: 0, code } => {
+                connection.queue_authentication(&code);
+                connection.state = State::Authenticating;
+            }
+            Reply::Answer(answer) if answer.result == 0 => {
+                if connection.state == State::Authenticating {
+                    connection.state = State::Ready;
+                    self.alive += 1;
+                }
+            }
+            Reply::Registered { result, .. } => refusal = Some(("registration", result)),
+            Reply::Answer(answer) => refusal = Some(("authentication", answer.result)),
+        })?;
+        if let Some((what, result)) = refusal {
+            return Err(io::Error::other(format!(
+                "{what} refused with result {result}"
+            )));
+        }
+        connection.flush()
+    }
+
+    /// Lets the terminals report until the time is over.
+    pub(super) fn load(mut self) -> Result<LoadReport, LoadError> {
+        let mut load = Load::new(&self.config);
+        load.start(&mut self);
+        while load.is_going_on(&self) {
+            let patience = load.patience();
+            for index in self.wait(patience)? {
+                load.on_event(&mut self, index);
+            }
+            load.look_at_the_clock();
+            load.send_due(&mut self);
+        }
+        Ok(load.report(&self))
+    }
+
+    fn close(&mut self, index: usize) {
+        if let Some(connection) = self.connections.get_mut(index)
+            && connection.state != State::Closed
+        {
+            connection.close(self.poll.registry());
+            self.alive -= 1;
+        }
+    }
+
+    /// Looks, without waiting, which connections have ended.
+    pub(super) fn notice_closed(&mut self) -> Result<(), LoadError> {
+        loop {
+            let indices = self.wait(Duration::ZERO)?;
+            if indices.is_empty() {
+                return Ok(());
+            }
+            for index in indices {
+                let ended = self.connections.get_mut(index).is_some_and(|connection| {
+                    connection.state != State::Closed
+                        && connection.read(&mut self.scratch, |_, _| ()).is_err()
+                });
+                if ended {
+                    self.close(index);
+                }
+            }
+        }
+    }
+}
+
+/// The counts of a load that goes on.
+struct Load {
+    began: Instant,
+    /// Microseconds since then.
+    now_us: u64,
+    /// Seconds since 1970.
+    now_unix_s: u32,
+    measure_from_us: u64,
+    measure_to_us: u64,
+    ends_us: u64,
+    in_flight_max: usize,
+    rate: Option<f64>,
+    /// Reports that the open loop has let go.
+    issued: u64,
+    /// A place for each report that the open loop may let go: indices of connections.
+    free: VecDeque<usize>,
+    template: ReportFrame,
+    histogram: Histogram,
+    sent: u64,
+    acknowledged: u64,
+    acknowledged_measured: u64,
+    refused: u64,
+    keeps: bool,
+    list: Vec<Acknowledged>,
+}
+
+impl Load {
+    fn new(config: &LoadConfig) -> Self {
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let measure_from_us = micros(config.warm_up);
+        let measure_to_us = measure_from_us.saturating_add(micros(config.duration));
+        Self {
+            began: Instant::now(),
+            now_us: 0,
+            now_unix_s: 0,
+            measure_from_us,
+            measure_to_us,
+            ends_us: measure_to_us.saturating_add(micros(config.drain)),
+            in_flight_max: config.in_flight,
+            rate: config.rate,
+            issued: 0,
+            free: VecDeque::new(),
+            template: ReportFrame::new(),
+            histogram: Histogram::new(),
+            sent: 0,
+            acknowledged: 0,
+            acknowledged_measured: 0,
+            refused: 0,
+            keeps: config.keeps_acknowledged,
+            list: Vec::new(),
+        }
+    }
+
+    fn start(&mut self, engine: &mut Engine) {
+        self.began = Instant::now();
+        self.look_at_the_clock();
+        let all = 0..engine.connections.len();
+        if self.rate.is_some() {
+            self.free = (0..self.in_flight_max).flat_map(|_| all.clone()).collect();
+        } else {
+            all.for_each(|index| self.fill(engine, index));
+        }
+    }
+
+    fn look_at_the_clock(&mut self) {
+        self.now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let unix_s = u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX);
+        if unix_s != self.now_unix_s {
+            self.now_unix_s = unix_s;
+            self.template.set_time(i64::from(unix_s));
+        }
+    }
+
+    const fn is_sending(&self) -> bool {
+        self.now_us < self.measure_to_us
+    }
+
+    const fn is_going_on(&self, engine: &Engine) -> bool {
+        let is_all_answered = self.acknowledged + self.refused >= self.sent;
+        engine.alive > 0 && (self.is_sending() || (self.now_us < self.ends_us && !is_all_answered))
+    }
+
+    const fn patience(&self) -> Duration {
+        if self.rate.is_some() && self.is_sending() {
+            OPEN_LOOP_PATIENCE
+        } else {
+            PATIENCE
+        }
+    }
+
+    fn on_event(&mut self, engine: &mut Engine, index: usize) {
+        let Some(connection) = engine.connections.get_mut(index) else {
+            return;
+        };
+        if connection.state == State::Closed {
+            return;
+        }
+        self.now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let read = connection.read(&mut engine.scratch, |connection, reply| {
+            let Reply::Answer(answer) = reply else { return };
+            let Some(report) = connection.settle(answer) else {
+                return;
+            };
+            if self.rate.is_some() {
+                self.free.push_back(index);
+            }
+            if answer.result != 0 {
+                self.refused += 1;
+                return;
+            }
+            self.acknowledged += 1;
+            if (self.measure_from_us..self.measure_to_us).contains(&self.now_us) {
+                self.acknowledged_measured += 1;
+                if report.due_us >= self.measure_from_us {
+                    self.histogram
+                        .record(self.now_us.saturating_sub(report.due_us));
+                }
+            }
+            if self.keeps {
+                self.list.push(Acknowledged {
+                    connection: u32::try_from(index).unwrap_or(u32::MAX),
+                    number: report.number,
+                    fixed_at: report.fixed_at,
+                });
+            }
+        });
+        if read.is_err() {
+            engine.close(index);
+        } else if self.rate.is_none() && self.is_sending() {
+            self.fill(engine, index);
+        } else if connection.flush().is_err() {
+            engine.close(index);
+        }
+    }
+
+    /// Closed loop: as many reports as may be in flight.
+    fn fill(&mut self, engine: &mut Engine, index: usize) {
+        let Some(connection) = engine.connections.get_mut(index) else {
+            return;
+        };
+        while connection.in_flight.len() < self.in_flight_max {
+            connection.queue_report(&mut self.template, self.now_unix_s, self.now_us);
+            self.sent += 1;
+        }
+        if connection.flush().is_err() {
+            engine.close(index);
+        }
+    }
+
+    /// Open loop: what is due, as far as terminals are free.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "microseconds and counts of a bounded run; a float to integer cast saturates"
+    )]
+    fn send_due(&mut self, engine: &mut Engine) {
+        let Some(rate) = self.rate.filter(|_| self.is_sending()) else {
+            return;
+        };
+        let due = (self.now_us as f64 * rate / 1e6) as u64;
+        while self.issued < due {
+            let Some(index) = self.free.pop_front() else {
+                return;
+            };
+            let Some(connection) = engine.connections.get_mut(index) else {
+                continue;
+            };
+            if connection.state != State::Ready {
+                continue;
+            }
+            let due_us = (self.issued as f64 / rate * 1e6) as u64;
+            connection.queue_report(&mut self.template, self.now_unix_s, due_us);
+            self.issued += 1;
+            self.sent += 1;
+            if connection.flush().is_err() {
+                engine.close(index);
+            }
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds and counts of a bounded run"
+    )]
+    fn report(self, engine: &Engine) -> LoadReport {
+        let measured_us = self
+            .now_us
+            .min(self.measure_to_us)
+            .saturating_sub(self.measure_from_us);
+        let measured_s = measured_us as f64 / 1e6;
+        let per_s = |count: u64| {
+            if measured_us > 0 {
+                count as f64 / measured_s
+            } else {
+                0.0
+            }
+        };
+        LoadReport {
+            connections: engine.connections.len(),
+            log_in_s: engine.log_in_s,
+            sent: self.sent,
+            acknowledged: self.acknowledged,
+            refused: self.refused,
+            unanswered: self.sent.saturating_sub(self.acknowledged + self.refused),
+            closed: engine.connections.len() - engine.alive,
+            measured_s,
+            acknowledged_per_s: per_s(self.acknowledged_measured),
+            latency: self.histogram.latency(),
+            acknowledged_list: self.list,
+            first_phone: engine.config.first_phone,
+        }
+    }
+}
