@@ -1,1 +1,110 @@
-//! 
+//! Wiring: sockets, time, threads and HTTP live here and nowhere else. This is also the only
+//! crate where wire types become domain types ([`ingest::normalise`]).
+//!
+//! The folders in the order of the data's way: [`listen`] → [`session`] → [`ingest`] → the log →
+//! [`outlets`] (store writer, evaluator, live map) → [`http`].
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use gateway::{App, config::{Config, Raw}};
+//!
+//! let config = Config::from_raw(Raw::default()).map_err(|mistakes| mistakes[0].to_string())?;
+//! let app = App::start(config).await?;
+//! println!("terminals on {}, people on http://{}", app.tcp_address(), app.http_address());
+//! app.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod auth;
+pub mod catalog;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod export;
+pub mod http;
+pub mod http_client;
+pub mod ingest;
+pub mod listen;
+pub mod metrics;
+pub mod outlets;
+pub mod session;
+pub mod telemetry;
+
+mod app;
+mod log_thread;
+mod status;
+
+use std::sync::{Arc, OnceLock, atomic::AtomicU32};
+
+use dashmap::DashMap;
+use storage::{log::Log, store::Store};
+use tokio_util::sync::CancellationToken;
+
+pub use app::{App, StartError};
+pub use status::Readiness;
+
+use crate::{
+    catalog::Catalog, config::Config, ingest::RejectedFrames, metrics::Metrics,
+    outlets::live_map::LiveMap, session::directory::Directory,
+};
+
+/// Exit code after a failed sync (EX_IOERR): what the disk holds is unknown, recovery runs at the
+/// next start.
+pub const EXIT_LOG_FAILED: u8 = 74;
+/// Exit code for a configuration or catalog with mistakes (EX_CONFIG).
+pub const EXIT_CONFIG: u8 = 78;
+/// Exit code when the ordered stop ran out of time.
+pub const EXIT_UNCLEAN: u8 = 75;
+
+/// What all stages share.
+pub struct Gateway {
+    /// The validated configuration.
+    pub config: Config,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// The city.
+    pub catalog: Arc<Catalog>,
+    /// Terminals and sessions.
+    pub directory: Directory,
+    /// The durable log.
+    pub log: Log,
+    /// The store behind it.
+    pub store: Arc<dyn Store>,
+    /// The newest positions.
+    pub live: LiveMap,
+    /// The newest frames that were not taken.
+    pub rejected: RejectedFrames,
+    /// Consumers whose store does not answer, with the reason.
+    pub store_is_away: DashMap<&'static str, String>,
+    /// Open connections of terminals.
+    pub connections: AtomicU32,
+    /// Open live streams.
+    pub live_clients: AtomicU32,
+    /// The ordered stop has begun.
+    pub stop: CancellationToken,
+    failed: CancellationToken,
+    failure: OnceLock<String>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Something failed that the process cannot go on without. Nothing is acknowledged any more.
+    pub fn fail(&self, why: &str) {
+        if self.failure.set(why.to_owned()).is_ok() {
+            tracing::error!(why, "the gateway cannot go on");
+        }
+        self.failed.cancel();
+    }
+
+    /// Why the gateway cannot go on.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+}

@@ -1,1 +1,228 @@
-fn main() {}
+//! Arguments, exit codes, nothing else.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use gateway::{
+    App, EXIT_CONFIG, EXIT_LOG_FAILED, EXIT_UNCLEAN, StartError,
+    config::{Config, Mistake, Raw},
+    demo, export, telemetry,
+};
+
+/// Gateway for a city's sanitation fleet: JT/T 808 terminals in; durable positions, checks against
+/// fences, cases and a live map out.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(Settings),
+    /// Run the gateway with a synthetic city and a simulated fleet on real sockets.
+    Demo {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        fleet: demo::FleetOptions,
+    },
+    /// Read configuration and catalog, name every mistake, start nothing.
+    CheckConfig(Settings),
+    /// Print the effective configuration as TOML, secrets masked.
+    PrintConfig(Settings),
+    /// Write stored data to a file.
+    #[command(subcommand)]
+    Export(export::Export),
+}
+
+/// Later sources win: FILE, environment GRIDTRACE__SECTION__KEY, these options.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Configuration file (TOML); `print-config` shows every key with its default.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where log, embedded store, registry and keys live [default: gridtrace-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where JT/T 808 terminals connect [default: 0.0.0.0:6808].
+    #[arg(long, value_name = "ADDR")]
+    tcp: Option<String>,
+    /// Where people look; loopback only [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// MQTT is not served yet: `off` is the only choice.
+    #[arg(long, value_name = "off", value_parser = ["off"])]
+    mqtt: Option<String>,
+    /// `embedded` or `postgres://user:password@host/database` [default: embedded].
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+}
+
+impl Settings {
+    fn raw(&self) -> Raw {
+        let mut raw = Raw::default();
+        if let Some(path) = &self.config {
+            match std::fs::read_to_string(path) {
+                Ok(text) => raw.add_file(path.clone(), &text),
+                Err(error) => raw.mistake(path.display().to_string(), error.to_string()),
+            }
+        }
+        raw.add_environment(std::env::vars());
+        raw.add_flag("--data-dir", "data_dir", self.data_dir.clone());
+        raw.add_flag("--tcp", "tcp.listen", self.tcp.clone());
+        raw.add_flag("--http", "http.listen", self.http.clone());
+        raw.add_flag("--store", "store.url", self.store.clone());
+        raw
+    }
+
+    fn read(&self) -> Result<Config, ExitCode> {
+        Config::from_raw(self.raw()).map_err(|mistakes| refuse(&mistakes))
+    }
+}
+
+fn refuse(mistakes: &[Mistake]) -> ExitCode {
+    for mistake in mistakes {
+        eprintln!("gridtrace: {mistake}");
+    }
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(settings) => run(&settings, None),
+        Command::Demo { settings, fleet } => run(&settings, Some(fleet)),
+        Command::CheckConfig(settings) => check(&settings),
+        Command::PrintConfig(settings) => match settings.read() {
+            Ok(config) => {
+                show(&config.to_toml());
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        },
+        Command::Export(command) => match export::run(command) {
+            Ok(summary) => {
+                eprintln!("gridtrace: {summary}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("gridtrace: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what the user asked for belongs there")]
+fn show(text: &str) {
+    print!("{text}");
+}
+
+fn check(settings: &Settings) -> ExitCode {
+    let config = match settings.read() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    match gateway::catalog::Catalog::load(&config.catalog) {
+        Ok(catalog) => {
+            let catalog = catalog.current();
+            show(&format!(
+                "the configuration is good: {} unit grids, {} fences, {} vehicles\n",
+                catalog.unit_grids().len(),
+                catalog.fences().len(),
+                catalog.vehicles().len()
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+fn run(settings: &Settings, fleet: Option<demo::FleetOptions>) -> ExitCode {
+    let prepared = match &fleet {
+        None => settings.read().map(|config| (config, None)),
+        Some(options) => match demo::prepare(settings.raw(), options) {
+            Ok((config, city)) => Ok((config, Some(city))),
+            Err(demo::PrepareError::Config(mistakes)) => Err(refuse(&mistakes)),
+            Err(demo::PrepareError::Io { path, cause }) => {
+                eprintln!("gridtrace: {}: {cause}", path.display());
+                Err(ExitCode::FAILURE)
+            }
+        },
+    };
+    let (config, city) = match prepared {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    if let Err(error) = telemetry::start(&config.telemetry) {
+        eprintln!("gridtrace: {error}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("gridtrace: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        let app = match App::start(config).await {
+            Ok(app) => app,
+            Err(error) => {
+                eprintln!("gridtrace: {error}");
+                let is_config = matches!(error, StartError::Catalog(_));
+                return ExitCode::from(if is_config { EXIT_CONFIG } else { 1 });
+            }
+        };
+        let line = format!(
+            "gridtrace: terminals on {}, map on http://{}/\n",
+            app.tcp_address(),
+            app.http_address()
+        );
+        show(&line);
+        let demo = city.map(|city| demo::start(&app, city, fleet.unwrap_or_default()));
+        let failed = tokio::select! {
+            () = signalled() => false,
+            () = app.failed() => true,
+        };
+        if let Some(demo) = demo {
+            demo.stop().await;
+        }
+        if failed {
+            // Nothing that is in memory can be made durable any more.
+            return ExitCode::from(EXIT_LOG_FAILED);
+        }
+        if app.stop().await {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_UNCLEAN)
+        }
+    });
+    runtime.shutdown_background();
+    code
+}
+
+/// SIGTERM or SIGINT.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be caught");
+            std::future::pending().await
+        }
+    }
+}

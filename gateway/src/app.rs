@@ -1,0 +1,423 @@
+//! Builds the stages in the order of the data's way, starts them, and stops them in order.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock, atomic::AtomicU32},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use storage::{
+    embedded::EmbeddedStore,
+    file_system::RealFileSystem,
+    log::{Log, LogConfig, LogError},
+    registry::Registry,
+    store::{Store, StoreError},
+    timescale::TimescaleStore,
+};
+use tokio::{net::TcpListener, task::JoinHandle as Task};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Gateway,
+    auth::AuthKey,
+    catalog::{Catalog, CatalogError},
+    clock,
+    config::{Config, StoreChoice},
+    http,
+    ingest::{RejectedFrames, record},
+    listen, log_thread,
+    metrics::Metrics,
+    outlets::{
+        self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
+        store_writer::StoreWriter,
+    },
+    session::directory::Directory,
+};
+
+const REGISTRY_INTERVAL: Duration = Duration::from_secs(1);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+const LATEST_PAGE: u32 = 5_000;
+const LISTEN_BACKLOG: u32 = 4_096;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nothing to do with the configuration's text: the catalog it names.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The log.
+    #[error("log: {0}")]
+    Log(#[from] LogError),
+    /// The store.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// A file or a socket.
+    #[error("{what}: {cause}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The exporter.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct App {
+    gateway: Arc<Gateway>,
+    tcp_address: SocketAddr,
+    http_address: SocketAddr,
+    connections: TaskTracker,
+    stop_listening: CancellationToken,
+    stop_outlets: CancellationToken,
+    stop_http: CancellationToken,
+    accepting: Task<()>,
+    outlets: Vec<Task<()>>,
+    background: Vec<Task<()>>,
+    http: Task<io::Result<()>>,
+    log_thread: JoinHandle<()>,
+}
+
+impl App {
+    /// Starts every stage. Nothing is started when anything is wrong.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let catalog = Arc::new(Catalog::load(&config.catalog)?);
+        let tcp = listen_on(config.tcp.listen, "terminals")?;
+        let web = listen_on(config.http.listen, "http")?;
+        make_private_directory(&config.data_dir)?;
+        let (log, writer, recovered) = Log::open(
+            Arc::new(RealFileSystem),
+            &config.data_dir.join("log"),
+            log_config(&config),
+        )?;
+        tracing::info!(
+            records = recovered.records,
+            segments = recovered.segments,
+            cut_bytes = recovered.cut_bytes,
+            "the log is there"
+        );
+        let registry = Registry::open(&config.data_dir.join("registry.sqlite"))?;
+        let key_path = config.data_dir.join("authentication.key");
+        let key = AuthKey::load_or_create(&key_path).map_err(|cause| StartError::Io {
+            what: key_path.display().to_string(),
+            cause,
+        })?;
+        let store: Arc<dyn Store> = match &config.store {
+            StoreChoice::Embedded => Arc::new(EmbeddedStore::open(&config.data_dir.join("store"))?),
+            StoreChoice::Postgres(url) => Arc::new(
+                TimescaleStore::connect(url, storage::timescale::Options::default()).await?,
+            ),
+        };
+        tracing::info!(store = store.description(), "store");
+        let directory = Directory::new(
+            key,
+            config.terminals.clone(),
+            Arc::clone(&catalog),
+            registry.load()?,
+        );
+        let gateway = Arc::new(Gateway {
+            live: LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics)),
+            rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
+            store_is_away: DashMap::new(),
+            connections: AtomicU32::new(0),
+            live_clients: AtomicU32::new(0),
+            stop: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            failure: OnceLock::new(),
+            metrics,
+            catalog,
+            directory,
+            log,
+            store,
+            config,
+        });
+        Self::run(gateway, tcp, web, writer, registry)
+    }
+
+    fn run(
+        gateway: Arc<Gateway>,
+        tcp: TcpListener,
+        web: TcpListener,
+        writer: storage::log::LogWriter,
+        registry: Registry,
+    ) -> Result<Self, StartError> {
+        let address = |listener: &TcpListener| {
+            listener.local_addr().map_err(|cause| StartError::Io {
+                what: "address".into(),
+                cause,
+            })
+        };
+        let (tcp_address, http_address) = (address(&tcp)?, address(&web)?);
+        // Before anything can be removed: a consumer whose store is away still needs all of it.
+        for consumer in [StoreWriter::NAME, EvaluatorConsumer::NAME] {
+            gateway
+                .log
+                .register_consumer(consumer, gateway.log.status().first);
+        }
+        let log_thread =
+            log_thread::start(Arc::clone(&gateway), writer).map_err(|cause| StartError::Io {
+                what: "thread of the log".into(),
+                cause,
+            })?;
+        let (stop_listening, stop_outlets, stop_http) = Default::default();
+        let connections = TaskTracker::new();
+        let share = || Arc::clone(&gateway);
+        let outlets = vec![
+            tokio::spawn(outlets::follow(
+                share(),
+                StoreWriter,
+                CancellationToken::clone(&stop_outlets),
+            )),
+            tokio::spawn(outlets::follow(
+                share(),
+                EvaluatorConsumer::new(&gateway.config.evaluate),
+                CancellationToken::clone(&stop_outlets),
+            )),
+        ];
+        let background = vec![
+            tokio::spawn(preload(share())),
+            tokio::spawn(publish(share())),
+            tokio::spawn(tick(share())),
+            tokio::spawn(upkeep(share())),
+            tokio::spawn(save_registrations(
+                share(),
+                registry,
+                CancellationToken::clone(&stop_outlets),
+            )),
+        ];
+        let accepting = tokio::spawn(listen::accept(
+            share(),
+            tcp,
+            connections.clone(),
+            CancellationToken::clone(&stop_listening),
+        ));
+        let http_stop = CancellationToken::clone(&stop_http);
+        let http = tokio::spawn(http::serve(share(), web, async move {
+            http_stop.cancelled().await
+        }));
+        Ok(Self {
+            gateway,
+            tcp_address,
+            http_address,
+            connections,
+            stop_listening,
+            stop_outlets,
+            stop_http,
+            accepting,
+            outlets,
+            background,
+            http,
+            log_thread,
+        })
+    }
+
+    /// Where terminals connect.
+    #[must_use]
+    pub const fn tcp_address(&self) -> SocketAddr {
+        self.tcp_address
+    }
+
+    /// Where people look.
+    #[must_use]
+    pub const fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// What the stages share.
+    #[must_use]
+    pub const fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Returns when the gateway cannot go on by itself.
+    pub async fn failed(&self) {
+        self.gateway.failed.cancelled().await;
+    }
+
+    /// The ordered stop: not ready → no new connections → nothing is read → what was read is
+    /// durable and answered → sessions end → outlets finish and write their cursors → HTTP last.
+    /// False when the time of `shutdown_timeout` was not enough.
+    pub async fn stop(self) -> bool {
+        let timeout = self.gateway.config.shutdown_timeout;
+        let failed = self.gateway.failure().is_some();
+        tokio::time::timeout(timeout, self.stop_in_order())
+            .await
+            .is_ok()
+            && !failed
+    }
+
+    async fn stop_in_order(self) {
+        tracing::info!("stopping");
+        self.gateway.stop.cancel();
+        self.stop_listening.cancel();
+        join(self.accepting).await;
+        self.connections.close();
+        self.connections.wait().await;
+        self.gateway.log.close();
+        let log_thread = self.log_thread;
+        join(tokio::task::spawn_blocking(move || {
+            if log_thread.join().is_err() {
+                tracing::error!("the log's thread panicked");
+            }
+        }))
+        .await;
+        self.stop_outlets.cancel();
+        for outlet in self.outlets {
+            join(outlet).await;
+        }
+        for task in self.background {
+            join(task).await;
+        }
+        self.stop_http.cancel();
+        join(self.http).await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn join<T>(task: Task<T>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a stage ended badly");
+    }
+}
+
+fn listen_on(address: SocketAddr, what: &str) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+            SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(LISTEN_BACKLOG)
+    };
+    listen().map_err(|cause| StartError::Io {
+        what: format!("listening for {what} on {address}"),
+        cause,
+    })
+}
+
+/// Only this user may read what terminals and keys are in it.
+fn make_private_directory(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|cause| StartError::Io {
+        what: path.display().to_string(),
+        cause,
+    })
+}
+
+fn log_config(config: &Config) -> LogConfig {
+    LogConfig {
+        segment_bytes_max: config.log.segment_bytes_max,
+        size_bytes_max: config.log.size_bytes_max,
+        free_bytes_min: config.log.free_bytes_min,
+        staged_bytes_max: config.log.staged_bytes_max,
+        commit_interval: config.log.commit_interval,
+        ..LogConfig::default()
+    }
+}
+
+/// Shows what the store knows until the terminals report again.
+async fn preload(gateway: Arc<Gateway>) {
+    let mut after = None;
+    loop {
+        let page = match gateway.store.latest_positions(after, LATEST_PAGE).await {
+            Ok(page) => page,
+            Err(error) => return tracing::warn!(%error, "the live map begins empty"),
+        };
+        let Some(last) = page.last() else { return };
+        after = Some(last.position.terminal);
+        for row in page {
+            let is_online = gateway.directory.is_online(row.position.terminal);
+            gateway.live.preload(row.position, row.unit_grid, is_online);
+        }
+    }
+}
+
+async fn publish(gateway: Arc<Gateway>) {
+    let mut interval = tokio::time::interval(gateway.config.http.live_interval);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            _ = interval.tick() => gateway.live.publish_positions(),
+        }
+    }
+}
+
+/// Tells the checks the time when nothing arrives.
+async fn tick(gateway: Arc<Gateway>) {
+    let mut seen = gateway.log.status().next;
+    loop {
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            () = tokio::time::sleep(gateway.config.ingest.tick_interval) => {}
+        }
+        if gateway.log.status().next == seen
+            && let Err(error) = gateway
+                .log
+                .append_parts(record::TICK, clock::now().millis(), &[])
+        {
+            tracing::debug!(%error, "no room for a tick");
+        }
+        seen = gateway.log.status().next;
+    }
+}
+
+async fn upkeep(gateway: Arc<Gateway>) {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        gateway.metrics.upkeep();
+        if let Err(error) = tokio::task::block_in_place(|| gateway.log.retain()) {
+            tracing::warn!(%error, "old segments cannot be removed");
+        }
+        if let Ok(stages) = gateway.store.cases_by_stage().await {
+            for (stage, count) in stages {
+                let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+                gateway
+                    .metrics
+                    .gauge("cases_open", &[("stage", stage.as_str())], count);
+            }
+        }
+    }
+}
+
+async fn save_registrations(gateway: Arc<Gateway>, registry: Registry, stop: CancellationToken) {
+    let registry = Arc::new(registry);
+    loop {
+        let is_last = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(REGISTRY_INTERVAL) => false,
+        };
+        let records = gateway.directory.take_unsaved();
+        if !records.is_empty() {
+            let (registry, batch) = (Arc::clone(&registry), records.clone());
+            let saved = tokio::task::spawn_blocking(move || registry.save(&batch)).await;
+            if !matches!(saved, Ok(Ok(()))) {
+                tracing::warn!(?saved, "registrations cannot be saved; tried again");
+                gateway.directory.put_back(records);
+            }
+        }
+        if is_last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The validated configuration. Every field says meaning, unit and default; the file
+//! `gridtrace.toml` beside the crate is the complete default, and a test compares the two.
+//!
+//! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
+
+pub mod source;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+pub use source::{Mistake, Raw};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Everything the process is told at its start. It is not reloaded while it runs; the catalog is.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where log, embedded store, registry and keys live. Default `gridtrace-data`.
+    pub data_dir: PathBuf,
+    /// JT/T 808 over TCP.
+    pub tcp: Tcp,
+    /// Who may be a terminal.
+    pub terminals: Terminals,
+    /// Which fix times are believed.
+    pub ingest: Ingest,
+    /// The durable log.
+    pub log: LogLimits,
+    /// The store behind it.
+    pub store: StoreChoice,
+    /// Positions are gathered for so long before they are written to the store. Default 100 ms.
+    pub store_batch_interval: Duration,
+    /// The city.
+    pub catalog: CatalogFiles,
+    /// The checks.
+    pub evaluate: Evaluate,
+    /// HTTP, page and live stream.
+    pub http: Http,
+    /// The process's own log lines.
+    pub telemetry: Telemetry,
+    /// The ordered stop.
+    pub shutdown_timeout: Duration,
+    /// Effective values by key, secrets masked, for `print-config`.
+    pub effective: BTreeMap<String, String>,
+}
+
+/// `[tcp]`
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    /// Default `0.0.0.0:6808`.
+    pub listen: SocketAddr,
+    /// Connections in all; further ones are closed at once. Default 60,000.
+    pub connections_max: u32,
+    /// Connections of one address: carriers put whole fleets behind one. Default 60,000.
+    pub connections_per_address_max: u32,
+    /// From accept to a valid authentication. Default 60 s.
+    pub authentication_timeout: Duration,
+    /// Without any valid frame, afterwards. Default 10 min.
+    pub idle_timeout: Duration,
+    /// A response that the peer does not take. Default 30 s.
+    pub write_timeout: Duration,
+    /// Candidates in a row that are no frames, before the link ends. Default 32.
+    pub bad_candidates_max: u32,
+    /// Bytes in a row without a valid frame, before the link ends. Default 64 KiB.
+    pub garbage_bytes_max: u64,
+    /// Messages of one connection that wait for the log; then it is not read. Default 256.
+    pub unanswered_max: u32,
+    /// Join candidates that a raw 0x7E inside a body has cut (JT/T 808 reference §1.2).
+    pub join_cut_frames: bool,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Every terminal.
+    Open,
+    /// Only phone numbers of the catalog's vehicles.
+    Known,
+}
+
+/// Whose reports are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Only after 0x0102 with the code that registration gave.
+    Strict,
+    /// Also with any code, when the phone number is of the catalog or has registered before.
+    KnownPhone,
+}
+
+/// `[terminals]`
+#[derive(Clone, Debug)]
+pub struct Terminals {
+    /// Default `open`.
+    pub registration: Registration,
+    /// Default `strict`.
+    pub authentication: Authentication,
+    /// Terminals that may register in all where registration is open. Default 200,000.
+    pub registered_max: u32,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// A fix further ahead of its receipt goes to quarantine. Default 10 min.
+    pub future_max: Duration,
+    /// A fix longer before its receipt goes to quarantine. Default 30 days.
+    pub past_max: Duration,
+    /// A fix longer before its receipt counts as backlog. Default 5 min.
+    pub backlog_after: Duration,
+    /// Rejected frames kept for people to look at. Default 256.
+    pub rejected_kept_max: u32,
+    /// A tick record is written when nothing arrived for so long. Default 10 s.
+    pub tick_interval: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogLimits {
+    /// A segment file ends at this size. Default 64 MiB.
+    pub segment_bytes_max: u64,
+    /// All segments together; at the limit nothing is acknowledged any more. Default 8 GiB.
+    pub size_bytes_max: u64,
+    /// Free space of the file system below which nothing is acknowledged. Default 256 MiB.
+    pub free_bytes_min: u64,
+    /// Bytes that wait for the next sync; then sockets are not read. Default 16 MiB.
+    pub staged_bytes_max: u64,
+    /// The least time between two syncs: later messages join the next one. Default 2 ms.
+    pub commit_interval: Duration,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// SQLite files in the data directory.
+    Embedded,
+    /// A PostgreSQL address.
+    Postgres(String),
+}
+
+/// `[catalog]`
+#[derive(Clone, Debug, Default)]
+pub struct CatalogFiles {
+    /// What people call the city. Default `gridtrace`.
+    pub name: String,
+    /// GeoJSON of the unit grids; none by default.
+    pub unit_grids: Option<PathBuf>,
+    /// GeoJSON of the fences; none by default.
+    pub fences: Option<PathBuf>,
+    /// CSV of the vehicles; none by default.
+    pub vehicles: Option<PathBuf>,
+}
+
+/// `[evaluate]`
+#[derive(Clone, Debug)]
+pub struct Evaluate {
+    /// Snapshots of the state are written so often. Default 5 s.
+    pub snapshot_interval: Duration,
+    /// How far back late fixes change verdicts. Default 72 h.
+    pub horizon: Duration,
+}
+
+/// `[http]`
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Default `127.0.0.1:8080`: loopback until users and scopes exist.
+    pub listen: SocketAddr,
+    /// Updates of the live map are gathered for so long. Default 250 ms.
+    pub live_interval: Duration,
+    /// Live streams in all. Default 256.
+    pub live_clients_max: u32,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// Levels, as `info` or `info,gateway=debug`. Default `info`.
+    pub level: String,
+    /// Default `text`.
+    pub format: LineFormat,
+}
+
+impl Config {
+    /// Validates the raw table.
+    ///
+    /// # Errors
+    /// Every mistake, with its key and source.
+    pub fn from_raw(mut raw: Raw) -> Result<Self, Vec<Mistake>> {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let hour = seconds(3600);
+        let config = Self {
+            data_dir: raw
+                .path("data_dir", "gridtrace-data")
+                .unwrap_or_else(|| PathBuf::from(".")),
+            tcp: Tcp {
+                listen: raw.address("tcp.listen", SocketAddr::new(any, 6808)),
+                connections_max: raw.count("tcp.connections_max", 60_000, 1..=1_000_000),
+                connections_per_address_max: raw.count(
+                    "tcp.connections_per_address_max",
+                    60_000,
+                    1..=1_000_000,
+                ),
+                authentication_timeout: raw.duration(
+                    "tcp.authentication_timeout",
+                    seconds(60),
+                    seconds(1)..=hour,
+                ),
+                idle_timeout: raw.duration(
+                    "tcp.idle_timeout",
+                    seconds(600),
+                    seconds(1)..=24 * hour,
+                ),
+                write_timeout: raw.duration("tcp.write_timeout", seconds(30), seconds(1)..=hour),
+                bad_candidates_max: raw.count("tcp.bad_candidates_max", 32, 1..=1_000_000),
+                garbage_bytes_max: raw.bytes("tcp.garbage_bytes_max", 64 * KIB, 4 * KIB..=GIB),
+                unanswered_max: raw.count("tcp.unanswered_max", 256, 1..=65_535),
+                join_cut_frames: raw.choice(
+                    "tcp.join_cut_frames",
+                    true,
+                    &[("true", true), ("false", false)],
+                ),
+            },
+            terminals: Terminals {
+                registration: raw.choice(
+                    "terminals.registration",
+                    Registration::Open,
+                    &[("open", Registration::Open), ("known", Registration::Known)],
+                ),
+                authentication: raw.choice(
+                    "terminals.authentication",
+                    Authentication::Strict,
+                    &[
+                        ("strict", Authentication::Strict),
+                        ("known_phone", Authentication::KnownPhone),
+                    ],
+                ),
+                registered_max: raw.count("terminals.registered_max", 200_000, 1..=10_000_000),
+            },
+            ingest: Ingest {
+                future_max: raw.duration("ingest.future_max", seconds(600), seconds(0)..=24 * hour),
+                past_max: raw.duration("ingest.past_max", 720 * hour, hour..=438_000 * hour),
+                backlog_after: raw.duration(
+                    "ingest.backlog_after",
+                    seconds(300),
+                    seconds(1)..=24 * hour,
+                ),
+                rejected_kept_max: raw.count("ingest.rejected_kept_max", 256, 0..=100_000),
+                tick_interval: raw.duration("ingest.tick_interval", seconds(10), seconds(1)..=hour),
+            },
+            log: LogLimits {
+                segment_bytes_max: raw.bytes("log.segment_bytes_max", 64 * MIB, MIB..=4 * GIB),
+                size_bytes_max: raw.bytes("log.size_bytes_max", 8 * GIB, MIB..=1024 * 1024 * GIB),
+                free_bytes_min: raw.bytes("log.free_bytes_min", 256 * MIB, 0..=1024 * GIB),
+                staged_bytes_max: raw.bytes("log.staged_bytes_max", 16 * MIB, MIB..=GIB),
+                commit_interval: raw.duration(
+                    "log.commit_interval",
+                    Duration::from_millis(2),
+                    seconds(0)..=seconds(1),
+                ),
+            },
+            store: store_choice(&mut raw),
+            store_batch_interval: raw.duration(
+                "store.batch_interval",
+                Duration::from_millis(100),
+                seconds(0)..=seconds(10),
+            ),
+            catalog: CatalogFiles {
+                name: raw.text("catalog.name", "gridtrace", str::to_owned),
+                unit_grids: raw.path("catalog.unit_grids", ""),
+                fences: raw.path("catalog.fences", ""),
+                vehicles: raw.path("catalog.vehicles", ""),
+            },
+            evaluate: Evaluate {
+                snapshot_interval: raw.duration(
+                    "evaluate.snapshot_interval",
+                    seconds(5),
+                    seconds(1)..=hour,
+                ),
+                horizon: raw.duration("evaluate.horizon", 72 * hour, hour..=720 * hour),
+            },
+            http: Http {
+                listen: raw.address("http.listen", SocketAddr::new(loopback, 8080)),
+                live_interval: raw.duration(
+                    "http.live_interval",
+                    Duration::from_millis(250),
+                    Duration::from_millis(20)..=seconds(10),
+                ),
+                live_clients_max: raw.count("http.live_clients_max", 256, 0..=100_000),
+            },
+            telemetry: Telemetry {
+                level: raw.text("telemetry.level", "info", str::to_owned),
+                format: raw.choice(
+                    "telemetry.format",
+                    LineFormat::Text,
+                    &[("text", LineFormat::Text), ("json", LineFormat::Json)],
+                ),
+            },
+            shutdown_timeout: raw.duration("shutdown_timeout", seconds(10), seconds(1)..=hour),
+            effective: BTreeMap::new(),
+        };
+        if !config.http.listen.ip().is_loopback() {
+            raw.mistake(
+                "http.listen",
+                format!(
+                    "`{}` is not a loopback address; there are no users and scopes yet, so HTTP \
+                     stays on this machine: put an authenticating proxy in front of it",
+                    config.http.listen
+                ),
+            );
+        }
+        if config.log.size_bytes_max < config.log.segment_bytes_max {
+            raw.mistake(
+                "log.size_bytes_max",
+                "smaller than one segment (log.segment_bytes_max)",
+            );
+        }
+        let effective = raw.finish()?;
+        Ok(Self {
+            effective,
+            ..config
+        })
+    }
+
+    /// The effective configuration as TOML, secrets masked.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let (top, sections): (Vec<_>, Vec<_>) = self
+            .effective
+            .iter()
+            .partition(|(key, _)| !key.contains('.'));
+        for (key, value) in top {
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        let mut current = "";
+        for (key, value) in sections {
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            if section != current {
+                text.push_str(&format!("\n[{section}]\n"));
+                current = section;
+            }
+            text.push_str(&format!("{name} = {value}\n"));
+        }
+        text
+    }
+}
+
+fn store_choice(raw: &mut Raw) -> StoreChoice {
+    let url = raw.text("store.url", "embedded", mask_password);
+    if url == "embedded" {
+        StoreChoice::Embedded
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        StoreChoice::Postgres(url)
+    } else {
+        raw.mistake(
+            "store.url",
+            "expected \"embedded\" or \"postgres://user@host/database\"",
+        );
+        StoreChoice::Embedded
+    }
+}
+
+/// `postgres://user:secret@host/db` becomes `postgres://user:***@host/db`.
+#[must_use]
+pub fn mask_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let Some((user, host)) = rest.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let user = user
+        .split_once(':')
+        .map_or_else(|| user.to_owned(), |(name, _)| format!("{name}:***"));
+    format!("{scheme}://{user}@{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT_FILE: &str = include_str!("../gridtrace.toml");
+
+    fn read(text: &str) -> Result<Config, Vec<Mistake>> {
+        let mut raw = Raw::default();
+        raw.add_file(PathBuf::from("test.toml"), text);
+        Config::from_raw(raw)
+    }
+
+    #[test]
+    fn the_default_file_is_complete_and_says_what_the_code_does() {
+        let written = read(DEFAULT_FILE).unwrap();
+        let defaults = read("").unwrap();
+        assert_eq!(written.effective, defaults.effective);
+        let table: toml::Table = DEFAULT_FILE.parse().unwrap();
+        for key in defaults.effective.keys() {
+            let mut value = Some(&toml::Value::Table(table.clone())).cloned();
+            for part in key.split('.') {
+                value = value.and_then(|v| v.get(part).cloned());
+            }
+            assert!(value.is_some(), "gridtrace.toml lacks {key}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same() {
+        let printed = read("").unwrap().to_toml();
+        assert_eq!(
+            read(&printed).unwrap().effective,
+            read("").unwrap().effective
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once_with_their_place() {
+        let mistakes = read(
+            "[tcp]\nlisten = \"nowhere\"\nconections_max = 5\n[log]\nsegment_bytes_max = 12\n\
+             [store]\nurl = \"mysql://x\"\n[http]\nlisten = \"0.0.0.0:80\"\n",
+        )
+        .unwrap_err();
+        let places: Vec<_> = mistakes.iter().map(|m| m.place.as_str()).collect();
+        assert_eq!(
+            places,
+            [
+                "tcp.listen (test.toml)",
+                "log.segment_bytes_max (test.toml)",
+                "store.url",
+                "http.listen",
+                "tcp.conections_max (test.toml)",
+            ]
+        );
+    }
+
+    #[test]
+    fn flags_win_over_environment_and_environment_over_the_file() {
+        let mut raw = Raw::default();
+        raw.add_file(
+            PathBuf::from("f"),
+            "[tcp]\nidle_timeout = \"5s\"\nunanswered_max = 3\n",
+        );
+        let variables = [
+            ("GRIDTRACE__TCP__IDLE_TIMEOUT", "6s"),
+            ("GRIDTRACE__DATA_DIR", "/a"),
+        ];
+        raw.add_environment(
+            variables
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
+        );
+        raw.add_flag("--data-dir", "data_dir", Some("/b".to_owned()));
+        let config = Config::from_raw(raw).unwrap();
+        assert_eq!(config.tcp.idle_timeout, seconds(6));
+        assert_eq!(config.tcp.unanswered_max, 3);
+        assert_eq!(config.data_dir, PathBuf::from("/b"));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(
+            mask_password("postgres://u:p@w@h/d"),
+            "postgres://u:***@h/d"
+        );
+        assert_eq!(mask_password("embedded"), "embedded");
+    }
+}

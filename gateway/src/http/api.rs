@@ -1,0 +1,332 @@
+//! `/api/v1`. Lists are `{"items": […], "next": cursor}`; a cursor is opaque and goes back as
+//! `?cursor=`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use geofence::{
+    case::Stage,
+    identity::{CaseId, TerminalId},
+    units::Timestamp,
+    violation::ViolationKind,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use storage::store::{CaseQuery, PositionQuery};
+
+use super::{
+    Problem, live,
+    view::{CaseView, QuarantineView, TrackPoint, hex},
+};
+use crate::{Gateway, clock};
+
+const LIMIT_DEFAULT: u32 = 1_000;
+const LIMIT_MAX: u32 = 10_000;
+const TRACK_DEFAULT_MS: i64 = 24 * 3_600_000;
+
+/// Every path of the API.
+pub fn routes() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/catalog", get(catalog))
+        .route("/catalog/unit-grids", get(unit_grids))
+        .route("/catalog/fences", get(fences))
+        .route("/positions", get(positions))
+        .route("/positions/latest", get(latest))
+        .route("/terminals/{phone}/track", get(track))
+        .route("/cases", get(cases))
+        .route("/cases/{id}", get(case))
+        .route("/quarantine", get(quarantine))
+        .route("/rejected-frames", get(rejected_frames))
+        .route("/live", get(live::stream))
+}
+
+type Shared = State<Arc<Gateway>>;
+
+#[derive(Debug, Serialize)]
+struct Page<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+fn encode_cursor(value: &impl Serialize) -> Option<String> {
+    serde_json::to_vec(value)
+        .ok()
+        .map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn decode_cursor<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .map(Some)
+        .ok_or_else(|| Problem::bad_request("cursor: not one that this API gave"))
+}
+
+fn limit(asked: Option<u32>) -> Result<u32, Problem> {
+    let limit = asked.unwrap_or(LIMIT_DEFAULT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Problem::bad_request(format!("limit: 1 to {LIMIT_MAX}")))
+    }
+}
+
+fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    text.map(|text| {
+        clock::parse_rfc3339(text).ok_or_else(|| {
+            Problem::bad_request(format!(
+                "{name}: expected RFC 3339, such as 2026-11-24T08:00:00Z"
+            ))
+        })
+    })
+    .transpose()
+}
+
+/// The phone number with or without padding zeros.
+fn terminal(text: &str) -> Result<TerminalId, Problem> {
+    text.trim_start_matches('0')
+        .to_ascii_lowercase()
+        .parse()
+        .map_err(|error| Problem::bad_request(format!("phone: {error}")))
+}
+
+#[derive(Debug, Serialize)]
+struct CatalogView {
+    name: String,
+    version: u64,
+    /// West, south, east, north; degrees.
+    bounds: Option<[f64; 4]>,
+    unit_grids: usize,
+    fences: usize,
+    vehicles: usize,
+}
+
+async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
+    let snapshot = gateway.catalog.current();
+    Json(CatalogView {
+        name: gateway.catalog.name().to_owned(),
+        version: u64::from(snapshot.version()),
+        bounds: snapshot.bounds_degrees(),
+        unit_grids: snapshot.unit_grids().len(),
+        fences: snapshot.fences().len(),
+        vehicles: snapshot.vehicles().len(),
+    })
+}
+
+fn geojson(text: String) -> Response {
+    let kind = HeaderValue::from_static("application/geo+json");
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn unit_grids(State(gateway): Shared) -> Response {
+    geojson(gateway.catalog.current().unit_grids_geojson())
+}
+
+async fn fences(State(gateway): Shared) -> Response {
+    geojson(gateway.catalog.current().fences_geojson())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RangeParameters {
+    from: Option<String>,
+    to: Option<String>,
+    terminal: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// The live map's view, so that it agrees with the stream and needs no store.
+async fn latest(State(gateway): Shared) -> Json<Page<super::view::PositionView>> {
+    Json(Page {
+        items: gateway.live.views(),
+        next: None,
+    })
+}
+
+async fn track(
+    State(gateway): Shared,
+    Path(phone): Path<String>,
+    Query(parameters): Query<RangeParameters>,
+) -> Result<Json<Page<TrackPoint>>, Problem> {
+    if parameters.terminal.is_some() {
+        return Err(Problem::bad_request("terminal: the path names it already"));
+    }
+    let to = clock::now();
+    range(
+        &gateway,
+        Some(terminal(&phone)?),
+        &parameters,
+        to.plus_millis(-TRACK_DEFAULT_MS),
+    )
+    .await
+}
+
+async fn positions(
+    State(gateway): Shared,
+    Query(parameters): Query<RangeParameters>,
+) -> Result<Json<Page<TrackPoint>>, Problem> {
+    let one = parameters.terminal.as_deref().map(terminal).transpose()?;
+    range(
+        &gateway,
+        one,
+        &parameters,
+        clock::now().plus_millis(-TRACK_DEFAULT_MS),
+    )
+    .await
+}
+
+async fn range(
+    gateway: &Gateway,
+    terminal: Option<TerminalId>,
+    parameters: &RangeParameters,
+    from_default: Timestamp,
+) -> Result<Json<Page<TrackPoint>>, Problem> {
+    let limit = limit(parameters.limit)?;
+    let future = i64::try_from(gateway.config.ingest.future_max.as_millis()).unwrap_or(i64::MAX);
+    let query = PositionQuery {
+        terminal,
+        from: moment("from", parameters.from.as_deref())?.unwrap_or(from_default),
+        to: moment("to", parameters.to.as_deref())?
+            .unwrap_or_else(|| clock::now().plus_millis(future).plus_millis(1)),
+        after: decode_cursor(parameters.cursor.as_deref())?,
+        limit,
+    };
+    if query.from > query.to {
+        return Err(Problem::bad_request("from: later than to"));
+    }
+    let rows = gateway.store.positions(&query).await?;
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit as usize)
+        .and_then(|row| {
+            let p = &row.position;
+            encode_cursor(&(p.fixed_at, p.terminal, p.digest))
+        });
+    Ok(Json(Page {
+        items: rows.into_iter().map(TrackPoint::from).collect(),
+        next,
+    }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseParameters {
+    stage: Option<String>,
+    kind: Option<String>,
+    terminal: Option<String>,
+    jurisdiction: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn cases(
+    State(gateway): Shared,
+    Query(parameters): Query<CaseParameters>,
+) -> Result<Json<Page<CaseView>>, Problem> {
+    let limit = limit(parameters.limit)?;
+    let stage = parameters
+        .stage
+        .as_deref()
+        .map(|word| {
+            Stage::from_word(word).ok_or_else(|| Problem::bad_request("stage: no such stage"))
+        })
+        .transpose()?;
+    let kind = parameters
+        .kind
+        .as_deref()
+        .map(|word| {
+            ViolationKind::from_word(word).ok_or_else(|| Problem::bad_request("kind: no such kind"))
+        })
+        .transpose()?;
+    let query = CaseQuery {
+        stage,
+        kind,
+        terminal: parameters.terminal.as_deref().map(terminal).transpose()?,
+        jurisdictions: parameters.jurisdiction.into_iter().collect(),
+        after: decode_cursor::<(Timestamp, CaseId)>(parameters.cursor.as_deref())?,
+        limit,
+    };
+    let found = gateway.store.cases(&query).await?;
+    let next = found
+        .last()
+        .filter(|_| found.len() == limit as usize)
+        .and_then(|case| encode_cursor(&(case.opened_at, case.id)));
+    let items = found
+        .iter()
+        .map(|case| CaseView::new(case, &gateway.catalog))
+        .collect();
+    Ok(Json(Page { items, next }))
+}
+
+async fn case(State(gateway): Shared, Path(id): Path<CaseId>) -> Result<Json<CaseView>, Problem> {
+    let found = gateway.store.case(id).await?;
+    found
+        .map(|case| Json(CaseView::new(&case, &gateway.catalog)))
+        .ok_or_else(|| Problem::not_found("no such case"))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuarantineParameters {
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitParameters {
+    limit: Option<u32>,
+}
+
+async fn quarantine(
+    State(gateway): Shared,
+    Query(parameters): Query<QuarantineParameters>,
+) -> Result<Json<Page<QuarantineView>>, Problem> {
+    let limit = limit(parameters.limit)?;
+    let before = decode_cursor(parameters.cursor.as_deref())?;
+    let rows = gateway.store.quarantined(before, limit).await?;
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit as usize)
+        .and_then(|row| encode_cursor(&row.number));
+    let items = rows
+        .iter()
+        .map(|row| QuarantineView::from(&row.report))
+        .collect();
+    Ok(Json(Page { items, next }))
+}
+
+#[derive(Debug, Serialize)]
+struct RejectedView {
+    reason: &'static str,
+    received_at: String,
+    phone: Option<String>,
+    frame_hex: String,
+}
+
+async fn rejected_frames(
+    State(gateway): Shared,
+    Query(parameters): Query<LimitParameters>,
+) -> Result<Json<Page<RejectedView>>, Problem> {
+    let items = gateway
+        .rejected
+        .newest(limit(parameters.limit)? as usize)
+        .into_iter()
+        .map(|rejected| RejectedView {
+            reason: rejected.reason,
+            received_at: clock::rfc3339(rejected.received_at),
+            phone: rejected.terminal.map(|terminal| terminal.to_string()),
+            frame_hex: hex(&rejected.frame),
+        })
+        .collect();
+    Ok(Json(Page { items, next: None }))
+}

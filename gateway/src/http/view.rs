@@ -1,0 +1,355 @@
+//! What readers see: the shapes of JSON, made from domain types at the edge. Units are in the
+//! names; coordinates are degrees, WGS-84; times are RFC 3339, UTC.
+
+use geofence::{
+    case::Case,
+    position::{Position, QuarantineReason, Quarantined},
+    units::Timestamp,
+    violation::{EvidenceFix, ViolationKind},
+};
+use protocols::jt808::{
+    Revision,
+    message::{Message, MessageId, location_report::LocationReport},
+};
+use serde::Serialize;
+use storage::store::PositionRow;
+
+use crate::{
+    catalog::Catalog, clock::rfc3339, ingest::normalise::altitude, outlets::live_map::Vehicle,
+};
+
+/// A terminal at its newest position.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct PositionView {
+    pub phone: String,
+    pub vehicle: Option<String>,
+    pub plate: Option<String>,
+    pub work_kind: Option<&'static str>,
+    pub fleet: Option<String>,
+    pub fixed_at: String,
+    pub received_at: String,
+    pub lat: f64,
+    pub lon: f64,
+    pub speed_kmh: f64,
+    pub heading_deg: u16,
+    pub altitude_m: Option<i16>,
+    pub positioned: bool,
+    pub acc: bool,
+    pub unit_grid: Option<String>,
+    pub alarm: u32,
+    pub status: u32,
+    pub satellites: Option<u8>,
+    pub odometer_km: Option<f64>,
+    pub online: bool,
+    pub state: &'static str,
+}
+
+impl PositionView {
+    /// As pages see it.
+    #[must_use]
+    pub fn new(vehicle: &Vehicle, catalog: &Catalog) -> Self {
+        let position = &vehicle.position;
+        let subject = Subject::of(position.terminal, catalog);
+        Self {
+            phone: subject.phone,
+            vehicle: subject.vehicle,
+            plate: subject.plate,
+            work_kind: subject.work_kind,
+            fleet: subject.fleet,
+            fixed_at: rfc3339(position.fixed_at),
+            received_at: rfc3339(position.received_at),
+            lat: position.latitude.degrees(),
+            lon: position.longitude.degrees(),
+            speed_kmh: tenths(u32::from(position.speed_dkmh)),
+            heading_deg: position.heading_deg,
+            altitude_m: position.altitude_m,
+            positioned: position.is_positioned,
+            acc: position.is_acc_on(),
+            unit_grid: vehicle.unit_grid.clone(),
+            alarm: position.alarm_flags,
+            status: position.status_flags,
+            satellites: position.satellites,
+            odometer_km: position.odometer_dkm.map(tenths),
+            online: vehicle.is_online,
+            state: vehicle.state(),
+        }
+    }
+}
+
+/// A stored position of a track.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct TrackPoint {
+    pub phone: String,
+    pub fixed_at: String,
+    pub received_at: String,
+    pub lat: f64,
+    pub lon: f64,
+    pub speed_kmh: f64,
+    pub heading_deg: u16,
+    pub altitude_m: Option<i16>,
+    pub positioned: bool,
+    pub unit_grid: Option<String>,
+    pub alarm: u32,
+    pub status: u32,
+    pub satellites: Option<u8>,
+    pub odometer_km: Option<f64>,
+    pub backlog: bool,
+    pub digest: u32,
+}
+
+impl From<PositionRow> for TrackPoint {
+    fn from(row: PositionRow) -> Self {
+        let p: Position = row.position;
+        Self {
+            phone: p.terminal.to_string(),
+            fixed_at: rfc3339(p.fixed_at),
+            received_at: rfc3339(p.received_at),
+            lat: p.latitude.degrees(),
+            lon: p.longitude.degrees(),
+            speed_kmh: tenths(u32::from(p.speed_dkmh)),
+            heading_deg: p.heading_deg,
+            altitude_m: p.altitude_m,
+            positioned: p.is_positioned,
+            unit_grid: row.unit_grid,
+            alarm: p.alarm_flags,
+            status: p.status_flags,
+            satellites: p.satellites,
+            odometer_km: p.odometer_dkm.map(tenths),
+            backlog: p.is_backlog,
+            digest: p.digest,
+        }
+    }
+}
+
+/// A report in quarantine, read as far as it can be.
+#[derive(Clone, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct QuarantineView {
+    pub phone: String,
+    /// Why it is there.
+    pub quarantine: &'static str,
+    pub fixed_at: Option<String>,
+    pub received_at: String,
+    pub lat: Option<f64>,
+    pub lon: Option<f64>,
+    pub speed_kmh: Option<f64>,
+    pub heading_deg: Option<u16>,
+    pub altitude_m: Option<i16>,
+    pub alarm: Option<u32>,
+    pub status: Option<u32>,
+    pub digest: u32,
+    pub log_offset: u64,
+    /// The location body as sent; for a row that the database refused, that row as JSON.
+    pub body_hex: String,
+}
+
+impl From<&Quarantined> for QuarantineView {
+    fn from(report: &Quarantined) -> Self {
+        let view = Self {
+            phone: report.terminal.to_string(),
+            quarantine: report.reason.reason(),
+            received_at: rfc3339(report.received_at),
+            digest: report.digest,
+            log_offset: report.log_offset,
+            body_hex: hex(&report.body),
+            ..Self::default()
+        };
+        if report.reason == QuarantineReason::Refused {
+            return view.with_row(&report.body);
+        }
+        let body = bytes::Bytes::copy_from_slice(&report.body);
+        // The fixed part is the same in every revision.
+        match Message::decode(MessageId::LOCATION_REPORT, body, Revision::V2013) {
+            Ok(Message::LocationReport(sent)) => view.with_report(&sent),
+            _ => view,
+        }
+    }
+}
+
+impl QuarantineView {
+    fn with_report(self, sent: &LocationReport) -> Self {
+        let degrees = |micro: Option<i32>| micro.map(|micro| f64::from(micro) / 1e6);
+        Self {
+            fixed_at: sent
+                .time
+                .unix_seconds()
+                .map(|s| rfc3339(Timestamp::from_seconds(s))),
+            lat: degrees(sent.latitude_micro_degrees()),
+            lon: degrees(sent.longitude_micro_degrees()),
+            speed_kmh: Some(tenths(u32::from(sent.speed.0))),
+            heading_deg: Some(sent.heading.0 % 360),
+            altitude_m: altitude(sent.altitude.0),
+            alarm: Some(sent.alarms.0),
+            status: Some(sent.status.0),
+            ..self
+        }
+    }
+
+    fn with_row(self, json: &[u8]) -> Self {
+        let Ok(row) = serde_json::from_slice::<PositionRow>(json) else {
+            return self;
+        };
+        let point = TrackPoint::from(row);
+        Self {
+            fixed_at: Some(point.fixed_at),
+            lat: Some(point.lat),
+            lon: Some(point.lon),
+            speed_kmh: Some(point.speed_kmh),
+            heading_deg: Some(point.heading_deg),
+            altitude_m: point.altitude_m,
+            alarm: Some(point.alarm),
+            status: Some(point.status),
+            ..self
+        }
+    }
+}
+
+/// Who a case is about.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning")]
+pub struct Subject {
+    pub phone: String,
+    pub vehicle: Option<String>,
+    pub plate: Option<String>,
+    pub work_kind: Option<&'static str>,
+    pub fleet: Option<String>,
+}
+
+impl Subject {
+    fn of(terminal: geofence::identity::TerminalId, catalog: &Catalog) -> Self {
+        catalog.with(|snapshot| {
+            let vehicle = snapshot.vehicle_of(&terminal);
+            Self {
+                phone: terminal.to_string(),
+                vehicle: vehicle.map(|v| v.id.to_string()),
+                plate: vehicle.map(|v| v.plate.to_string()),
+                work_kind: vehicle.map(|v| v.work_kind.as_str()),
+                fleet: vehicle.map(|v| v.fleet.to_string()),
+            }
+        })
+    }
+}
+
+/// The rule that was broken.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning")]
+pub struct RuleView {
+    pub id: String,
+    pub version: u32,
+    pub name: String,
+}
+
+/// One fix of the evidence.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct FixView {
+    pub fixed_at: String,
+    pub lat: f64,
+    pub lon: f64,
+    pub speed_kmh: f64,
+    pub heading_deg: u16,
+    pub distance_m: Option<f64>,
+    pub log_offset: u64,
+}
+
+impl From<&EvidenceFix> for FixView {
+    fn from(fix: &EvidenceFix) -> Self {
+        Self {
+            fixed_at: rfc3339(fix.fixed_at),
+            lat: fix.latitude.degrees(),
+            lon: fix.longitude.degrees(),
+            speed_kmh: tenths(u32::from(fix.speed_dkmh)),
+            heading_deg: fix.heading_deg,
+            distance_m: fix.distance_m.map(|d| (d * 10.0).round() / 10.0),
+            log_offset: fix.log_offset,
+        }
+    }
+}
+
+/// Why.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning")]
+pub struct EvidenceView {
+    pub fixes: Vec<FixView>,
+    pub thresholds: std::collections::BTreeMap<String, f64>,
+}
+
+/// A case.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct CaseView {
+    pub id: String,
+    pub stage: &'static str,
+    pub kind: &'static str,
+    pub opened_at: String,
+    pub changed_at: String,
+    pub started_at: String,
+    pub confirmed_at: String,
+    pub ended_at: Option<String>,
+    pub subject: Subject,
+    pub rule: RuleView,
+    pub unit_grid: Option<String>,
+    pub lat: f64,
+    pub lon: f64,
+    pub worst: f64,
+    pub worst_unit: &'static str,
+    pub violation: String,
+    pub evidence: EvidenceView,
+}
+
+impl CaseView {
+    /// As readers see it.
+    #[must_use]
+    pub fn new(case: &Case, catalog: &Catalog) -> Self {
+        let violation = &case.violation;
+        let optional = |at: Option<Timestamp>| at.map(rfc3339);
+        Self {
+            id: case.id.to_string(),
+            stage: case.stage.as_str(),
+            kind: violation.kind.as_str(),
+            opened_at: rfc3339(case.opened_at),
+            changed_at: rfc3339(case.changed_at),
+            started_at: rfc3339(violation.started_at),
+            confirmed_at: rfc3339(violation.confirmed_at),
+            ended_at: optional(violation.ended_at),
+            subject: Subject::of(violation.terminal, catalog),
+            rule: RuleView {
+                id: violation.rule.id.clone(),
+                version: violation.rule.version,
+                name: violation.rule.name.clone(),
+            },
+            unit_grid: violation.unit_grid.clone(),
+            lat: violation.latitude.degrees(),
+            lon: violation.longitude.degrees(),
+            worst: (violation.worst * 10.0).round() / 10.0,
+            worst_unit: match violation.kind {
+                ViolationKind::Speeding => "km/h",
+                ViolationKind::StayIn | ViolationKind::KeepOut => "m",
+            },
+            violation: violation.id.to_string(),
+            evidence: EvidenceView {
+                fixes: violation.evidence.fixes.iter().map(FixView::from).collect(),
+                thresholds: violation.evidence.thresholds.clone(),
+            },
+        }
+    }
+}
+
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _written = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn tenths(value: u32) -> f64 {
+    f64::from(value) / 10.0
+}

@@ -1,0 +1,127 @@
+//! From frames to records and positions.
+
+pub mod normalise;
+pub mod record;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use geofence::{identity::TerminalId, units::Timestamp};
+use parking_lot::Mutex;
+use protocols::jt808::frame::Frame;
+
+use self::{
+    normalise::{Window, normalise},
+    record::Received,
+};
+use crate::{Gateway, session::Content};
+
+/// A frame that was not taken.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// The word of the metric.
+    pub reason: &'static str,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The terminal of the connection, where it was authenticated.
+    pub terminal: Option<TerminalId>,
+    /// The bytes; empty for runs that were dropped unread.
+    pub frame: Bytes,
+}
+
+/// The newest rejected frames, for people to look at. Bounded; older ones are forgotten, the
+/// counters remember them.
+#[derive(Debug)]
+pub struct RejectedFrames {
+    kept: Mutex<VecDeque<Rejected>>,
+    kept_max: usize,
+}
+
+impl RejectedFrames {
+    /// Keeps at most so many.
+    #[must_use]
+    pub fn new(kept_max: u32) -> Self {
+        Self {
+            kept: Mutex::default(),
+            kept_max: kept_max as usize,
+        }
+    }
+
+    /// One more.
+    pub fn push(&self, rejected: Rejected) {
+        if self.kept_max == 0 {
+            return;
+        }
+        let mut kept = self.kept.lock();
+        if kept.len() >= self.kept_max {
+            kept.pop_front();
+        }
+        // A copy: the slice would hold the whole read buffer.
+        kept.push_back(Rejected {
+            frame: Bytes::copy_from_slice(&rejected.frame),
+            ..rejected
+        });
+    }
+
+    /// The newest first.
+    #[must_use]
+    pub fn newest(&self, limit: usize) -> Vec<Rejected> {
+        self.kept.lock().iter().rev().take(limit).cloned().collect()
+    }
+}
+
+/// Shows what a recorded frame says on the live map, and counts its reports.
+pub fn feed_live(
+    gateway: &Gateway,
+    terminal: TerminalId,
+    content: &Content,
+    frame: &Frame,
+    received_at: Timestamp,
+    log_offset: u64,
+) {
+    let window = Window::from(&gateway.config.ingest);
+    let received = Received {
+        terminal,
+        received_at,
+        log_offset,
+    };
+    match content {
+        Content::Other => {}
+        Content::Report(report) => {
+            gateway.metrics.positions_recorded.increment(1);
+            if let Ok(position) = normalise(report, &frame.body, &received, false, &window) {
+                gateway.live.update(&position);
+            }
+        }
+        Content::Batch(batch) => {
+            let mut newest = None;
+            for entry in &batch.entries {
+                match entry {
+                    Err(_) => gateway.metrics.positions_rejected.increment(1),
+                    Ok(entry) => {
+                        gateway.metrics.positions_recorded.increment(1);
+                        let position = normalise(
+                            &entry.report,
+                            &entry.body,
+                            &received,
+                            batch.is_backlog(),
+                            &window,
+                        );
+                        if let Ok(position) = position
+                            && newest
+                                .as_ref()
+                                .is_none_or(|best: &geofence::position::Position| {
+                                    best.fixed_at < position.fixed_at
+                                })
+                        {
+                            newest = Some(position);
+                        }
+                    }
+                }
+            }
+            if let Some(position) = newest {
+                gateway.live.update(&position);
+            }
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! Every metric, declared once. `docs/metrics.md` lists them, and a test compares the two.
+//!
+//! The books (P7), once drained:
+//! * `frames_received = frames_recorded + frames_handled + frames_rejected{reason}`
+//! * `positions_recorded = positions_stored{result} = positions_evaluated + positions_skipped`
+//!
+//! Labels come from closed lists; never a terminal, a vehicle or an address.
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use protocols::jt808::{frame::RejectReason, message::MessageId};
+
+/// Seconds; the thresholds of the objectives are edges.
+const DURATION_BUCKETS: &[f64] = &[
+    0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Records.
+const BATCH_BUCKETS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0];
+
+/// Name and help text of every metric; the name is without the prefix `gridtrace_`.
+pub const METRICS: &[(&str, &str)] = &[
+    ("build_info", "Always 1; the version is a label."),
+    ("connections_opened_total", "Connections accepted."),
+    ("connections_closed_total", "Connections ended, by reason."),
+    (
+        "connections_refused_total",
+        "Connections closed at once, by reason.",
+    ),
+    (
+        "sessions_opened_total",
+        "Sessions of authenticated terminals begun.",
+    ),
+    (
+        "sessions_closed_total",
+        "Sessions of authenticated terminals ended.",
+    ),
+    (
+        "authentications_total",
+        "Authentications (0x0102), by result.",
+    ),
+    ("registrations_total", "Registrations (0x0100), by result."),
+    ("received_bytes_total", "Bytes read from terminals."),
+    (
+        "frames_received_total",
+        "Candidates between two delimiters, and dropped runs.",
+    ),
+    (
+        "frames_recorded_total",
+        "Frames that are durable in the log.",
+    ),
+    (
+        "frames_handled_total",
+        "Frames that concern the session alone and are not recorded.",
+    ),
+    (
+        "frames_rejected_total",
+        "Frames that were not taken, by reason.",
+    ),
+    (
+        "frames_deviating_total",
+        "Accepted frames whose length field is wrong.",
+    ),
+    ("messages_decoded_total", "Messages decoded, by message."),
+    ("responses_total", "Responses written, by result code."),
+    (
+        "response_duration_seconds",
+        "From reading a report to its response being ready to write.",
+    ),
+    (
+        "positions_recorded_total",
+        "Positions and quarantined reports in durable records.",
+    ),
+    (
+        "positions_rejected_total",
+        "Reports inside a taken frame that could not be decoded.",
+    ),
+    (
+        "positions_stored_total",
+        "What the store did with positions: inserted, duplicate, quarantined.",
+    ),
+    (
+        "positions_evaluated_total",
+        "Positions that the checks judged.",
+    ),
+    (
+        "positions_skipped_total",
+        "Positions that the checks did not judge, by reason.",
+    ),
+    ("log_appended_records_total", "Records handed to the log."),
+    ("log_durable_records_total", "Records that are durable."),
+    (
+        "log_write_duration_seconds",
+        "Writing one batch to the segment.",
+    ),
+    ("log_sync_duration_seconds", "Syncing one batch."),
+    ("log_batch_records", "Records that shared a sync."),
+    ("log_bytes", "Bytes of all segments."),
+    ("log_segments", "Segment files."),
+    ("log_staged_bytes", "Bytes that wait for the next sync."),
+    ("log_is_writable", "1 while the log takes records."),
+    (
+        "log_lag_records",
+        "Durable records that a consumer has not finished, by consumer.",
+    ),
+    (
+        "log_waits_total",
+        "Times that a connection had to wait for the log, by reason.",
+    ),
+    ("store_rows_written_total", "Rows written, by table."),
+    (
+        "store_batch_duration_seconds",
+        "Writing one batch to the store, by consumer.",
+    ),
+    (
+        "store_errors_total",
+        "Failed calls of the store, by reason.",
+    ),
+    (
+        "evaluate_batch_duration_seconds",
+        "Evaluating one batch of records.",
+    ),
+    ("violations_total", "Violations opened, by kind."),
+    (
+        "violations_withdrawn_total",
+        "Violations that late data disproved.",
+    ),
+    ("cases_opened_total", "Cases opened, by kind."),
+    ("cases_open", "Cases in the store, by stage."),
+    ("live_clients", "Live streams that are open."),
+    (
+        "live_updates_total",
+        "Updates of vehicles sent into the live stream.",
+    ),
+    (
+        "live_map_updates_dropped_total",
+        "Live messages that a slow client lost.",
+    ),
+    (
+        "live_latency_seconds",
+        "From receiving a position to sending it to the pages.",
+    ),
+    (
+        "http_requests_total",
+        "HTTP requests, by route and status class.",
+    ),
+    (
+        "process_resident_memory_bytes",
+        "Resident memory of the process.",
+    ),
+    ("process_open_fds", "Open file descriptors."),
+    ("process_max_fds", "Limit of open file descriptors."),
+];
+
+static METADATA: Metadata<'static> =
+    Metadata::new("gridtrace", metrics::Level::INFO, Some(module_path!()));
+
+/// Handles that are made once, so that counting costs an atomic addition.
+#[expect(missing_docs, reason = "METRICS has the text of each")]
+pub struct Metrics {
+    recorder: metrics_exporter_prometheus::PrometheusRecorder,
+    handle: PrometheusHandle,
+    pub connections_opened: Counter,
+    pub sessions_opened: Counter,
+    pub sessions_closed: Counter,
+    pub received_bytes: Counter,
+    pub frames_received: Counter,
+    pub frames_recorded: Counter,
+    pub frames_handled: Counter,
+    pub frames_deviating: Counter,
+    pub response_duration: Histogram,
+    pub positions_recorded: Counter,
+    pub positions_rejected: Counter,
+    pub positions_evaluated: Counter,
+    pub log_appended: Counter,
+    pub log_durable: Counter,
+    pub log_write_duration: Histogram,
+    pub log_sync_duration: Histogram,
+    pub log_batch: Histogram,
+    pub log_bytes: Gauge,
+    pub log_segments: Gauge,
+    pub log_staged_bytes: Gauge,
+    pub log_is_writable: Gauge,
+    pub evaluate_duration: Histogram,
+    pub violations_withdrawn: Counter,
+    pub live_clients: Gauge,
+    pub live_updates: Counter,
+    pub live_dropped: Counter,
+    pub live_latency: Histogram,
+    responses: [Counter; 4],
+    decoded: Vec<(MessageId, Counter)>,
+    decoded_other: Counter,
+    rejected: Vec<(&'static str, Counter)>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Reasons of rejection that are not the frame's own.
+pub const SESSION_REJECTIONS: &[&str] = &[
+    "body",
+    "encrypted",
+    "not_authenticated",
+    "other_terminal",
+    "no_phone",
+    "direction",
+    "sub_packet",
+    "http",
+];
+
+impl Metrics {
+    /// A set of metrics of its own, so that several gateways can live in one process.
+    ///
+    /// # Errors
+    /// When the exporter cannot be built.
+    pub fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), DURATION_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), BATCH_BUCKETS)?
+            .build_recorder();
+        let handle = recorder.handle();
+        for (name, help) in METRICS {
+            let name: KeyName = format!("gridtrace_{name}").into();
+            if name.as_str().ends_with("_total") {
+                recorder.describe_counter(name, None, (*help).into());
+            } else if name.as_str().ends_with("_seconds")
+                || name.as_str() == "gridtrace_log_batch_records"
+            {
+                recorder.describe_histogram(name, None, (*help).into());
+            } else {
+                recorder.describe_gauge(name, None, (*help).into());
+            }
+        }
+        let r = &recorder;
+        let counter = |name: &str| r.register_counter(&key(name, &[]), &METADATA);
+        let labelled = |name: &str, label: &'static str, value: &str| {
+            r.register_counter(&key(name, &[(label, value)]), &METADATA)
+        };
+        let histogram = |name: &str| r.register_histogram(&key(name, &[]), &METADATA);
+        let gauge = |name: &str| r.register_gauge(&key(name, &[]), &METADATA);
+        gauge_of(r, "build_info", &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        let reasons = RejectReason::ALL
+            .iter()
+            .map(|reason| reason.reason())
+            .chain(SESSION_REJECTIONS.iter().copied());
+        let metrics = Self {
+            connections_opened: labelled("connections_opened_total", "transport", "tcp"),
+            sessions_opened: counter("sessions_opened_total"),
+            sessions_closed: counter("sessions_closed_total"),
+            received_bytes: counter("received_bytes_total"),
+            frames_received: counter("frames_received_total"),
+            frames_recorded: counter("frames_recorded_total"),
+            frames_handled: counter("frames_handled_total"),
+            frames_deviating: counter("frames_deviating_total"),
+            response_duration: histogram("response_duration_seconds"),
+            positions_recorded: counter("positions_recorded_total"),
+            positions_rejected: counter("positions_rejected_total"),
+            positions_evaluated: counter("positions_evaluated_total"),
+            log_appended: counter("log_appended_records_total"),
+            log_durable: counter("log_durable_records_total"),
+            log_write_duration: histogram("log_write_duration_seconds"),
+            log_sync_duration: histogram("log_sync_duration_seconds"),
+            log_batch: histogram("log_batch_records"),
+            log_bytes: gauge("log_bytes"),
+            log_segments: gauge("log_segments"),
+            log_staged_bytes: gauge("log_staged_bytes"),
+            log_is_writable: gauge("log_is_writable"),
+            evaluate_duration: histogram("evaluate_batch_duration_seconds"),
+            violations_withdrawn: counter("violations_withdrawn_total"),
+            live_clients: gauge("live_clients"),
+            live_updates: counter("live_updates_total"),
+            live_dropped: counter("live_map_updates_dropped_total"),
+            live_latency: histogram("live_latency_seconds"),
+            responses: ["0", "1", "2", "3"].map(|code| labelled("responses_total", "result", code)),
+            decoded: MessageId::ALL
+                .iter()
+                .map(|id| {
+                    (
+                        *id,
+                        labelled("messages_decoded_total", "message", id.name()),
+                    )
+                })
+                .collect(),
+            decoded_other: labelled("messages_decoded_total", "message", "other"),
+            rejected: reasons
+                .map(|reason| (reason, labelled("frames_rejected_total", "reason", reason)))
+                .collect(),
+            handle,
+            recorder,
+        };
+        Ok(metrics)
+    }
+
+    /// The text that Prometheus scrapes.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Histograms are summed up here; to be called now and then.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// A counter with one label, for what is rare enough to be looked up.
+    pub fn count(&self, name: &'static str, label: &'static str, value: &str, by: u64) {
+        debug_assert!(
+            METRICS.iter().any(|(known, _)| *known == name),
+            "{name} is not declared"
+        );
+        self.recorder
+            .register_counter(&key(name, &[(label, value)]), &METADATA)
+            .increment(by);
+    }
+
+    /// A gauge with labels.
+    pub fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
+        debug_assert!(
+            METRICS.iter().any(|(known, _)| *known == name),
+            "{name} is not declared"
+        );
+        gauge_of(&self.recorder, name, labels).set(value);
+    }
+
+    /// A histogram with one label.
+    pub fn observe(&self, name: &'static str, label: &'static str, value: &str, seconds: f64) {
+        debug_assert!(
+            METRICS.iter().any(|(known, _)| *known == name),
+            "{name} is not declared"
+        );
+        self.recorder
+            .register_histogram(&key(name, &[(label, value)]), &METADATA)
+            .record(seconds);
+    }
+
+    /// An HTTP request was answered.
+    pub fn count_request(&self, route: &str, class: &str) {
+        let labels = [("route", route), ("status", class)];
+        self.recorder
+            .register_counter(&key("http_requests_total", &labels), &METADATA)
+            .increment(1);
+    }
+
+    /// A frame was not taken.
+    pub fn reject(&self, reason: &'static str) {
+        match self.rejected.iter().find(|(known, _)| *known == reason) {
+            Some((_, counter)) => counter.increment(1),
+            None => self.count("frames_rejected_total", "reason", "other", 1),
+        }
+    }
+
+    /// A message was decoded.
+    pub fn decoded(&self, id: MessageId) {
+        self.decoded
+            .iter()
+            .find(|(known, _)| *known == id)
+            .map_or(&self.decoded_other, |(_, c)| c)
+            .increment(1);
+    }
+
+    /// A response with a result code was made.
+    pub fn responded(&self, result: u8) {
+        if let Some(counter) = self.responses.get(usize::from(result)) {
+            counter.increment(1);
+        }
+    }
+}
+
+fn key(name: &str, labels: &[(&'static str, &str)]) -> Key {
+    let labels: Vec<Label> = labels
+        .iter()
+        .map(|(k, v)| Label::new(*k, (*v).to_owned()))
+        .collect();
+    Key::from_parts(format!("gridtrace_{name}"), labels)
+}
+
+fn gauge_of(
+    recorder: &metrics_exporter_prometheus::PrometheusRecorder,
+    name: &str,
+    labels: &[(&'static str, &str)],
+) -> Gauge {
+    recorder.register_gauge(&key(name, labels), &METADATA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_lists_exactly_the_metrics_that_exist() {
+        let document = include_str!("../docs/metrics.md");
+        let listed: Vec<&str> = document
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `gridtrace_"))
+            .filter_map(|rest| rest.split('`').next())
+            .collect();
+        let declared: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(listed, declared);
+    }
+
+    #[test]
+    fn names_follow_the_exporters_rules() {
+        for (name, help) in METRICS {
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{name}"
+            );
+            assert!(help.ends_with('.'), "{name}");
+        }
+    }
+}

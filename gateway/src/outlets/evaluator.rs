@@ -1,0 +1,203 @@
+//! The checks behind the log: positions in the order of their records, time from the records
+//! alone, findings and cases into the store.
+//!
+//! Findings are written at once; the state of the evaluation, with the cursor that belongs to it,
+//! every `snapshot_interval`. After a crash the records behind the snapshot are judged again: ids
+//! are derived, so nothing opens twice (P3).
+
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
+
+use geofence::{
+    position::Position,
+    track::{Evaluator, EvaluatorOptions},
+    units::Timestamp,
+    violation::Finding,
+};
+use storage::store::{FindingBatch, StoreError};
+
+use super::{Batch, Consumer, cursor, stored_cursor};
+use crate::{
+    Gateway,
+    config::Evaluate,
+    ingest::{normalise::Window, record},
+};
+
+/// Judges every recorded position.
+#[derive(Debug)]
+pub struct EvaluatorConsumer {
+    evaluator: Evaluator,
+    options: EvaluatorOptions,
+    interval: Duration,
+    /// The record behind the last one that was judged.
+    judged: u64,
+    /// Findings that the store does not have yet, and the clock of the log at them.
+    unwritten: Vec<Finding>,
+    at: Timestamp,
+    snapshot_at: Instant,
+    /// `judged` at the newest snapshot.
+    snapshot: u64,
+}
+
+impl EvaluatorConsumer {
+    /// Without any state yet.
+    #[must_use]
+    pub fn new(config: &Evaluate) -> Self {
+        let options = EvaluatorOptions {
+            horizon_ms: i64::try_from(config.horizon.as_millis()).unwrap_or(i64::MAX),
+            ..EvaluatorOptions::default()
+        };
+        Self {
+            evaluator: Evaluator::new(options.clone()),
+            options,
+            interval: config.snapshot_interval,
+            judged: 0,
+            unwritten: Vec::new(),
+            at: Timestamp::default(),
+            snapshot_at: Instant::now(),
+            snapshot: 0,
+        }
+    }
+
+    fn judge(&mut self, gateway: &Gateway, batch: &Batch) {
+        let started = Instant::now();
+        let window = Window::from(&gateway.config.ingest);
+        let catalog = gateway.catalog.current();
+        let mut positions: Vec<Position> = Vec::with_capacity(batch.records.len());
+        let mut quarantined = 0;
+        for entry in batch
+            .records
+            .iter()
+            .filter(|entry| entry.offset >= self.judged)
+        {
+            self.at = self.at.max(Timestamp(entry.received_at));
+            for report in record::reports(entry, &window).unwrap_or_default() {
+                match report {
+                    Ok(position) => positions.push(position),
+                    Err(_) => quarantined += 1,
+                }
+            }
+        }
+        self.unwritten
+            .extend(self.evaluator.observe_batch(&catalog, &positions));
+        self.unwritten
+            .extend(self.evaluator.tick(&catalog, self.at));
+        self.judged = batch.next;
+        let counts = self.evaluator.take_counts();
+        gateway
+            .metrics
+            .positions_evaluated
+            .increment(counts.evaluated);
+        for (reason, count) in counts.skipped() {
+            gateway
+                .metrics
+                .count("positions_skipped_total", "reason", reason, count);
+        }
+        gateway.metrics.count(
+            "positions_skipped_total",
+            "reason",
+            "quarantined",
+            quarantined,
+        );
+        gateway
+            .metrics
+            .evaluate_duration
+            .record(started.elapsed().as_secs_f64());
+    }
+
+    async fn write(
+        &mut self,
+        gateway: &Gateway,
+        with_snapshot: bool,
+    ) -> Result<Option<u64>, StoreError> {
+        let is_new = with_snapshot && self.judged != self.snapshot;
+        if self.unwritten.is_empty() && !is_new {
+            return Ok(None);
+        }
+        let mut batch = FindingBatch {
+            judged: cursor(gateway, Self::NAME, self.judged),
+            moves_cursor: with_snapshot,
+            findings: mem::take(&mut self.unwritten),
+            at: self.at,
+            snapshots: Default::default(),
+        };
+        if with_snapshot {
+            batch.snapshots = self.evaluator.take_dirty_snapshots();
+        }
+        let written = match gateway.store.write_findings(&batch).await {
+            Ok(written) => written,
+            Err(error) => {
+                // Both are offered again with the next attempt.
+                self.unwritten = batch.findings;
+                self.evaluator.mark_dirty(batch.snapshots.keys());
+                return Err(error);
+            }
+        };
+        let metrics = &gateway.metrics;
+        for case in &written.opened {
+            let kind = case.violation.kind.as_str();
+            metrics.count("violations_total", "kind", kind, 1);
+            metrics.count("cases_opened_total", "kind", kind, 1);
+        }
+        let withdrawn = batch
+            .findings
+            .iter()
+            .filter(|f| matches!(f, Finding::Withdrawn(..)))
+            .count();
+        metrics.violations_withdrawn.increment(withdrawn as u64);
+        metrics.count(
+            "store_rows_written_total",
+            "table",
+            "cases",
+            written.opened.len() as u64,
+        );
+        let cases: Vec<_> = written.opened.into_iter().chain(written.changed).collect();
+        gateway.live.publish_cases(&cases);
+        if with_snapshot {
+            self.snapshot_at = Instant::now();
+            self.snapshot = self.judged;
+            return Ok(Some(self.judged));
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait::async_trait]
+impl Consumer for EvaluatorConsumer {
+    const NAME: &'static str = "evaluator";
+    const RECORDS_MAX: usize = 4_096;
+
+    fn linger(_: &Gateway) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn start(&mut self, gateway: &Gateway) -> Result<Option<u64>, StoreError> {
+        let start = stored_cursor(gateway, Self::NAME).await?;
+        let mut evaluator = Evaluator::new(self.options.clone());
+        if start.is_some() {
+            for (key, bytes) in gateway.store.snapshots().await? {
+                if let Err(error) = evaluator.restore(&bytes) {
+                    tracing::error!(key, %error, "a snapshot cannot be read; the vehicle begins anew");
+                }
+            }
+        }
+        self.evaluator = evaluator;
+        self.judged = start.unwrap_or_default();
+        self.snapshot = self.judged;
+        Ok(start)
+    }
+
+    async fn apply(&mut self, gateway: &Gateway, batch: &Batch) -> Result<Option<u64>, StoreError> {
+        if self.judged < batch.next {
+            tokio::task::block_in_place(|| self.judge(gateway, batch));
+        }
+        let is_due = self.snapshot_at.elapsed() >= self.interval;
+        self.write(gateway, is_due).await
+    }
+
+    async fn settle(&mut self, gateway: &Gateway) -> Result<Option<u64>, StoreError> {
+        self.write(gateway, true).await
+    }
+}

@@ -1,0 +1,270 @@
+//! The newest position of each terminal, for people who watch. Fed right after decoding, for the
+//! sake of the second; lossy on purpose, and every loss is counted. Nothing else may be built on
+//! it.
+//!
+//! Writers mark a terminal as changed; every `live_interval` one task turns all changes into one
+//! message that all streams share. A stream that is too slow loses messages, is told so by the
+//! gap in their numbers, and gets a snapshot instead.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use geofence::{case::Case, identity::TerminalId, position::Position, units::Timestamp};
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::{
+    catalog::Catalog,
+    clock,
+    http::view::{CaseView, PositionView},
+    metrics::Metrics,
+};
+
+/// Messages that a slow stream may be behind before it loses some.
+const BACKLOG_MESSAGES: usize = 64;
+
+/// Faster than this is moving; below, GNSS receivers report speed that is not there.
+const MOVING_DKMH: u16 = 30;
+
+/// What a page may know of one terminal at this moment.
+#[derive(Clone, Debug)]
+pub struct Vehicle {
+    /// The newest fix by fix time; never one of the future, never one of quarantine.
+    pub position: Position,
+    /// The code of its unit grid.
+    pub unit_grid: Option<String>,
+    /// A session of the terminal is open.
+    pub is_online: bool,
+}
+
+impl Vehicle {
+    /// The state that pages colour by.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        if !self.is_online {
+            "offline"
+        } else if self.position.speed_dkmh >= MOVING_DKMH {
+            "moving"
+        } else {
+            "stopped"
+        }
+    }
+}
+
+/// One message of the live stream, shared by all streams.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Counts up by one with each message.
+    pub sequence: u64,
+    /// JSON text.
+    pub text: Arc<str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Body<'a> {
+    Snapshot {
+        seq: u64,
+        positions: Vec<PositionView>,
+        cases: Vec<CaseView>,
+    },
+    Positions {
+        seq: u64,
+        items: Vec<PositionView>,
+    },
+    Cases {
+        seq: u64,
+        items: &'a [CaseView],
+    },
+}
+
+/// The live map.
+#[derive(Debug)]
+pub struct LiveMap {
+    vehicles: DashMap<TerminalId, Vehicle>,
+    changed: Mutex<Changed>,
+    /// Number of the newest message. Held while one is numbered and sent: positions and cases come
+    /// from different tasks, and a stream takes a lower number after a higher one for old.
+    sequence: Mutex<u64>,
+    updates: broadcast::Sender<Update>,
+    catalog: Arc<Catalog>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Changed {
+    terminals: std::collections::HashSet<TerminalId>,
+    oldest_received_at: Option<Timestamp>,
+}
+
+impl LiveMap {
+    /// An empty map.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            vehicles: DashMap::new(),
+            changed: Mutex::default(),
+            sequence: Mutex::new(0),
+            updates: broadcast::channel(BACKLOG_MESSAGES).0,
+            catalog,
+            metrics,
+        }
+    }
+
+    /// A position arrived. Older ones than the newest change nothing.
+    pub fn update(&self, position: &Position) {
+        if !position.is_positioned {
+            return;
+        }
+        let unit_grid = |p: &Position| self.catalog.unit_grid_code(p.latitude, p.longitude);
+        match self.vehicles.entry(position.terminal) {
+            dashmap::Entry::Occupied(mut entry) => {
+                let vehicle = entry.get_mut();
+                if position.fixed_at <= vehicle.position.fixed_at {
+                    return;
+                }
+                vehicle.unit_grid = unit_grid(position);
+                vehicle.position = position.clone();
+            }
+            dashmap::Entry::Vacant(entry) => {
+                entry.insert(Vehicle {
+                    position: position.clone(),
+                    unit_grid: unit_grid(position),
+                    is_online: true,
+                });
+            }
+        }
+        self.mark(position.terminal, Some(position.received_at));
+    }
+
+    /// What the store knew at the start.
+    pub fn preload(&self, position: Position, unit_grid: Option<String>, is_online: bool) {
+        let terminal = position.terminal;
+        self.vehicles.entry(terminal).or_insert(Vehicle {
+            position,
+            unit_grid,
+            is_online,
+        });
+        self.mark(terminal, None);
+    }
+
+    /// A session of the terminal opened or closed.
+    pub fn set_online(&self, terminal: TerminalId, is_online: bool) {
+        if let Some(mut vehicle) = self.vehicles.get_mut(&terminal) {
+            vehicle.is_online = is_online;
+            drop(vehicle);
+            self.mark(terminal, None);
+        }
+    }
+
+    fn mark(&self, terminal: TerminalId, received_at: Option<Timestamp>) {
+        let mut changed = self.changed.lock();
+        changed.terminals.insert(terminal);
+        if changed.oldest_received_at.is_none() {
+            changed.oldest_received_at = received_at;
+        }
+    }
+
+    /// All vehicles as pages see them, by terminal.
+    #[must_use]
+    pub fn views(&self) -> Vec<PositionView> {
+        let mut views: Vec<_> = self
+            .vehicles
+            .iter()
+            .map(|entry| self.view(&entry))
+            .collect();
+        views.sort_by(|a, b| a.phone.cmp(&b.phone));
+        views
+    }
+
+    /// How many terminals the map knows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.vehicles.len()
+    }
+
+    /// No terminal was heard of yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.vehicles.is_empty()
+    }
+
+    fn view(&self, vehicle: &Vehicle) -> PositionView {
+        PositionView::new(vehicle, &self.catalog)
+    }
+
+    /// Sends what changed since the last call as one message.
+    pub fn publish_positions(&self) {
+        let changed = std::mem::take(&mut *self.changed.lock());
+        if changed.terminals.is_empty() {
+            return;
+        }
+        if let Some(oldest) = changed.oldest_received_at {
+            let millis = u32::try_from(clock::now().millis_since(oldest)).unwrap_or_default();
+            self.metrics.live_latency.record(f64::from(millis) / 1000.0);
+        }
+        let items: Vec<_> = changed
+            .terminals
+            .iter()
+            .filter_map(|terminal| self.vehicles.get(terminal))
+            .map(|vehicle| self.view(&vehicle))
+            .collect();
+        self.metrics.live_updates.increment(items.len() as u64);
+        self.send(|seq| Body::Positions { seq, items });
+    }
+
+    /// Sends cases that were opened or changed.
+    pub fn publish_cases(&self, cases: &[Case]) {
+        if !cases.is_empty() {
+            let items: Vec<_> = cases
+                .iter()
+                .map(|case| CaseView::new(case, &self.catalog))
+                .collect();
+            self.send(|seq| Body::Cases { seq, items: &items });
+        }
+    }
+
+    fn send<'a>(&self, body: impl FnOnce(u64) -> Body<'a>) {
+        let mut newest = self.sequence.lock();
+        let sequence = *newest + 1;
+        *newest = sequence;
+        if self.updates.receiver_count() == 0 {
+            return;
+        }
+        if let Ok(text) = serde_json::to_string(&body(sequence)) {
+            // An error means that the last stream has just gone.
+            drop(self.updates.send(Update {
+                sequence,
+                text: text.into(),
+            }));
+        }
+    }
+
+    /// A stream from now on. The snapshot is to be asked for after this, so that nothing falls
+    /// between the two.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    /// Everything as one message, to be followed by the updates with higher numbers.
+    #[must_use]
+    pub fn snapshot(&self, cases: &[Case]) -> Update {
+        let sequence = *self.sequence.lock();
+        let cases = cases
+            .iter()
+            .map(|case| CaseView::new(case, &self.catalog))
+            .collect();
+        let body = Body::Snapshot {
+            seq: sequence,
+            positions: self.views(),
+            cases,
+        };
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        Update {
+            sequence,
+            text: text.into(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Positions into the store: batches grow with the lag, rows and cursor in one transaction.
+
+use std::time::Duration;
+
+use storage::store::{PositionBatch, PositionRow, StoreError};
+
+use super::{Batch, Consumer, cursor, stored_cursor};
+use crate::{
+    Gateway,
+    ingest::{normalise::Window, record},
+};
+
+/// Writes every recorded position.
+#[derive(Debug, Default)]
+pub struct StoreWriter;
+
+#[async_trait::async_trait]
+impl Consumer for StoreWriter {
+    const NAME: &'static str = "store";
+    const RECORDS_MAX: usize = 10_000;
+
+    fn linger(gateway: &Gateway) -> Duration {
+        gateway.config.store_batch_interval
+    }
+
+    async fn start(&mut self, gateway: &Gateway) -> Result<Option<u64>, StoreError> {
+        let start = stored_cursor(gateway, Self::NAME).await?;
+        tracing::info!(store = gateway.store.description(), "the store is there");
+        Ok(start)
+    }
+
+    async fn apply(&mut self, gateway: &Gateway, batch: &Batch) -> Result<Option<u64>, StoreError> {
+        let rows = rows(gateway, batch);
+        let written = gateway.store.write_positions(&rows).await?;
+        let metrics = &gateway.metrics;
+        for (result, count) in [
+            ("inserted", written.inserted),
+            ("duplicate", written.duplicates),
+            ("quarantined", written.quarantined),
+        ] {
+            metrics.count("positions_stored_total", "result", result, count);
+        }
+        metrics.count(
+            "store_rows_written_total",
+            "table",
+            "positions",
+            written.inserted,
+        );
+        metrics.count(
+            "store_rows_written_total",
+            "table",
+            "quarantine",
+            written.quarantined,
+        );
+        Ok(Some(batch.next))
+    }
+
+    async fn settle(&mut self, _: &Gateway) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+}
+
+fn rows(gateway: &Gateway, batch: &Batch) -> PositionBatch {
+    let window = Window::from(&gateway.config.ingest);
+    let catalog = gateway.catalog.current();
+    let mut positions = Vec::with_capacity(batch.records.len());
+    let mut quarantined = Vec::new();
+    for entry in &batch.records {
+        match record::reports(entry, &window) {
+            Ok(reports) => {
+                for report in reports {
+                    match report {
+                        Ok(position) => {
+                            let unit_grid = if position.is_positioned {
+                                catalog
+                                    .grid_at(position.latitude, position.longitude)
+                                    .map(|grid| grid.code.to_string())
+                            } else {
+                                None
+                            };
+                            positions.push(PositionRow {
+                                position,
+                                unit_grid,
+                            });
+                        }
+                        Err(report) => quarantined.push(report),
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(offset = entry.offset, %error, "a record cannot be read again");
+            }
+        }
+    }
+    PositionBatch {
+        cursor: cursor(gateway, StoreWriter::NAME, batch.next),
+        positions,
+        quarantined,
+    }
+}

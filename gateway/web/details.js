@@ -1,0 +1,324 @@
+// The card of the chosen vehicle or case, and what is drawn on the map for it.
+
+import { KIND_COLORS, OTHER_COLOR, highlightFence } from "./city.js";
+import { nameOf } from "./cases.js";
+import { duration, element, heading, number, quantity, t, threshold, time } from "./text.js";
+
+const TRACK_MS = 30 * 60_000;
+const TRACK_POINTS_MAX = 2_000;
+const OWN_CASES_MAX = 20;
+/** Between fixes further apart than this the way is not known, and no line is drawn. */
+const GAP_MS = 120_000;
+const SOURCE = "chosen";
+const EMPTY = { type: "FeatureCollection", features: [] };
+
+/** A case's fixes or a vehicle's track: line, points, and one point that stands out. */
+export function addTo(map) {
+  map.addSource(SOURCE, { type: "geojson", data: EMPTY, tolerance: 0.2 });
+  const isPart = (part) => ["==", ["get", "part"], part];
+  map.addLayer({ id: "chosen-casing", type: "line", source: SOURCE, filter: isPart("line"), layout: { "line-join": "round", "line-cap": "round" }, paint: { "line-color": "#06101a", "line-width": 6, "line-opacity": 0.7 } });
+  map.addLayer({ id: "chosen-line", type: "line", source: SOURCE, filter: isPart("line"), layout: { "line-join": "round", "line-cap": "round" }, paint: { "line-color": ["get", "color"], "line-width": 3 } });
+  map.addLayer({ id: "chosen-fixes", type: "circle", source: SOURCE, filter: isPart("fix"), paint: { "circle-radius": 4.5, "circle-color": "#0b1622", "circle-stroke-color": ["get", "color"], "circle-stroke-width": 2 } });
+  map.addLayer({ id: "chosen-mark", type: "circle", source: SOURCE, filter: isPart("mark"), paint: { "circle-radius": 9, "circle-color": ["get", "color"], "circle-opacity": 0.35, "circle-stroke-color": "#ffffff", "circle-stroke-width": 2 } });
+}
+
+export class Details {
+  /** `fleet`, `cases`, `city()`, `map()`, `panel`, and what to do when the choice changes. */
+  constructor(world, panel, onChange) {
+    Object.assign(this, world);
+    this.panel = panel;
+    this.onChange = onChange;
+    this.chosen = null;
+    this.track = null;
+    this.mark = null;
+    this.returnTo = null;
+  }
+
+  showCase(item, move = true) {
+    this.open({ type: "case", id: item.id, item });
+    if (move) this.flyTo(item.evidence.fixes.map((fix) => [fix.lon, fix.lat]).concat([[item.lon, item.lat]]));
+  }
+
+  showVehicle(phone, move = false) {
+    this.open({ type: "vehicle", id: phone });
+    this.loadTrack(phone);
+    const place = this.fleet.place(phone);
+    if (move && place) this.flyTo([place]);
+  }
+
+  open(chosen) {
+    if (!this.chosen) this.returnTo = document.activeElement;
+    this.chosen = chosen;
+    this.mark = null;
+    this.track = null;
+    this.panel.hidden = false;
+    this.panel.scrollTop = 0;
+    this.render();
+    this.panel.focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.chosen) return;
+    this.chosen = null;
+    this.track = null;
+    this.panel.hidden = true;
+    this.panel.replaceChildren();
+    this.draw();
+    if (this.returnTo?.isConnected) this.returnTo.focus({ preventScroll: true });
+  }
+
+  flyTo(places) {
+    const map = this.map();
+    if (!map || places.length === 0) return;
+    const [west, south, east, north] = places.reduce(
+      ([w, s, e, n], [lon, lat]) => [Math.min(w, lon), Math.min(s, lat), Math.max(e, lon), Math.max(n, lat)], [180, 90, -180, -90]);
+    // The card covers the right of the map where there is room beside it.
+    const { clientWidth: width } = map.getContainer();
+    const right = width > 700 ? this.panel.offsetWidth + 60 : 60;
+    map.fitBounds([[west, south], [east, north]], { padding: { top: 80, bottom: 60, left: 60, right }, maxZoom: Math.max(15.5, Math.min(16.5, map.getZoom())), duration: 900 });
+  }
+
+  /** New data came: the card tells the present state. */
+  update() {
+    if (!this.chosen) return;
+    if (this.chosen.type === "case") {
+      const item = this.cases.get(this.chosen.id);
+      if (!item || item === this.chosen.item) return;
+      this.chosen.item = item;
+    } else {
+      this.extendTrack();
+    }
+    this.render();
+  }
+
+  render() {
+    if (!this.chosen) return;
+    const scroll = this.panel.scrollTop;
+    const focused = this.panel.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    const { type, id, item } = this.chosen;
+    this.panel.dataset.type = type;
+    this.panel.dataset.id = id;
+    this.panel.replaceChildren(...(type === "case" ? this.caseCard(item) : this.vehicleCard(id)));
+    this.panel.scrollTop = scroll;
+    if (focused) this.panel.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    this.draw();
+  }
+
+  head(title, chip, chipClass) {
+    const head = element("div", "details-head");
+    const close = element("button", "quiet close", "×");
+    close.type = "button";
+    close.dataset.focus = "close";
+    close.setAttribute("aria-label", t("close"));
+    close.addEventListener("click", () => this.onChange(null));
+    head.append(element("h2", "", title), element("span", `chip ${chipClass}`, chip), close);
+    this.panel.setAttribute("aria-label", title);
+    return head;
+  }
+
+  vehicleCard(phone) {
+    const p = this.fleet.position(phone);
+    if (!p) return [this.head(phone, t("unknown"), "offline")];
+    const age = Date.now() - Date.parse(p.fixed_at);
+    const card = [this.head(p.plate ?? p.phone, t(p.state), p.state)];
+    card.push(facts([
+      [t("speed"), quantity(p.speed_kmh, "km/h")],
+      [t("heading"), heading(p.heading_deg)],
+      [t("fixedAt"), `${time(p.fixed_at)} · ${t("ago")(duration(age))}`],
+      [t("receivedAt"), time(p.received_at)],
+      [t("unitGrid"), p.unit_grid ? [this.city().gridLabel(p.unit_grid), p.unit_grid] : t("unknown")],
+      [t("workKind"), p.work_kind ? t(p.work_kind) : t("unknown")],
+      [t("fleet"), p.fleet ?? t("unknown")],
+      [t("phone"), p.phone],
+      [t("acc"), t(p.acc ? "on" : "off")],
+      [t("satellites"), p.satellites ?? t("unknown")],
+      [t("odometer"), quantity(p.odometer_km, "km")],
+      [t("altitude"), quantity(p.altitude_m, "m", 0)],
+      [t("place"), `${number(p.lat, 6)}, ${number(p.lon, 6)}`],
+      ...(p.alarm ? [[t("alarm"), `0x${p.alarm.toString(16).padStart(8, "0")}`]] : []),
+    ]));
+    card.push(element("h3", "", t("track")), element("p", "track-note", this.trackNote()));
+    const own = [...this.cases.cases.values()]
+      .filter((item) => item.subject.phone === phone)
+      .sort((a, b) => Date.parse(b.opened_at) - Date.parse(a.opened_at))
+      .slice(0, OWN_CASES_MAX);
+    if (own.length > 0) {
+      card.push(element("h3", "", `${t("cases")} · ${own.length}`));
+      const list = element("ul", "own-cases");
+      for (const item of own) {
+        const button = element("button", "link", `${time(item.opened_at)} ${t(item.kind)}`);
+        button.type = "button";
+        button.dataset.focus = item.id;
+        button.addEventListener("click", () => this.onChange({ type: "case", id: item.id }));
+        const line = element("li");
+        line.append(button);
+        list.append(line);
+      }
+      card.push(list);
+    }
+    return card;
+  }
+
+  caseCard(item) {
+    const { subject, rule, evidence } = item;
+    const card = [this.head(t(item.kind), t(item.stage), `kind-${item.kind}`)];
+    const why = t(`why_${item.kind}`);
+    if (typeof why === "function") card.push(element("p", "why", why(quantity(item.worst, item.worst_unit), rule.name)));
+    const end = item.ended_at ? Date.parse(item.ended_at) : null;
+    const vehicle = element("button", "link", nameOf(subject));
+    vehicle.type = "button";
+    vehicle.dataset.focus = "vehicle";
+    vehicle.addEventListener("click", () => this.onChange({ type: "vehicle", id: subject.phone, move: true }));
+    card.push(facts([
+      [t("vehicle"), vehicle],
+      [t("workKind"), subject.work_kind ? t(subject.work_kind) : t("unknown")],
+      [t("fleet"), subject.fleet ?? t("unknown")],
+      [t("rule"), [rule.name, `${rule.id} · ${t("version")(rule.version)}`]],
+      [t("unitGrid"), item.unit_grid ? [this.city().gridLabel(item.unit_grid), item.unit_grid] : t("unknown")],
+      [t("startedAt"), time(item.started_at)],
+      [t("confirmedAt"), time(item.confirmed_at)],
+      [t("endedAt"), end ? `${time(item.ended_at)} · ${duration(end - Date.parse(item.started_at))}` : t("ongoing")],
+      [t("worst"), quantity(item.worst, item.worst_unit)],
+      [t("openedAt"), time(item.opened_at)],
+      [t("caseId"), item.id],
+    ]));
+    const thresholds = Object.entries(evidence.thresholds);
+    if (thresholds.length > 0) card.push(element("h3", "", t("thresholds")), facts(thresholds.map(([name, value]) => threshold(name, value))));
+    card.push(element("h3", "", `${t("evidence")} · ${t("fixes")(evidence.fixes.length)}`), this.fixTable(evidence.fixes));
+    return card;
+  }
+
+  fixTable(fixes) {
+    const table = element("table", "fixes");
+    const headRow = table.createTHead().insertRow();
+    for (const key of ["time", "speed", "distance"]) {
+      const cell = element("th", "", t(key));
+      cell.scope = "col";
+      headRow.append(cell);
+    }
+    const body = table.createTBody();
+    fixes.forEach((fix, index) => {
+      const row = body.insertRow();
+      const far = fix.distance_m;
+      const distance = typeof far === "number" ? `${quantity(Math.abs(far), "m")} ${t(far >= 0 ? "inside" : "outside")}` : t("unknown");
+      for (const text of [time(fix.fixed_at), quantity(fix.speed_kmh, "km/h"), distance]) row.insertCell().textContent = text;
+      row.tabIndex = 0;
+      row.dataset.focus = `fix-${index}`;
+      const show = () => {
+        this.mark = [fix.lon, fix.lat];
+        this.draw();
+      };
+      row.addEventListener("mouseenter", show);
+      row.addEventListener("focus", show);
+    });
+    body.addEventListener("mouseleave", () => {
+      this.mark = null;
+      this.draw();
+    });
+    return table;
+  }
+
+  trackNote() {
+    if (this.track === null) return t("loading");
+    if (this.track.error) return t("trackFailed");
+    const { points } = this.track;
+    return points.length > 1 ? t("trackPoints")(points.length, number(length(points) / 1000, 2)) : t("trackNone");
+  }
+
+  async loadTrack(phone) {
+    const from = encodeURIComponent(new Date(Date.now() - TRACK_MS).toISOString());
+    let track;
+    try {
+      const response = await fetch(`/api/v1/terminals/${encodeURIComponent(phone)}/track?from=${from}&limit=${TRACK_POINTS_MAX}`);
+      if (!response.ok) throw new Error(`track: ${response.status}`);
+      const { items } = await response.json();
+      const points = items.filter((item) => item.positioned).map(pointOf).sort((a, b) => a.at - b.at);
+      track = { points, error: false };
+    } catch {
+      track = { points: [], error: true };
+    }
+    // Another choice may have been made meanwhile.
+    if (this.chosen?.type !== "vehicle" || this.chosen.id !== phone) return;
+    this.track = track;
+    this.extendTrack();
+    this.render();
+  }
+
+  extendTrack() {
+    const position = this.fleet.position(this.chosen.id);
+    if (!this.track || !position) return;
+    const { points } = this.track;
+    const point = pointOf(position);
+    if (points.length === 0 || point.at > points.at(-1).at) points.push(point);
+    const oldest = Date.now() - TRACK_MS;
+    while (points.length > TRACK_POINTS_MAX || points[0]?.at < oldest) points.shift();
+  }
+
+  /** What belongs to the choice, on the map. */
+  draw() {
+    const map = this.map();
+    const source = map?.getSource(SOURCE);
+    if (!source) return;
+    const features = [];
+    const add = (part, type, coordinates, color) => features.push({ type: "Feature", properties: { part, color }, geometry: { type, coordinates } });
+    let fence = null;
+    if (this.chosen?.type === "case") {
+      const { item } = this.chosen;
+      const color = KIND_COLORS[item.kind] ?? OTHER_COLOR;
+      const line = item.evidence.fixes.map((fix) => [fix.lon, fix.lat]);
+      if (line.length > 1) add("line", "LineString", line, color);
+      for (const place of line) add("fix", "Point", place, color);
+      add("mark", "Point", this.mark ?? [item.lon, item.lat], color);
+      fence = item.rule.id;
+    } else if (this.track) {
+      for (const part of unbroken(this.track.points)) add("line", "LineString", part, "#7dd3fc");
+    }
+    source.setData({ type: "FeatureCollection", features });
+    const chosenPhone = this.chosen?.type === "vehicle" ? this.chosen.id : this.chosen?.item?.subject.phone;
+    this.fleet.choose(chosenPhone ?? null);
+    highlightFence(map, fence);
+  }
+}
+
+/** `[[name, value], …]` as a list; a value is text, an element, or lines of text. */
+function facts(rows) {
+  const list = element("dl", "facts");
+  for (const [name, value] of rows) {
+    const cell = element("dd");
+    if (value instanceof Node) cell.append(value);
+    else if (Array.isArray(value)) cell.append(...value.map((line, i) => element("span", i > 0 ? "minor" : "", line)));
+    else cell.textContent = String(value);
+    list.append(element("dt", "", name), cell);
+  }
+  return list;
+}
+
+function pointOf({ lon, lat, fixed_at: fixedAt }) {
+  return { lon, lat, at: Date.parse(fixedAt) };
+}
+
+function unbroken(points) {
+  const parts = [];
+  let part = [];
+  points.forEach((point, i) => {
+    if (i > 0 && point.at - points[i - 1].at > GAP_MS) {
+      parts.push(part);
+      part = [];
+    }
+    part.push([point.lon, point.lat]);
+  });
+  parts.push(part);
+  return parts.filter((line) => line.length > 1);
+}
+
+/** Metres, without the gaps. */
+function length(points) {
+  let sum = 0;
+  for (let i = 1; i < points.length; i += 1) {
+    const [a, b] = [points[i - 1], points[i]];
+    if (b.at - a.at > GAP_MS) continue;
+    const east = (b.lon - a.lon) * 111_320 * Math.cos((a.lat * Math.PI) / 180);
+    sum += Math.hypot(east, (b.lat - a.lat) * 111_320);
+  }
+  return sum;
+}

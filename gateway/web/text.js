@@ -1,0 +1,166 @@
+// Every word of the page, in both languages, and how values are written.
+
+const TEXTS = {
+  zh: {
+    online: "在线", moving: "行驶", stopped: "停驶", offline: "离线",
+    cases: "案件", noCases: "暂无案件", noMatch: "没有匹配的车辆", search: "搜索车牌或终端号", map: "地图",
+    legend: "图例", kind: "类型", close: "关闭", retry: "立即重试", language: "English",
+    connecting: "连接中", live: "实时", silent: "无新数据", waiting: "已断开",
+    lost: (time) => `连接中断，地图停留在 ${time} 的状态，正在重新连接…`,
+    neverConnected: "暂时无法连接，正在重试…",
+    cityFailed: "网格和围栏加载失败，请刷新页面重试。",
+    noWebgl: "此浏览器无法显示地图（需要 WebGL）。",
+    newCase: (kind, who, rule) => `新案件：${kind}，${who}，${rule}`,
+    newCases: (n) => `${n} 个新案件`,
+    stay_in: "离开责任区", keep_out: "闯入禁区", speeding: "超速行驶",
+    fence_stay_in: "作业责任区", fence_keep_out: "禁入区", fence_speed_limit: "限速区", fence_site: "场站",
+    unitGrid: "单元网格", districts: "区界", inspector: "巡查员",
+    sweeper: "洗扫车", sprinkler: "洒水车", refuse_truck: "垃圾车",
+    collected: "信息收集", accepted: "受理", filed: "立案", declined: "不予立案", dispatched: "派遣",
+    handled: "处置", verified: "核查", closed: "结案", withdrawn: "撤销",
+    vehicle: "车辆", phone: "终端手机号", workKind: "作业类型", fleet: "车队", speed: "速度", heading: "方向",
+    fixedAt: "定位时间", receivedAt: "接收时间", acc: "点火 (ACC)", on: "开", off: "关", satellites: "卫星数",
+    odometer: "里程", altitude: "海拔", place: "位置", alarm: "终端报警标志", track: "最近 30 分钟轨迹",
+    trackPoints: (n, km) => `${n} 个定位点，${km} km`, trackNone: "没有轨迹", trackFailed: "轨迹加载失败", loading: "加载中…",
+    rule: "规则", version: (n) => `第 ${n} 版`, startedAt: "开始", confirmedAt: "确认", endedAt: "结束", ongoing: "进行中",
+    duration: "持续", worst: "最严重", openedAt: "案件生成", stage: "阶段", caseId: "案件编号",
+    thresholds: "判定阈值", evidence: "证据", fixes: (n) => `${n} 个定位点`, time: "时间", distance: "距边界",
+    inside: "内", outside: "外", unknown: "—", ago: (text) => `${text}前`, second: "秒", minute: "分", hour: "小时", day: "天",
+    directions: ["北", "东北", "东", "东南", "南", "西南", "西", "西北"],
+    why_stay_in: (worst, rule) => `驶出“${rule}”，最远超出边界 ${worst}。`,
+    why_keep_out: (worst, rule) => `驶入“${rule}”，最深进入边界 ${worst}。`,
+    why_speeding: (worst, rule) => `在“${rule}”速度最高 ${worst}。`,
+    threshold: {
+      limit: "限速", dwell: "持续时间", margin: "容差", tolerance: "容差", hysteresis: "滞回", sigma: "定位误差", onset: "开始判定",
+      confirm: "确认时间", close: "结束判定", trigger: "触发速度", threshold: "触发速度",
+    },
+  },
+  en: {
+    online: "Online", moving: "Moving", stopped: "Stopped", offline: "Offline",
+    cases: "Cases", noCases: "No cases yet", noMatch: "No such vehicle", search: "Find plate or terminal", map: "Map",
+    legend: "Legend", kind: "Kind", close: "Close", retry: "Retry now", language: "中文",
+    connecting: "Connecting", live: "Live", silent: "No new data", waiting: "Disconnected",
+    lost: (time) => `Connection lost. The map shows the state of ${time}. Reconnecting…`,
+    neverConnected: "No connection yet. Trying again…",
+    cityFailed: "Unit grids and fences could not be loaded. Reload the page to try again.",
+    noWebgl: "This browser cannot draw the map (it needs WebGL).",
+    newCase: (kind, who, rule) => `New case: ${kind}, ${who}, ${rule}`,
+    newCases: (n) => `${n} new cases`,
+    stay_in: "Left duty area", keep_out: "Entered keep-out zone", speeding: "Speeding",
+    fence_stay_in: "Duty area", fence_keep_out: "Keep-out zone", fence_speed_limit: "Speed-limit zone", fence_site: "Depot, station",
+    unitGrid: "Unit grid", districts: "District boundary", inspector: "Inspector",
+    sweeper: "Sweeper", sprinkler: "Sprinkler", refuse_truck: "Refuse truck",
+    collected: "Collected", accepted: "Accepted", filed: "Filed", declined: "Declined", dispatched: "Dispatched",
+    handled: "Handled", verified: "Verified", closed: "Closed", withdrawn: "Withdrawn",
+    vehicle: "Vehicle", phone: "Terminal phone", workKind: "Work kind", fleet: "Fleet", speed: "Speed", heading: "Heading",
+    fixedAt: "Fix time", receivedAt: "Received", acc: "Ignition (ACC)", on: "on", off: "off", satellites: "Satellites",
+    odometer: "Odometer", altitude: "Altitude", place: "Position", alarm: "Terminal alarm bits", track: "Track, last 30 minutes",
+    trackPoints: (n, km) => `${n} fixes, ${km} km`, trackNone: "No track", trackFailed: "The track could not be loaded", loading: "Loading…",
+    rule: "Rule", version: (n) => `version ${n}`, startedAt: "Started", confirmedAt: "Confirmed", endedAt: "Ended", ongoing: "ongoing",
+    duration: "Duration", worst: "Worst", openedAt: "Case opened", stage: "Stage", caseId: "Case id",
+    thresholds: "Thresholds", evidence: "Evidence", fixes: (n) => `${n} fixes`, time: "Time", distance: "To boundary",
+    inside: "in", outside: "out", unknown: "—", ago: (text) => `${text} ago`, second: "s", minute: "min", hour: "h", day: "d",
+    directions: ["N", "NE", "E", "SE", "S", "SW", "W", "NW"],
+    why_stay_in: (worst, rule) => `Left “${rule}”, at most ${worst} beyond its boundary.`,
+    why_keep_out: (worst, rule) => `Entered “${rule}”, at most ${worst} deep.`,
+    why_speeding: (worst, rule) => `Reached ${worst} under the rule “${rule}”.`,
+    threshold: {
+      limit: "Limit", dwell: "Dwell", margin: "Margin", tolerance: "Tolerance", hysteresis: "Hysteresis", sigma: "Position error", onset: "Onset",
+      confirm: "Confirmation", close: "Closing", trigger: "Trigger", threshold: "Trigger",
+    },
+  },
+};
+const UNITS = { kmh: "km/h", s: "s", m: "m", deg: "°", ratio: "", percent: "%", fixes: "" };
+const STORED = "gridtrace.language";
+
+let language = startLanguage();
+
+function startLanguage() {
+  const known = (word) => (word === "zh" || word === "en" ? word : null);
+  try {
+    const kept = known(localStorage.getItem(STORED));
+    if (kept) return kept;
+  } catch {
+    // Storage may be forbidden; the browser's language serves.
+  }
+  return (navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+/** The text of a key; a word without a text (a kind of a later version) stands for itself. */
+export function t(key) {
+  return TEXTS[language][key] ?? key;
+}
+
+export function currentLanguage() {
+  return language;
+}
+
+/** Changes to the other language; whoever shows text has to show it again. */
+export function switchLanguage() {
+  language = language === "zh" ? "en" : "zh";
+  try {
+    localStorage.setItem(STORED, language);
+  } catch {
+    // It holds until the page is closed.
+  }
+}
+
+/** Puts the texts into the elements that name a key. */
+export function translate(root) {
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  for (const element of root.querySelectorAll("[data-text]")) element.textContent = t(element.dataset.text);
+  for (const element of root.querySelectorAll("[data-label]")) element.setAttribute("aria-label", t(element.dataset.label));
+  for (const element of root.querySelectorAll("[data-placeholder]")) element.placeholder = t(element.dataset.placeholder);
+}
+
+const two = (n) => String(n).padStart(2, "0");
+
+/** Local time of day; with the date when it is another day. */
+export function time(text, now = new Date()) {
+  const at = text instanceof Date ? text : new Date(text);
+  if (Number.isNaN(at.getTime())) return t("unknown");
+  const clock = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  const isToday = at.toDateString() === now.toDateString();
+  return isToday ? clock : `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock}`;
+}
+
+export function duration(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  const unit = (n, name) => `${n} ${t(name)}`;
+  if (s < 60) return unit(s, "second");
+  if (s < 3600) return `${unit(Math.floor(s / 60), "minute")} ${unit(s % 60, "second")}`;
+  if (s < 86400) return `${unit(Math.floor(s / 3600), "hour")} ${unit(Math.floor((s % 3600) / 60), "minute")}`;
+  return unit(Math.floor(s / 86400), "day");
+}
+
+export function number(value, digits = 1) {
+  return typeof value === "number" && Number.isFinite(value) ? value.toFixed(digits) : t("unknown");
+}
+
+export function quantity(value, unit, digits = 1) {
+  const text = number(value, digits);
+  return text === t("unknown") ? text : `${text} ${unit}`;
+}
+
+export function heading(degrees) {
+  return `${t("directions")[Math.round(degrees / 45) % 8]} ${degrees}°`;
+}
+
+/** `limit_kmh`, 40 becomes `Limit`, `40 km/h`. */
+export function threshold(name, value) {
+  const at = name.lastIndexOf("_");
+  const suffix = name.slice(at + 1);
+  const isUnit = at > 0 && Object.hasOwn(UNITS, suffix);
+  const words = isUnit ? name.slice(0, at) : name;
+  const label = TEXTS[language].threshold[words] ?? words.replaceAll("_", " ");
+  const shown = Number.isInteger(value) ? String(value) : number(value);
+  return [label, isUnit ? `${shown} ${UNITS[suffix]}`.trim() : shown];
+}
+
+/** A new element with this text; data never becomes markup. */
+export function element(tag, className = "", text = "") {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== "") made.textContent = text;
+  return made;
+}
