@@ -1,1 +1,2 @@
 //! Benchmarks of the hot paths. See each file.
+pub mod servers;

@@ -1,1 +1,279 @@
-//! What the suites share.
+//! What the suites share: a whole gateway in-process on ports of its own, terminals, the books.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails here"
+)]
+
+pub mod browser;
+pub mod postgres;
+pub mod process;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use gateway::{
+    App,
+    config::{Config, Raw},
+    http_client,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tools::{
+    terminal::{Identity, Terminal},
+    wire::{Report, Revision},
+};
+
+/// Every wait of a test ends here.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A gateway with a data directory of its own.
+#[derive(Debug)]
+pub struct TestGateway {
+    app: App,
+    folder: TempDir,
+    settings: Vec<(String, String)>,
+}
+
+impl TestGateway {
+    /// Starts with these settings (`tcp.idle_timeout` = `1s`) over the defaults.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let settings = settings
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Self::start_in(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    async fn start_in(folder: TempDir, settings: Vec<(String, String)>) -> Self {
+        let app = App::start(configuration(folder.path(), &settings))
+            .await
+            .unwrap();
+        Self {
+            app,
+            folder,
+            settings,
+        }
+    }
+
+    /// Stops in order and starts again on the same data.
+    pub async fn restart(self) -> Self {
+        assert!(self.app.stop().await, "the stop was not clean");
+        Self::start_in(self.folder, self.settings).await
+    }
+
+    /// Stops in order; the data directory is kept until the value is dropped.
+    pub async fn stop(self) -> TempDir {
+        assert!(self.app.stop().await, "the stop was not clean");
+        self.folder
+    }
+
+    /// Where terminals connect.
+    #[must_use]
+    pub fn tcp(&self) -> SocketAddr {
+        self.app.tcp_address()
+    }
+
+    /// Where people look.
+    #[must_use]
+    pub fn http(&self) -> String {
+        self.app.http_address().to_string()
+    }
+
+    /// Where its data are.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A terminal that has registered and authenticated.
+    pub async fn terminal(&self, phone: &str, revision: Revision) -> Terminal {
+        let mut terminal = self.connect(phone, revision).await;
+        terminal.log_in().await.unwrap();
+        terminal
+    }
+
+    /// A terminal that has said nothing yet.
+    pub async fn connect(&self, phone: &str, revision: Revision) -> Terminal {
+        let identity = Identity::new(phone, revision).unwrap();
+        Terminal::connect(self.tcp(), identity, PATIENCE)
+            .await
+            .unwrap()
+    }
+
+    /// JSON of a path that must answer with 200.
+    pub async fn json(&self, path: &str) -> Value {
+        let (status, body) = http_client::get(&self.http(), path).await.unwrap();
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// The items of a list that must answer with 200.
+    pub async fn items(&self, path: &str) -> Vec<Value> {
+        self.json(path).await["items"].as_array().unwrap().clone()
+    }
+
+    /// All metrics as they are scraped.
+    pub async fn metrics(&self) -> Books {
+        let (status, body) = http_client::get(&self.http(), "/metrics").await.unwrap();
+        assert_eq!(status, 200);
+        Books::parse(&String::from_utf8_lossy(&body))
+    }
+
+    /// Waits until every consumer has done all that is durable, and checks that the books balance
+    /// (P7).
+    pub async fn drained(&self) -> Books {
+        let books = until("the books balance", async || {
+            let books = self.metrics().await;
+            let lag = books.sum("gridtrace_log_lag_records");
+            (lag == 0 && books.imbalance().is_none()).then_some(books)
+        });
+        match tokio::time::timeout(PATIENCE, books).await {
+            Ok(books) => books,
+            Err(_) => {
+                let imbalance = self.metrics().await.imbalance();
+                panic!("not drained: {imbalance:?}; {:?}", self.app.gateway().readiness())
+            }
+        }
+    }
+}
+
+/// The configuration of a test: defaults, ports of its own, this directory, these settings.
+#[must_use]
+pub fn configuration(data_dir: &Path, settings: &[(String, String)]) -> Config {
+    let mut raw = Raw::default();
+    raw.add_flag("test", "data_dir", Some(data_dir.display().to_string()));
+    raw.add_flag("test", "tcp.listen", Some("127.0.0.1:0".into()));
+    raw.add_flag("test", "http.listen", Some("127.0.0.1:0".into()));
+    raw.add_flag("test", "log.free_bytes_min", Some("0B".into()));
+    for (key, value) in settings {
+        raw.add_flag("test", key, Some(value.clone()));
+    }
+    Config::from_raw(raw).unwrap()
+}
+
+/// Tries again and again until it gives something.
+///
+/// # Panics
+/// When it gives nothing within [`PATIENCE`].
+pub async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = attempt().await {
+            return value;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Now, in seconds since 1970.
+#[must_use]
+pub fn now_s() -> i64 {
+    gateway::clock::now().millis() / 1_000
+}
+
+/// A report at a place (degrees, WGS-84) and a moment, at 36 km/h, with ignition on and ten
+/// satellites.
+#[must_use]
+pub fn report(lat: f64, lon: f64, fixed_at: i64) -> Report {
+    #[expect(clippy::cast_possible_truncation, reason = "degrees of the earth fit")]
+    let micro = |degrees: f64| (degrees * 1e6).round() as i32;
+    Report {
+        status: Report::status_of(true),
+        latitude: micro(lat),
+        longitude: micro(lon),
+        altitude_m: 780,
+        speed_dkmh: 360,
+        heading_deg: 90,
+        fixed_at,
+        items: vec![(0x01, 12_345_u32.to_be_bytes().to_vec()), (0x31, vec![10])],
+        ..Report::default()
+    }
+}
+
+/// What Prometheus sees: value by name with labels.
+#[derive(Clone, Debug, Default)]
+pub struct Books(BTreeMap<String, f64>);
+
+impl Books {
+    fn parse(text: &str) -> Self {
+        let values = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| {
+                let (name, value) = line.rsplit_once(' ')?;
+                Some((name.to_owned(), value.parse().ok()?))
+            });
+        Self(values.collect())
+    }
+
+    /// The value of a name with labels as exported: `gridtrace_responses_total{result="0"}`.
+    #[must_use]
+    pub fn value(&self, name: &str) -> u64 {
+        self.0.get(name).copied().map_or(0, whole)
+    }
+
+    /// The sum over all labels of a name.
+    #[must_use]
+    pub fn sum(&self, name: &str) -> u64 {
+        let is_it =
+            |key: &str| key == name || key.strip_prefix(name).is_some_and(|r| r.starts_with('{'));
+        self.0
+            .iter()
+            .filter(|(key, _)| is_it(key))
+            .map(|(_, value)| whole(*value))
+            .sum()
+    }
+
+    /// What does not add up, once everything is drained.
+    #[must_use]
+    pub fn imbalance(&self) -> Option<String> {
+        let sum = |name: &str| self.sum(&format!("gridtrace_{name}"));
+        let received = sum("frames_received_total");
+        let taken = sum("frames_recorded_total")
+            + sum("frames_handled_total")
+            + sum("frames_rejected_total");
+        let recorded = sum("positions_recorded_total");
+        let stored = sum("positions_stored_total");
+        let evaluated = sum("positions_evaluated_total") + sum("positions_skipped_total");
+        let is_balanced = received == taken && recorded == stored && recorded == evaluated;
+        (!is_balanced).then(|| {
+            format!("frames {received} = {taken}; positions {recorded} = {stored} = {evaluated}")
+        })
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counters of a test"
+)]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
+
+/// Writes a catalog into a folder and gives the settings that name its files.
+#[must_use]
+pub fn catalog(folder: &Path, fences: &str, vehicles: &str) -> Vec<(String, String)> {
+    let write = |name: &str, text: &str| -> (String, PathBuf) {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        (format!("catalog.{}", name.split('.').next().unwrap()), path)
+    };
+    [
+        write("fences.geojson", fences),
+        write("vehicles.csv", vehicles),
+    ]
+    .into_iter()
+    .map(|(key, path)| (key, path.display().to_string()))
+    .collect()
+}

@@ -1,0 +1,286 @@
+//! Unit grids, fences and all checks of a position, beside `rstar` with `geo` in the same run.
+//!
+//! The synthetic city at full size: 31,500 unit grids, its fences, 200 vehicles; and 10,000
+//! overlapping fences for the lookup alone. Vehicles wander; positions come a second apart, all
+//! vehicles in turn, so that caches are as cold as in service.
+
+use std::{hint::black_box, time::Instant};
+
+use geo::Intersects;
+use geofence::{
+    catalog::{Catalog, CatalogSources},
+    geometry::{Point, Raster, Shape},
+    position::Position,
+    track::{Evaluator, EvaluatorOptions},
+    units::{Latitude, Longitude, Timestamp},
+};
+use rstar::{
+    AABB, RTree,
+    primitives::{GeomWithData, Rectangle},
+};
+use tools::{
+    city::{CityOptions, demo_city},
+    random::Random,
+};
+
+const VEHICLES: usize = 200;
+const SECONDS: usize = 2_000;
+const REPETITIONS: usize = 5;
+
+fn main() {
+    let city = demo_city(1, &CityOptions::FULL);
+    let started = Instant::now();
+    let catalog = Catalog::load(&CatalogSources {
+        unit_grids: Some(("unit grids".to_owned(), city.unit_grids.clone())),
+        fences: Some(("fences".to_owned(), city.fences.clone())),
+        vehicles: Some(("vehicles".to_owned(), city.vehicles.clone())),
+        ..CatalogSources::default()
+    })
+    .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let (grids, fences) = (catalog.unit_grids().len(), catalog.fences().len());
+    show(&format!(
+        "catalog of {grids} grids and {fences} fences read in {:?}",
+        started.elapsed()
+    ));
+
+    let positions = positions(&catalog);
+    let points: Vec<Point> = positions
+        .iter()
+        .filter_map(|p| catalog.plane().point(p.latitude, p.longitude))
+        .collect();
+
+    let ours = nanoseconds(points.len(), || {
+        points
+            .iter()
+            .filter(|point| catalog.grid_index_at(**point).is_some())
+            .count()
+    });
+    let grid_rings: Vec<Vec<(f64, f64)>> = city
+        .grid
+        .iter()
+        .map(|grid| {
+            let corner = |(lat, lon): &(i32, i32)| {
+                let (lat, lon) = (
+                    Latitude::from_micro_degrees(*lat),
+                    Longitude::from_micro_degrees(*lon),
+                );
+                let point = lat
+                    .zip(lon)
+                    .and_then(|(lat, lon)| catalog.plane().point(lat, lon));
+                point.map_or((0.0, 0.0), |p| (f64::from(p.x), f64::from(p.y)))
+            };
+            grid.corners.iter().map(corner).collect()
+        })
+        .collect();
+    let baseline = Baseline::new(grid_rings);
+    let theirs = nanoseconds(points.len(), || {
+        points
+            .iter()
+            .filter(|point| baseline.first(**point))
+            .count()
+    });
+    compare("unit grid of a position", ours, theirs);
+
+    let rings = many_fences();
+    let shapes: Vec<Shape> = rings
+        .iter()
+        .filter_map(|ring| {
+            let whole = |v: f64| format!("{v:.0}").parse().unwrap_or(0);
+            let ring = ring
+                .iter()
+                .map(|(x, y)| Point {
+                    x: whole(*x),
+                    y: whole(*y),
+                })
+                .collect();
+            Shape::polygon(&[ring])
+        })
+        .collect();
+    let started = Instant::now();
+    let raster = Raster::build(shapes.iter(), Raster::COARSE);
+    show(&format!(
+        "raster of {} fences built in {:?}, {} MiB",
+        shapes.len(),
+        started.elapsed(),
+        raster.bytes() >> 20
+    ));
+    let baseline = Baseline::new(rings);
+    let ours = nanoseconds(points.len(), || {
+        let mut found = 0;
+        points
+            .iter()
+            .for_each(|point| raster.for_each(*point, |_| found += 1));
+        found
+    });
+    let theirs = nanoseconds(points.len(), || {
+        points.iter().map(|point| baseline.count(*point)).sum()
+    });
+    compare("all of 10,000 fences at a position", ours, theirs);
+
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let started = Instant::now();
+    let mut findings = 0;
+    for batch in positions.chunks(4_096) {
+        findings += evaluator.observe_batch(&catalog, batch).len();
+    }
+    let each = started.elapsed().as_nanos() / positions.len() as u128;
+    show(&format!(
+        "all checks, in order: {each} ns a position, {findings} findings"
+    ));
+    let snapshots = evaluator.take_dirty_snapshots();
+    let bytes: usize = snapshots.values().map(Vec::len).sum();
+    show(&format!("kept: {} bytes a fix", bytes / positions.len()));
+    let last = positions.len() - VEHICLES;
+    let mut next: Vec<Position> = positions.iter().skip(last).cloned().collect();
+    for position in &mut next {
+        position.fixed_at = position.fixed_at.plus_millis(1_000);
+        position.received_at = position.fixed_at;
+    }
+    findings += evaluator.observe_batch(&catalog, &next).len();
+    let snapshots = evaluator.take_dirty_snapshots();
+    let bytes: usize = snapshots.values().map(Vec::len).sum();
+    show(&format!(
+        "a snapshot after one fix of each of {VEHICLES} vehicles: {bytes} bytes"
+    ));
+    black_box(findings);
+}
+
+/// The least time of several repetitions, a position.
+fn nanoseconds(count: usize, mut run: impl FnMut() -> usize) -> f64 {
+    (0..REPETITIONS)
+        .map(|_| {
+            let started = Instant::now();
+            black_box(run());
+            started.elapsed().as_secs_f64() * 1e9 / count as f64
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn compare(what: &str, ours: f64, theirs: f64) {
+    show(&format!(
+        "{what}: {ours:.1} ns; rstar + geo {theirs:.1} ns; {:.1} times",
+        theirs / ours
+    ));
+}
+
+#[expect(clippy::print_stdout, reason = "figures are what this program is for")]
+fn show(line: &str) {
+    println!("{line}");
+}
+
+struct Baseline {
+    tree: RTree<GeomWithData<Rectangle<[f64; 2]>, usize>>,
+    polygons: Vec<geo::Polygon<f64>>,
+}
+
+impl Baseline {
+    fn new(rings: Vec<Vec<(f64, f64)>>) -> Self {
+        let polygons: Vec<geo::Polygon<f64>> = rings
+            .into_iter()
+            .map(|ring| geo::Polygon::new(ring.into(), Vec::new()))
+            .collect();
+        let boxes = polygons.iter().enumerate().filter_map(|(index, polygon)| {
+            let bounds = geo::BoundingRect::bounding_rect(polygon)?;
+            let corner = |c: geo::Coord<f64>| [c.x, c.y];
+            let rectangle = Rectangle::from_corners(corner(bounds.min()), corner(bounds.max()));
+            Some(GeomWithData::new(rectangle, index))
+        });
+        Self {
+            tree: RTree::bulk_load(boxes.collect()),
+            polygons,
+        }
+    }
+
+    fn holding(&self, point: Point) -> impl Iterator<Item = usize> {
+        let at = geo::Point::new(f64::from(point.x), f64::from(point.y));
+        let envelope = AABB::from_point([at.x(), at.y()]);
+        self.tree
+            .locate_in_envelope_intersecting(&envelope)
+            .map(|entry| entry.data)
+            .filter(move |index| self.polygons.get(*index).is_some_and(|p| p.intersects(&at)))
+    }
+
+    fn first(&self, point: Point) -> bool {
+        self.holding(point).next().is_some()
+    }
+
+    fn count(&self, point: Point) -> usize {
+        self.holding(point).count()
+    }
+}
+
+/// Stars of 10 to 200 vertices with radii of 30 to 400 m over 20 km by 14 km.
+fn many_fences() -> Vec<Vec<(f64, f64)>> {
+    let mut random = Random::new(2);
+    (0..10_000)
+        .map(|_| {
+            let x = random.between(-10e6, 10e6);
+            let y = random.between(-7e6, 7e6);
+            let radius = 30e3 * (400.0_f64 / 30.0).powf(random.unit());
+            let corners = 10 + random.index(190);
+            (0..corners)
+                .map(|corner| {
+                    let angle = std::f64::consts::TAU * corner as f64 / corners as f64;
+                    let radius = radius * random.between(0.7, 1.0);
+                    (
+                        (x + radius * angle.cos()).round(),
+                        (y + radius * angle.sin()).round(),
+                    )
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Vehicles of the catalog that wander, stand for a while, and wander on.
+fn positions(catalog: &Catalog) -> Vec<Position> {
+    let [west, south, east, north] = catalog.bounds_degrees().unwrap_or_default();
+    let mut random = Random::new(3);
+    let mut vehicles: Vec<(f64, f64, f64, f64, bool)> = (0..VEHICLES)
+        .map(|_| {
+            let angle = random.between(0.0, std::f64::consts::TAU);
+            let (lat, lon) = (random.between(south, north), random.between(west, east));
+            (
+                lat,
+                lon,
+                angle,
+                random.between(2.0, 14.0),
+                random.chance(0.3),
+            )
+        })
+        .collect();
+    let mut positions = Vec::with_capacity(VEHICLES * SECONDS);
+    for second in 0..SECONDS {
+        for (vehicle, known) in vehicles.iter_mut().zip(catalog.vehicles()) {
+            let (lat, lon, angle, mps, stands) = vehicle;
+            if random.chance(0.01) {
+                *angle = random.between(0.0, std::f64::consts::TAU);
+                *stands = random.chance(0.3);
+            }
+            let mps = if *stands { 0.0 } else { *mps };
+            *lat = (*lat + angle.sin() * mps / 111_195.0).clamp(south, north);
+            *lon = (*lon + angle.cos() * mps / 87_800.0).clamp(west, east);
+            let at = Timestamp(1_767_574_800_000 + second as i64 * 1_000);
+            let noise = |random: &mut Random| random.normal() * 3.0 / 100_000.0;
+            positions.push(Position {
+                terminal: known.terminal,
+                fixed_at: at,
+                received_at: at,
+                log_offset: positions.len() as u64,
+                digest: second as u32,
+                latitude: Latitude::from_degrees(*lat + noise(&mut random)).unwrap_or_default(),
+                longitude: Longitude::from_degrees(*lon + noise(&mut random)).unwrap_or_default(),
+                altitude_m: None,
+                speed_dkmh: format!("{:.0}", mps * 36.0).parse().unwrap_or(0),
+                heading_deg: 0,
+                alarm_flags: 0,
+                status_flags: 3,
+                odometer_dkm: None,
+                satellites: Some(10),
+                is_positioned: true,
+                is_backlog: false,
+            });
+        }
+    }
+    positions
+}

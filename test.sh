@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs what the tests need where it is missing (Debian), builds everything, runs every test.
+#   ./test.sh            all tests
+#   ./test.sh --test e2e whatever `cargo test` takes
+set -euo pipefail
+cd "$(dirname "$0")"
+
+has() { command -v "$1" >/dev/null 2>&1; }
+missing=()
+has cc || missing+=(gcc libc6-dev)
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
+has chromium || missing+=(chromium)
+# Without it the pictures of the page have boxes for Chinese.
+ls /usr/share/fonts/truetype/wqy >/dev/null 2>&1 || missing+=(fonts-wqy-microhei)
+has chromedriver || missing+=(chromium-driver)
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "test.sh: installing ${missing[*]}"
+    sudo=
+    [ "$(id -u)" -eq 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# Where these are required, a test that cannot find them fails instead of saying that it was skipped.
+export GRIDTRACE_REQUIRE_POSTGRES=1 GRIDTRACE_REQUIRE_BROWSER=1
+
+cargo build --workspace --bins
+exec cargo test --workspace "$@"

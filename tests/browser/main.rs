@@ -1,0 +1,188 @@
+//! The page in a real browser against the real demo: one command, vehicles that move within ten
+//! seconds, a case within two minutes, details behind every click.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+use std::time::Duration;
+
+use fantoccini::Locator;
+use harness::{
+    browser::{Browser, Colors},
+    process::Process,
+};
+
+/// What a new user is promised.
+const VEHICLES: Duration = Duration::from_secs(10);
+const FIRST_CASE: Duration = Duration::from_secs(120);
+/// For what only has to be drawn.
+const DRAWN: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_a_city_at_work() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Process::start("demo", folder.path(), &[]);
+    browser
+        .client
+        .goto(&format!("http://{}/", demo.http))
+        .await
+        .unwrap();
+
+    vehicles_move(&browser).await;
+    a_case_appears_and_opens(&browser).await;
+    a_vehicle_opens(&browser).await;
+    the_language_changes(&browser).await;
+
+    let errors = browser.console_errors();
+    assert!(errors.is_empty(), "the console says: {errors:#?}");
+}
+
+async fn vehicles_move(browser: &Browser) {
+    let body = "const d = document.body.dataset; return d.connection === 'live' && ";
+    browser
+        .wait(
+            "vehicles",
+            VEHICLES,
+            &format!("{body} Number(d.moving) > 0"),
+        )
+        .await;
+    // Where all are now, kept in the page; then how many are elsewhere.
+    browser
+        .run("window.before = new Map(gridtrace.phones().map((p) => [p, gridtrace.place(p).join()]))")
+        .await;
+    let elsewhere =
+        "return [...before].filter(([p, at]) => gridtrace.place(p)?.join() !== at).length > 20";
+    browser
+        .wait("twenty vehicles elsewhere", VEHICLES, elsewhere)
+        .await;
+    browser
+        .wait(
+            "the map",
+            DRAWN,
+            "return document.body.dataset.ready === 'true'",
+        )
+        .await;
+    browser
+        .wait("frames", DRAWN, "return gridtrace.counts().frames > 3")
+        .await;
+    assert_drawn(browser.screenshot("vehicles").await);
+}
+
+async fn a_case_appears_and_opens(browser: &Browser) {
+    browser
+        .wait(
+            "a case",
+            FIRST_CASE,
+            "return Number(document.body.dataset.cases) > 0",
+        )
+        .await;
+    let first = browser
+        .client
+        .find(Locator::Css("#case-list li button"))
+        .await
+        .unwrap();
+    let id = browser
+        .run("return document.querySelector('#case-list li').dataset.id")
+        .await;
+    // New cases may push it down at any moment; it stays the same element.
+    first.click().await.unwrap();
+    let shown = browser.wait("the case's card", DRAWN, &card("case")).await;
+    assert_eq!(shown["id"], id);
+    assert!(shown["facts"].as_u64().unwrap() >= 10, "{shown}");
+    assert!(
+        shown["fixes"].as_u64().unwrap() > 0,
+        "a case without evidence: {shown}"
+    );
+    browser
+        .wait("the flight's end", DRAWN, "return gridtrace.isStill()")
+        .await;
+    assert_drawn(browser.screenshot("case").await);
+    escape_closes(browser).await;
+}
+
+async fn a_vehicle_opens(browser: &Browser) {
+    // By search and keyboard first: it brings the vehicle to where it can be clicked.
+    let phone = browser.run("return gridtrace.phones()[0]").await;
+    let phone = phone.as_str().unwrap();
+    let search = browser.client.find(Locator::Id("search")).await.unwrap();
+    search.send_keys(phone).await.unwrap();
+    search.send_keys("\u{e007}").await.unwrap();
+    let shown = browser
+        .wait("the vehicle's card", DRAWN, &card("vehicle"))
+        .await;
+    assert_eq!(shown["id"], phone);
+    assert!(shown["facts"].as_u64().unwrap() >= 10, "{shown}");
+    browser
+        .wait("the flight's end", DRAWN, "return gridtrace.isStill()")
+        .await;
+    assert_drawn(browser.screenshot("vehicle").await);
+    escape_closes(browser).await;
+
+    let pixel = browser
+        .run(&format!("return gridtrace.pixel('{phone}')"))
+        .await;
+    let at = |index: usize| pixel[index].as_f64().unwrap().round();
+    browser.click_at(at(0), at(1)).await;
+    browser
+        .wait("the card after a click on the map", DRAWN, &card("vehicle"))
+        .await;
+    escape_closes(browser).await;
+}
+
+async fn the_language_changes(browser: &Browser) {
+    let title = "return document.querySelector('.cases h2').textContent.includes";
+    let before = browser.run(&format!("{title}('Cases')")).await;
+    assert_eq!(before, true, "the browser's language is English");
+    browser
+        .client
+        .find(Locator::Id("language"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    let is_chinese = format!("{title}('案件') && document.documentElement.lang === 'zh-CN'");
+    assert_eq!(browser.run(&is_chinese).await, true);
+}
+
+async fn escape_closes(browser: &Browser) {
+    browser
+        .client
+        .find(Locator::Css("body"))
+        .await
+        .unwrap()
+        .send_keys("\u{e00c}")
+        .await
+        .unwrap();
+    browser
+        .wait(
+            "no card",
+            DRAWN,
+            "return document.getElementById('details').hidden",
+        )
+        .await;
+}
+
+/// Gives what the open card of this type shows.
+fn card(kind: &str) -> String {
+    format!(
+        "const card = document.getElementById('details'); \
+         if (card.hidden || card.dataset.type !== '{kind}') return false; \
+         return {{ id: card.dataset.id, facts: card.querySelectorAll('.facts dd').length, \
+         fixes: card.querySelectorAll('.fixes tbody tr').length }};"
+    )
+}
+
+/// A page that failed to draw is one colour, or few.
+fn assert_drawn(colors: Colors) {
+    assert!(
+        colors.distinct > 60 && colors.largest_share < 0.8,
+        "nothing is seen: {colors:?}"
+    );
+}

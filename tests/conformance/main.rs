@@ -1,0 +1,6 @@
+//! `fixtures/jt808` through `protocols` and through `decode`: frames that public projects test
+//! against, and streams of them.
+
+mod corpus;
+mod frames;
+mod streams;

@@ -1,0 +1,15 @@
+//! A whole gateway in-process, terminals over real sockets, everything asked for over HTTP. At the
+//! end of each story the books balance (P7).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails here"
+)]
+
+mod cases;
+mod command_line;
+mod limits;
+mod positions;
+mod real_input;
+mod sessions;

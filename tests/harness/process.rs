@@ -1,0 +1,100 @@
+//! The real binary as a child process.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+/// A running `gridtrace`, killed when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Where terminals connect.
+    pub tcp: String,
+    /// Where people look.
+    pub http: String,
+}
+
+/// The binary of this name that was built together with the running test.
+///
+/// # Panics
+/// When it was not built: `cargo build --workspace` makes it.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build --workspace` first",
+        path.display()
+    );
+    path
+}
+
+impl Process {
+    /// Starts `serve` or `demo` on free ports of loopback and waits until it says where it is.
+    #[must_use]
+    pub fn start(command: &str, data_dir: &Path, more: &[&str]) -> Self {
+        let mut child = Command::new(binary("gridtrace"))
+            .arg(command)
+            .arg("--data-dir")
+            .arg(data_dir)
+            .args(["--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(more)
+            .env("GRIDTRACE__LOG__FREE_BYTES_MIN", "0B")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let (tcp, http) = line
+            .trim_end()
+            .strip_prefix("gridtrace: terminals on ")
+            .and_then(|rest| rest.strip_suffix('/'))
+            .and_then(|rest| rest.split_once(", map on http://"))
+            .unwrap_or_else(|| panic!("gridtrace said: {line:?}"));
+        Self {
+            tcp: tcp.to_owned(),
+            http: http.to_owned(),
+            child,
+        }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by name (`TERM`, `STOP`, `CONT`).
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.id().to_string())
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// SIGTERM, and how it ended.
+    #[must_use]
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

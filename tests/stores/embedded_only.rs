@@ -1,0 +1,259 @@
+//! What only SQLite files can go wrong with.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use geofence::units::Timestamp;
+use storage::{
+    embedded::{EmbeddedStore, Options},
+    store::{PositionQuery, PositionRow, Store},
+};
+
+use crate::{
+    positions::all,
+    setup::{LOG, batch, row, terminal},
+};
+
+const DAY: i64 = 86_400;
+
+/// Rows of three days.
+fn rows(number: u32) -> Vec<PositionRow> {
+    (0..30)
+        .map(|n| row(terminal(number), DAY * (n % 3) + n, number))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_crash_between_the_days_and_the_cursor_loses_nothing_and_doubles_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        busy_timeout: Duration::from_millis(1),
+        ..Options::default()
+    };
+    let store = EmbeddedStore::open_with(directory.path(), &options).unwrap();
+    store.write_positions(&batch(1, rows(0))).await.unwrap();
+    // With main.sqlite locked, a batch gets as far as a process that dies before its last commit.
+    let other = rusqlite::Connection::open(directory.path().join("main.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.write_positions(&batch(2, rows(1))).await.unwrap_err();
+    assert_eq!(error.reason(), "unavailable");
+    drop((store, other));
+
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    assert_eq!(all(&store).await.len(), 60, "the days were written");
+    assert_eq!(
+        store.cursor(LOG, "store").await.unwrap(),
+        Some(1),
+        "the cursor was not"
+    );
+    let again = store.write_positions(&batch(2, rows(1))).await.unwrap();
+    assert_eq!((again.inserted, again.duplicates), (0, 30));
+    assert_eq!(all(&store).await.len(), 60);
+    assert_eq!(store.cursor(LOG, "store").await.unwrap(), Some(2));
+    assert_eq!(store.latest_positions(None, 9).await.unwrap().len(), 2);
+}
+
+const CHILD: &str = "GRIDTRACE_TEST_STORE";
+
+#[tokio::test]
+async fn a_killed_process_has_every_row_before_its_cursor() {
+    let directory = tempfile::tempdir().unwrap();
+    for acknowledged_before_kill in [3, 20, 41] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "embedded_only::child", "--nocapture"])
+            .env(CHILD, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let acknowledged: Vec<u64> = lines
+            .filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok())
+            .take(acknowledged_before_kill)
+            .collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let last = *acknowledged.last().expect("the child writes");
+
+        let store = EmbeddedStore::open(directory.path()).unwrap();
+        let cursor = store.cursor(LOG, "store").await.unwrap().unwrap();
+        assert!(cursor >= last, "{cursor} was acknowledged before {last}");
+        let found = all(&store).await;
+        for number in 0..u32::try_from(cursor).unwrap() {
+            let count = found
+                .iter()
+                .filter(|row| row.position.digest == number)
+                .count();
+            assert_eq!(count, 30, "batch {number} of {cursor}");
+        }
+    }
+}
+
+/// Writes batches from where the cursor stands until it is killed, when told where; no test of
+/// its own.
+#[tokio::test]
+async fn child() {
+    let Some(directory) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let store = EmbeddedStore::open(Path::new(&directory)).unwrap();
+    let start = store.cursor(LOG, "store").await.unwrap().unwrap_or(0);
+    for number in u32::try_from(start).unwrap().. {
+        let offset = u64::from(number) + 1;
+        store
+            .write_positions(&batch(offset, rows(number)))
+            .await
+            .unwrap();
+        let mut line = std::io::stdout().lock();
+        std::io::Write::write_all(&mut line, format!("\nacknowledged {offset}\n").as_bytes())
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn steady_readers_do_not_let_the_write_ahead_files_grow() {
+    let directory = tempfile::tempdir().unwrap();
+    let wal_bytes_max = 256 * 1024;
+    let options = Options {
+        wal_bytes_max,
+        readers: 2,
+        ..Options::default()
+    };
+    let store = Arc::new(EmbeddedStore::open_with(directory.path(), &options).unwrap());
+    store.write_positions(&batch(0, rows(0))).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut pages = 0_u32;
+                while !stop.load(Ordering::Relaxed) {
+                    pages += u32::from(!all(&*store).await.is_empty());
+                }
+                pages
+            })
+        })
+        .collect();
+    for number in 1..60_u32 {
+        let rows = (0..300)
+            .map(|n| row(terminal(number * 7 % 60), n, number))
+            .collect();
+        store
+            .write_positions(&batch(number.into(), rows))
+            .await
+            .unwrap();
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let entry = entry.unwrap();
+            let is_wal = entry.file_name().to_str().unwrap().ends_with("-wal");
+            let size = entry.metadata().unwrap().len();
+            assert!(
+                !is_wal || size <= wal_bytes_max,
+                "{:?} has {size} bytes",
+                entry.file_name()
+            );
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert!(reader.await.unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_opens_the_store_while_the_first_one_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+    store.write_positions(&batch(0, rows(0))).await.unwrap();
+    let writing = tokio::spawn(async move {
+        for number in 1..40_u32 {
+            store
+                .write_positions(&batch(number.into(), rows(number)))
+                .await
+                .unwrap();
+        }
+    });
+    let mut seen = 0;
+    while !writing.is_finished() {
+        let second = EmbeddedStore::open(directory.path()).unwrap();
+        let count = all(&second).await.len();
+        assert!(count >= seen);
+        seen = count;
+        second
+            .write_positions(&batch(0, rows(1_000)))
+            .await
+            .unwrap();
+    }
+    writing.await.unwrap();
+    assert_eq!(
+        all(&EmbeddedStore::open(directory.path()).unwrap())
+            .await
+            .len(),
+        41 * 30
+    );
+}
+
+#[tokio::test]
+async fn the_number_of_open_files_does_not_follow_the_number_of_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        open_days_max: 2,
+        readers: 1,
+        ..Options::default()
+    };
+    let store = EmbeddedStore::open_with(directory.path(), &options).unwrap();
+    let rows: Vec<_> = (0..30).map(|n| row(terminal(1), DAY * n, 1)).collect();
+    store.write_positions(&batch(1, rows)).await.unwrap();
+    assert_eq!(all(&store).await.len(), 30);
+    let open = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter(|path| path.starts_with(directory.path()))
+        .count();
+    // Two of the writer and two of the reader, each with its write-ahead file and index, and main.
+    assert!(open <= (2 + 2 + 2) * 3, "{open} files are open");
+}
+
+#[tokio::test]
+async fn a_query_gives_up_at_its_time_limit_and_the_next_one_works() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        query_timeout: Duration::ZERO,
+        ..Options::default()
+    };
+    let store = EmbeddedStore::open_with(directory.path(), &options).unwrap();
+    let rows = (0..3_000).map(|n| row(terminal(1), n, 1)).collect();
+    store.write_positions(&batch(1, rows)).await.unwrap();
+    let mut query = PositionQuery {
+        terminal: None,
+        from: Timestamp(0),
+        to: Timestamp(i64::MAX),
+        after: None,
+        limit: 3_000,
+    };
+    assert_eq!(
+        store.positions(&query).await.unwrap_err().reason(),
+        "unavailable"
+    );
+    query.limit = 1;
+    assert_eq!(store.positions(&query).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(EmbeddedStore::open(directory.path()).unwrap());
+    let main = rusqlite::Connection::open(directory.path().join("main.sqlite")).unwrap();
+    main.pragma_update(None, "user_version", 1_000).unwrap();
+    let error = EmbeddedStore::open(directory.path()).unwrap_err();
+    assert_eq!(error.reason(), "unusable");
+    assert!(error.to_string().contains("newer version"), "{error}");
+}

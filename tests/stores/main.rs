@@ -1,0 +1,68 @@
+//! The same tests on every store: embedded, plain PostgreSQL, TimescaleDB.
+//!
+//! One function for each behaviour; [`on_every_store`] makes three tests of it. What only one kind
+//! of store can go wrong with stands in `embedded_only.rs` and `postgres_only.rs`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod cases;
+mod embedded_only;
+mod paging;
+mod positions;
+mod postgres_only;
+mod setup;
+
+/// Runs functions of a module on a new, empty store of each kind.
+macro_rules! on_every_store {
+    ($($module:ident: $($name:ident),+;)+) => {
+        on_every_store!(@ embedded; $($module: $($name),+;)+);
+        on_every_store!(@ postgres; $($module: $($name),+;)+);
+        on_every_store!(@ timescale; $($module: $($name),+;)+);
+    };
+    (@ $kind:ident; $($module:ident: $($name:ident),+;)+) => {
+        mod $kind {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    if let Some(subject) = crate::setup::$kind().await {
+                        crate::$module::$name(&subject).await;
+                    }
+                })+
+            })+
+        }
+    };
+}
+
+on_every_store! {
+    positions:
+        a_position_written_twice_is_one_row,
+        duplicates_within_a_batch_are_one_row,
+        a_row_comes_back_as_it_was_written,
+        two_reports_of_the_same_second_are_two_rows,
+        backlog_does_not_move_the_latest_position,
+        latest_positions_are_paged_by_terminal,
+        the_cursor_moves_with_the_rows,
+        cursors_of_other_logs_and_consumers_are_apart,
+        a_batch_over_many_days_is_written_whole,
+        quarantine_keeps_each_report_once,
+        a_fix_in_no_possible_year_goes_to_quarantine,
+        the_counts_of_a_batch_add_up;
+    paging:
+        pages_of_positions_have_no_gaps_and_no_repeats,
+        pages_of_cases_have_no_gaps_and_no_repeats;
+    cases:
+        a_case_opens_once,
+        a_replay_changes_nothing_and_tells_nothing,
+        an_update_keeps_stage_and_opening,
+        an_update_of_an_unknown_violation_opens_its_case,
+        a_withdrawn_case_keeps_its_history,
+        a_case_found_again_is_collected_again,
+        snapshots_replace_older_ones_together_with_the_cursor,
+        jurisdictions_are_prefixes_of_the_unit_grid,
+        cases_are_counted_by_stage,
+        texts_that_a_database_refuses_are_kept_readable;
+}
