@@ -33,7 +33,7 @@ use crate::{
     metrics::Metrics,
     outlets::{
         self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
-        store_writer::StoreWriter,
+        runtime::OutletsRuntime, store_writer::StoreWriter,
     },
     session::directory::Directory,
 };
@@ -80,6 +80,7 @@ pub struct App {
     stop_http: CancellationToken,
     accepting: Task<()>,
     outlets: Vec<Task<()>>,
+    outlets_runtime: OutletsRuntime,
     background: Vec<Task<()>>,
     http: Task<io::Result<()>>,
     log_thread: JoinHandle<()>,
@@ -170,39 +171,36 @@ impl App {
                 what: "thread of the log".into(),
                 cause,
             })?;
-        let (stop_listening, stop_outlets, stop_http) = Default::default();
+        let (stop_listening, stop_outlets, stop_http): (
+            CancellationToken,
+            CancellationToken,
+            CancellationToken,
+        ) = Default::default();
         let connections = TaskTracker::new();
         let share = || Arc::clone(&gateway);
-        let outlets = vec![
-            tokio::spawn(outlets::follow(
-                share(),
-                StoreWriter,
-                CancellationToken::clone(&stop_outlets),
-            )),
-            tokio::spawn(outlets::follow(
-                share(),
-                EvaluatorConsumer::new(&gateway.config.evaluate),
-                CancellationToken::clone(&stop_outlets),
-            )),
+        let outlets_runtime = OutletsRuntime::start().map_err(|cause| StartError::Io {
+            what: "threads of the outlets".into(),
+            cause,
+        })?;
+        let evaluator = EvaluatorConsumer::new(&gateway.config.evaluate);
+        let outlets = [
+            outlets_runtime.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
+            outlets_runtime.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
         ];
         let background = vec![
             tokio::spawn(preload(share())),
             tokio::spawn(publish(share())),
             tokio::spawn(tick(share())),
             tokio::spawn(upkeep(share())),
-            tokio::spawn(save_registrations(
-                share(),
-                registry,
-                CancellationToken::clone(&stop_outlets),
-            )),
+            tokio::spawn(save_registrations(share(), registry, stop_outlets.clone())),
         ];
         let accepting = tokio::spawn(listen::accept(
             share(),
             tcp,
             connections.clone(),
-            CancellationToken::clone(&stop_listening),
+            stop_listening.clone(),
         ));
-        let http_stop = CancellationToken::clone(&stop_http);
+        let http_stop = stop_http.clone();
         let http = tokio::spawn(http::serve(share(), web, async move {
             http_stop.cancelled().await
         }));
@@ -215,7 +213,8 @@ impl App {
             stop_outlets,
             stop_http,
             accepting,
-            outlets,
+            outlets: outlets.into_iter().flatten().collect(),
+            outlets_runtime,
             background,
             http,
             log_thread,
@@ -262,6 +261,7 @@ impl App {
         self.gateway.stop.cancel();
         self.stop_listening.cancel();
         join(self.accepting).await;
+        self.gateway.directory.stop_connections();
         self.connections.close();
         self.connections.wait().await;
         self.gateway.log.close();
@@ -276,6 +276,7 @@ impl App {
         for outlet in self.outlets {
             join(outlet).await;
         }
+        drop(self.outlets_runtime);
         for task in self.background {
             join(task).await;
         }

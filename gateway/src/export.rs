@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use geofence::{identity::TerminalId, units::Timestamp};
+use serde::Deserialize;
 use serde_json::Value;
 use storage::{
     embedded::EmbeddedStore,
@@ -319,27 +320,31 @@ impl Pages {
     }
 }
 
+/// A list as the API gives it.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Value>,
+    next: Option<String>,
+}
+
 /// One page of a running gateway, and whether it is the last.
 async fn page(
     address: &str,
     path: &str,
     cursor: &mut Option<String>,
 ) -> anyhow::Result<(Vec<Value>, bool)> {
-    let path = cursor
-        .as_ref()
-        .map_or(path.to_owned(), |cursor| format!("{path}&cursor={cursor}"));
+    let mut path = path.to_owned();
+    if let Some(cursor) = cursor {
+        path.push_str(&format!("&cursor={cursor}"));
+    }
     let (status, body) = http_client::get(address, &path).await?;
-    let page: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
     if status != 200 {
         bail!(
             "the gateway answers {status}: {}",
-            page["detail"].as_str().unwrap_or_default()
+            String::from_utf8_lossy(&body)
         );
     }
-    *cursor = page["next"].as_str().map(str::to_owned);
-    let items = page["items"]
-        .as_array()
-        .context("the answer has no items")?
-        .clone();
-    Ok((items, cursor.is_none()))
+    let page: Page = serde_json::from_slice(&body).context("the answer is no list")?;
+    *cursor = page.next;
+    Ok((page.items, cursor.is_none()))
 }

@@ -30,7 +30,7 @@ pub async fn accept(
         match accepted {
             Ok((stream, peer)) => match Permit::take(&gateway, &per_address, peer.ip()) {
                 Ok(permit) => {
-                    admit(&gateway, &connections, &stop, stream, permit);
+                    admit(&gateway, &connections, stream, permit);
                 }
                 Err(reason) => {
                     gateway
@@ -49,18 +49,11 @@ pub async fn accept(
     }
 }
 
-fn admit(
-    gateway: &Arc<Gateway>,
-    connections: &TaskTracker,
-    stop: &CancellationToken,
-    stream: TcpStream,
-    permit: Permit,
-) {
+fn admit(gateway: &Arc<Gateway>, connections: &TaskTracker, stream: TcpStream, permit: Permit) {
     gateway.metrics.connections_opened.increment(1);
     let gateway = Arc::clone(gateway);
-    let stop = stop.clone();
     connections.spawn(async move {
-        let reason = tcp::serve(Arc::clone(&gateway), stream, stop).await;
+        let reason = tcp::serve(Arc::clone(&gateway), stream).await;
         gateway
             .metrics
             .count("connections_closed_total", "reason", reason.as_str(), 1);

@@ -3,6 +3,7 @@
 
 pub mod evaluator;
 pub mod live_map;
+pub mod runtime;
 pub mod store_writer;
 
 use std::{sync::Arc, time::Duration};

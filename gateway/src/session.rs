@@ -9,10 +9,15 @@
 //!      └─ 0x0100: code; reports: result 1                  this one ends
 //! ```
 
+pub mod control;
 pub mod directory;
 
 use std::sync::Arc;
 
+use self::{
+    control::Control,
+    directory::{Directory, Owner, RegistrationResult, record_of},
+};
 use bytes::Bytes;
 use geofence::{identity::TerminalId, units::Timestamp};
 use protocols::jt808::{
@@ -24,9 +29,6 @@ use protocols::jt808::{
         location_report::LocationReport, registration_response::RegistrationResponse,
     },
 };
-use tokio::sync::Notify;
-
-use self::directory::{Directory, Owner, RegistrationResult, record_of};
 
 /// Result codes of 0x8001.
 pub mod result {
@@ -107,7 +109,7 @@ pub struct Response {
 #[derive(Debug)]
 pub struct Session {
     connection: u64,
-    replaced: Arc<Notify>,
+    control: Arc<Control>,
     terminal: Option<TerminalId>,
     revision: Option<Revision>,
     serial: u16,
@@ -116,10 +118,10 @@ pub struct Session {
 impl Session {
     /// A connection that has said nothing yet.
     #[must_use]
-    pub fn new(connection: u64, replaced: Arc<Notify>) -> Self {
+    pub fn new(connection: u64, control: Arc<Control>) -> Self {
         Self {
             connection,
-            replaced,
+            control,
             terminal: None,
             revision: None,
             serial: 0,
@@ -249,7 +251,7 @@ impl Session {
         self.terminal = Some(terminal);
         let owner = Owner {
             connection: self.connection,
-            replaced: Arc::clone(&self.replaced),
+            control: Arc::clone(&self.control),
         };
         directory.open_session(terminal, owner);
     }

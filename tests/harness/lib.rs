@@ -137,7 +137,10 @@ impl TestGateway {
             Ok(books) => books,
             Err(_) => {
                 let imbalance = self.metrics().await.imbalance();
-                panic!("not drained: {imbalance:?}; {:?}", self.app.gateway().readiness())
+                panic!(
+                    "not drained: {imbalance:?}; {:?}",
+                    self.app.gateway().readiness()
+                )
             }
         }
     }

@@ -10,8 +10,8 @@ use dashmap::DashMap;
 use geofence::{identity::TerminalId, units::Timestamp};
 use parking_lot::Mutex;
 use storage::registry::TerminalRecord;
-use tokio::sync::Notify;
 
+use super::control::{Control, Order};
 use crate::{
     auth::AuthKey,
     catalog::Catalog,
@@ -27,6 +27,7 @@ pub struct Directory {
     registered: DashMap<TerminalId, TerminalRecord>,
     unsaved: Mutex<Vec<TerminalRecord>>,
     sessions: DashMap<TerminalId, Owner>,
+    controls: DashMap<u64, Arc<Control>>,
     next_connection: AtomicU64,
 }
 
@@ -35,8 +36,8 @@ pub struct Directory {
 pub struct Owner {
     /// Number of the connection, unique in this process.
     pub connection: u64,
-    /// To be notified when a newer connection takes over.
-    pub replaced: Arc<Notify>,
+    /// Where it is told when a newer connection takes over.
+    pub control: Arc<Control>,
 }
 
 /// What became of a registration; the numbers are the result codes of 0x8100.
@@ -67,13 +68,29 @@ impl Directory {
                 .collect(),
             unsaved: Mutex::default(),
             sessions: DashMap::new(),
+            controls: DashMap::new(),
             next_connection: AtomicU64::new(1),
         }
     }
 
-    /// A number for a new connection.
-    pub fn connection_number(&self) -> u64 {
-        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    /// A new connection: its number, and where it will be told what to do.
+    pub fn open_connection(&self) -> (u64, Arc<Control>) {
+        let number = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let control = Arc::<Control>::default();
+        self.controls.insert(number, Arc::clone(&control));
+        (number, control)
+    }
+
+    /// A connection has ended.
+    pub fn close_connection(&self, number: u64) {
+        self.controls.remove(&number);
+    }
+
+    /// Tells every open connection to stop.
+    pub fn stop_connections(&self) {
+        for control in &self.controls {
+            control.tell(Order::Stop);
+        }
     }
 
     /// Registers a terminal, again if it was registered, and gives its code.
@@ -129,7 +146,7 @@ impl Directory {
         if let Some(older) = self.sessions.insert(terminal, owner.clone())
             && older.connection != owner.connection
         {
-            older.replaced.notify_one();
+            older.control.tell(Order::Replaced);
         }
     }
 
