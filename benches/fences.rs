@@ -267,7 +267,7 @@ fn positions(catalog: &Catalog) -> Vec<Position> {
                 fixed_at: at,
                 received_at: at,
                 log_offset: positions.len() as u64,
-                digest: second as u32,
+                digest: u32::try_from(second).unwrap_or(u32::MAX),
                 latitude: Latitude::from_degrees(*lat + noise(&mut random)).unwrap_or_default(),
                 longitude: Longitude::from_degrees(*lon + noise(&mut random)).unwrap_or_default(),
                 altitude_m: None,
