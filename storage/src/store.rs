@@ -1,7 +1,7 @@
 //! The store that consumers of the log write into and readers ask.
 //!
-//! Two implementations, one trait, the same tests: [`embedded`] (SQLite, the default) and
-//! [`timescale`] (PostgreSQL with the TimescaleDB extension when it is there, plain PostgreSQL
+//! Two implementations, one trait, the same tests: [`crate::embedded`] (SQLite, the default) and
+//! [`crate::timescale`] (PostgreSQL with the TimescaleDB extension when it is there, plain PostgreSQL
 //! when not).
 
 use std::collections::BTreeMap;
