@@ -51,7 +51,7 @@ pub(super) struct Connection {
     pub state: State,
     phone: [u8; 6],
     serial: u16,
-    number: u32,
+    pub(super) number: u32,
     pub in_flight: VecDeque<InFlight>,
     unsent: Vec<u8>,
     partial: Vec<u8>,
@@ -113,6 +113,7 @@ impl Connection {
     pub(super) fn queue_report(&mut self, template: &mut ReportFrame, fixed_at: u32, due_us: u64) {
         let serial = self.next_serial();
         let number = self.number;
+        template.set_time(fixed_at);
         self.number = number.wrapping_add(1);
         template.write(self.phone, serial, number, &mut self.unsent);
         self.in_flight.push_back(InFlight {

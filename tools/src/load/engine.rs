@@ -196,8 +196,10 @@ struct Load {
     began: Instant,
     /// Microseconds since then.
     now_us: u64,
-    /// Seconds since 1970.
-    now_unix_s: u32,
+    /// Fix time of each terminal's first report, seconds since 1970.
+    first_fix_s: u32,
+    /// Number of each terminal's first position.
+    first_position: u32,
     measure_from_us: u64,
     measure_to_us: u64,
     ends_us: u64,
@@ -217,6 +219,23 @@ struct Load {
     list: Vec<Acknowledged>,
 }
 
+/// A terminal takes a fix a second, however many it may send in one: begun as long ago as a fix may
+/// be and still count as live, up to as far ahead as a gateway believes.
+const BEHIND_S: u32 = 290;
+const AHEAD_S: u32 = 590;
+
+fn fix_time(first_fix_s: u32, first_position: u32, number: u32) -> u32 {
+    let taken = number.wrapping_sub(first_position).min(BEHIND_S + AHEAD_S);
+    first_fix_s.saturating_add(taken)
+}
+
+fn unix_seconds() -> u32 {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX)
+}
+
 impl Load {
     fn new(config: &LoadConfig) -> Self {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -225,7 +244,8 @@ impl Load {
         Self {
             began: Instant::now(),
             now_us: 0,
-            now_unix_s: 0,
+            first_fix_s: unix_seconds().saturating_sub(BEHIND_S),
+            first_position: config.first_position,
             measure_from_us,
             measure_to_us,
             ends_us: measure_to_us.saturating_add(micros(config.drain)),
@@ -257,14 +277,6 @@ impl Load {
 
     fn look_at_the_clock(&mut self) {
         self.now_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let unix_s = u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX);
-        if unix_s != self.now_unix_s {
-            self.now_unix_s = unix_s;
-            self.template.set_time(i64::from(unix_s));
-        }
     }
 
     const fn is_sending(&self) -> bool {
@@ -335,7 +347,8 @@ impl Load {
             return;
         };
         while connection.in_flight.len() < self.in_flight_max {
-            connection.queue_report(&mut self.template, self.now_unix_s, self.now_us);
+            let fixed_at = fix_time(self.first_fix_s, self.first_position, connection.number);
+            connection.queue_report(&mut self.template, fixed_at, self.now_us);
             self.sent += 1;
         }
         if connection.flush().is_err() {
@@ -366,7 +379,8 @@ impl Load {
                 continue;
             }
             let due_us = (self.issued as f64 / rate * 1e6) as u64;
-            connection.queue_report(&mut self.template, self.now_unix_s, due_us);
+            let fixed_at = fix_time(self.first_fix_s, self.first_position, connection.number);
+            connection.queue_report(&mut self.template, fixed_at, due_us);
             self.issued += 1;
             self.sent += 1;
             if connection.flush().is_err() {

@@ -28,7 +28,10 @@ pub(super) fn place(number: u32) -> (i32, i32) {
 
 /// A 0x0200 with the header of 2013 and four additional items.
 #[derive(Debug)]
-pub(super) struct ReportFrame([u8; BYTES]);
+pub(super) struct ReportFrame {
+    bytes: [u8; BYTES],
+    fixed_at: u32,
+}
 
 impl ReportFrame {
     /// With phone, serial number, place and time still zero.
@@ -45,23 +48,27 @@ impl ReportFrame {
         (bytes[46], bytes[47], bytes[48], bytes[49]) = (0x03, 2, 0x01, 0x2C);
         (bytes[50], bytes[51], bytes[52]) = (0x30, 1, 25);
         (bytes[53], bytes[54], bytes[55]) = (0x31, 1, 11);
-        Self(bytes)
+        Self { bytes, fixed_at: 0 }
     }
 
     /// The fix time of the reports that follow, seconds since 1970 in UTC.
-    pub(super) fn set_time(&mut self, unix_s: i64) {
-        self.0[TIME..TIME + 6].copy_from_slice(&bcd_time(unix_s));
+    pub(super) fn set_time(&mut self, fixed_at: u32) {
+        if fixed_at == self.fixed_at {
+            return;
+        }
+        self.fixed_at = fixed_at;
+        self.bytes[TIME..TIME + 6].copy_from_slice(&bcd_time(i64::from(fixed_at)));
     }
 
     /// Appends the frame of one position.
     pub(super) fn write(&mut self, phone: [u8; 6], serial: u16, number: u32, out: &mut Vec<u8>) {
         let (latitude, longitude) = place(number);
-        self.0[PHONE..PHONE + 6].copy_from_slice(&phone);
-        self.0[SERIAL..SERIAL + 2].copy_from_slice(&serial.to_be_bytes());
-        self.0[LATITUDE..LATITUDE + 4].copy_from_slice(&latitude.to_be_bytes());
-        self.0[LONGITUDE..LONGITUDE + 4].copy_from_slice(&longitude.to_be_bytes());
-        self.0[CHECK] = check_code(&self.0[..CHECK]);
-        escape_into(&self.0, out);
+        self.bytes[PHONE..PHONE + 6].copy_from_slice(&phone);
+        self.bytes[SERIAL..SERIAL + 2].copy_from_slice(&serial.to_be_bytes());
+        self.bytes[LATITUDE..LATITUDE + 4].copy_from_slice(&latitude.to_be_bytes());
+        self.bytes[LONGITUDE..LONGITUDE + 4].copy_from_slice(&longitude.to_be_bytes());
+        self.bytes[CHECK] = check_code(&self.bytes[..CHECK]);
+        escape_into(&self.bytes, out);
     }
 }
 
