@@ -37,7 +37,7 @@ pub struct Config {
     pub log: LogLimits,
     /// The store behind it.
     pub store: StoreChoice,
-    /// Positions are gathered for so long before they are written to the store. Default 100 ms.
+    /// Positions are gathered for so long before they are written to the store. Default 250 ms.
     pub store_batch_interval: Duration,
     /// The city.
     pub catalog: CatalogFiles,
@@ -279,7 +279,7 @@ impl Config {
             store: store_choice(&mut raw),
             store_batch_interval: raw.duration(
                 "store.batch_interval",
-                Duration::from_millis(100),
+                Duration::from_millis(250),
                 seconds(0)..=seconds(10),
             ),
             catalog: CatalogFiles {

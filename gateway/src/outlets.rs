@@ -19,7 +19,7 @@ use crate::Gateway;
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(15);
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Records in a row that a consumer works on at once.
 #[derive(Debug)]

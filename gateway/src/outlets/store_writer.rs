@@ -17,7 +17,7 @@ pub struct StoreWriter;
 #[async_trait::async_trait]
 impl Consumer for StoreWriter {
     const NAME: &'static str = "store";
-    const RECORDS_MAX: usize = 20_000;
+    const RECORDS_MAX: usize = 50_000;
 
     fn linger(gateway: &Gateway) -> Duration {
         gateway.config.store_batch_interval
