@@ -15,6 +15,8 @@ use tools::load::{self, LoadConfig, LoadReport};
 
 const KILLS: u32 = 10;
 const TERMINALS: usize = 100;
+/// At full load what follows the log makes way: afterwards it has all of it to do.
+const DRAIN: Duration = Duration::from_secs(180);
 
 #[test]
 fn ten_kills_at_full_load_lose_nothing_and_double_nothing() {
@@ -81,15 +83,19 @@ fn load_until_killed(gateway: Process, first_position: u32, round: u32) -> LoadR
 
 fn wait_until_drained(http: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(harness::until("the backlog is stored", async || {
-        let (_, body) = gateway::http_client::get(http, "/metrics").await.ok()?;
-        let text = String::from_utf8_lossy(&body).into_owned();
-        let mut lags = text
-            .lines()
-            .filter(|line| line.starts_with("gridtrace_log_lag_records{"));
-        let is_known = text.contains("gridtrace_log_lag_records{");
-        (is_known && lags.all(|line| line.ends_with(" 0"))).then_some(())
-    }));
+    runtime.block_on(harness::until_within(
+        DRAIN,
+        "the backlog is stored",
+        async || {
+            let (_, body) = gateway::http_client::get(http, "/metrics").await.ok()?;
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let mut lags = text
+                .lines()
+                .filter(|line| line.starts_with("gridtrace_log_lag_records{"));
+            let is_known = text.contains("gridtrace_log_lag_records{");
+            (is_known && lags.all(|line| line.ends_with(" 0"))).then_some(())
+        },
+    ));
 }
 
 /// Positions by phone, fix time and place, and how often each is there.

@@ -164,15 +164,27 @@ pub fn configuration(data_dir: &Path, settings: &[(String, String)]) -> Config {
 ///
 /// # Panics
 /// When it gives nothing within [`PATIENCE`].
-pub async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, attempt).await
+}
+
+/// As [`until`], with a patience of its own.
+///
+/// # Panics
+/// When it gives nothing in time.
+pub async fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = attempt().await {
             return value;
         }
         assert!(
-            started.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
+            started.elapsed() < patience,
+            "{what}: not within {patience:?}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
