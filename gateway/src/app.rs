@@ -182,10 +182,11 @@ impl App {
             what: "threads of the outlets".into(),
             cause,
         })?;
+        let outlets_handle = outlets_runtime.handle();
         let evaluator = EvaluatorConsumer::new(&gateway.config.evaluate);
-        let outlets = [
-            outlets_runtime.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
-            outlets_runtime.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
+        let outlets = vec![
+            outlets_handle.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
+            outlets_handle.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
         ];
         let background = vec![
             tokio::spawn(preload(share())),
@@ -213,7 +214,7 @@ impl App {
             stop_outlets,
             stop_http,
             accepting,
-            outlets: outlets.into_iter().flatten().collect(),
+            outlets,
             outlets_runtime,
             background,
             http,
@@ -344,7 +345,7 @@ async fn preload(gateway: Arc<Gateway>) {
         after = Some(last.position.terminal);
         for row in page {
             let is_online = gateway.directory.is_online(row.position.terminal);
-            gateway.live.preload(row.position, row.unit_grid, is_online);
+            gateway.live.preload(row.position, is_online);
         }
     }
 }

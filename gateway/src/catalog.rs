@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use geofence::{
     catalog::{Catalog as Snapshot, CatalogMistake, CatalogSources},
     identity::TerminalId,
-    units::{Latitude, Longitude},
+    position::Position,
 };
 
 use crate::config::CatalogFiles;
@@ -80,19 +80,20 @@ impl Catalog {
         run(&self.current.load())
     }
 
-    /// The code of the unit grid of a place.
-    #[must_use]
-    pub fn unit_grid_code(&self, latitude: Latitude, longitude: Longitude) -> Option<String> {
-        self.with(|catalog| {
-            catalog
-                .grid_at(latitude, longitude)
-                .map(|grid| grid.code.to_string())
-        })
-    }
-
     /// A vehicle of the catalog carries this terminal.
     #[must_use]
     pub fn knows(&self, terminal: TerminalId) -> bool {
         self.with(|catalog| catalog.vehicle_of(&terminal).is_some())
     }
+}
+
+/// The code of the unit grid that a position lies in; `None` outside all of them, and for a
+/// position without a fix.
+#[must_use]
+pub fn unit_grid_code(catalog: &Snapshot, position: &Position) -> Option<String> {
+    let grid = position
+        .is_positioned
+        .then(|| catalog.grid_at(position.latitude, position.longitude))
+        .flatten();
+    grid.map(|grid| grid.code.to_string())
 }

@@ -240,15 +240,8 @@ impl Evaluator {
     }
 
     /// What became of the positions since it was last asked.
-    pub const fn take_counts(&mut self) -> Counts {
-        std::mem::replace(
-            &mut self.counts,
-            Counts {
-                evaluated: 0,
-                rerun: 0,
-                skipped: [0; 5],
-            },
-        )
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
     }
 
     /// How many vehicles have a track.

@@ -15,18 +15,16 @@ use serde::Serialize;
 use storage::store::PositionRow;
 
 use crate::{
-    catalog::Catalog, clock::rfc3339, ingest::normalise::altitude, outlets::live_map::Vehicle,
+    catalog::{Catalog, unit_grid_code},
+    clock::rfc3339,
+    ingest::normalise::altitude,
+    outlets::live_map::Vehicle,
 };
 
-/// A terminal at its newest position.
+/// What a position says, whoever asks.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
-pub struct PositionView {
-    pub phone: String,
-    pub vehicle: Option<String>,
-    pub plate: Option<String>,
-    pub work_kind: Option<&'static str>,
-    pub fleet: Option<String>,
+pub struct Reading {
     pub fixed_at: String,
     pub received_at: String,
     pub lat: f64,
@@ -35,28 +33,16 @@ pub struct PositionView {
     pub heading_deg: u16,
     pub altitude_m: Option<i16>,
     pub positioned: bool,
-    pub acc: bool,
     pub unit_grid: Option<String>,
     pub alarm: u32,
     pub status: u32,
     pub satellites: Option<u8>,
     pub odometer_km: Option<f64>,
-    pub online: bool,
-    pub state: &'static str,
 }
 
-impl PositionView {
-    /// As pages see it.
-    #[must_use]
-    pub fn new(vehicle: &Vehicle, catalog: &Catalog) -> Self {
-        let position = &vehicle.position;
-        let subject = Subject::of(position.terminal, catalog);
+impl Reading {
+    fn new(position: &Position, unit_grid: Option<String>) -> Self {
         Self {
-            phone: subject.phone,
-            vehicle: subject.vehicle,
-            plate: subject.plate,
-            work_kind: subject.work_kind,
-            fleet: subject.fleet,
             fixed_at: rfc3339(position.fixed_at),
             received_at: rfc3339(position.received_at),
             lat: position.latitude.degrees(),
@@ -65,12 +51,39 @@ impl PositionView {
             heading_deg: position.heading_deg,
             altitude_m: position.altitude_m,
             positioned: position.is_positioned,
-            acc: position.is_acc_on(),
-            unit_grid: vehicle.unit_grid.clone(),
+            unit_grid,
             alarm: position.alarm_flags,
             status: position.status_flags,
             satellites: position.satellites,
             odometer_km: position.odometer_dkm.map(tenths),
+        }
+    }
+}
+
+/// A terminal at its newest position.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct PositionView {
+    #[serde(flatten)]
+    pub subject: Subject,
+    #[serde(flatten)]
+    pub reading: Reading,
+    pub acc: bool,
+    pub online: bool,
+    pub state: &'static str,
+}
+
+impl PositionView {
+    /// As pages see it. The unit grid is looked up here, for what is shown, and not for each
+    /// position that arrives.
+    #[must_use]
+    pub fn new(vehicle: &Vehicle, catalog: &Catalog) -> Self {
+        let position = &vehicle.position;
+        let unit_grid = catalog.with(|snapshot| unit_grid_code(snapshot, position));
+        Self {
+            subject: Subject::of(position.terminal, catalog),
+            reading: Reading::new(position, unit_grid),
+            acc: position.is_acc_on(),
             online: vehicle.is_online,
             state: vehicle.state(),
         }
@@ -82,43 +95,20 @@ impl PositionView {
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct TrackPoint {
     pub phone: String,
-    pub fixed_at: String,
-    pub received_at: String,
-    pub lat: f64,
-    pub lon: f64,
-    pub speed_kmh: f64,
-    pub heading_deg: u16,
-    pub altitude_m: Option<i16>,
-    pub positioned: bool,
-    pub unit_grid: Option<String>,
-    pub alarm: u32,
-    pub status: u32,
-    pub satellites: Option<u8>,
-    pub odometer_km: Option<f64>,
+    #[serde(flatten)]
+    pub reading: Reading,
     pub backlog: bool,
     pub digest: u32,
 }
 
 impl From<PositionRow> for TrackPoint {
     fn from(row: PositionRow) -> Self {
-        let p: Position = row.position;
+        let position = &row.position;
         Self {
-            phone: p.terminal.to_string(),
-            fixed_at: rfc3339(p.fixed_at),
-            received_at: rfc3339(p.received_at),
-            lat: p.latitude.degrees(),
-            lon: p.longitude.degrees(),
-            speed_kmh: tenths(u32::from(p.speed_dkmh)),
-            heading_deg: p.heading_deg,
-            altitude_m: p.altitude_m,
-            positioned: p.is_positioned,
-            unit_grid: row.unit_grid,
-            alarm: p.alarm_flags,
-            status: p.status_flags,
-            satellites: p.satellites,
-            odometer_km: p.odometer_dkm.map(tenths),
-            backlog: p.is_backlog,
-            digest: p.digest,
+            phone: position.terminal.to_string(),
+            reading: Reading::new(position, row.unit_grid),
+            backlog: position.is_backlog,
+            digest: position.digest,
         }
     }
 }
@@ -191,7 +181,7 @@ impl QuarantineView {
         let Ok(row) = serde_json::from_slice::<PositionRow>(json) else {
             return self;
         };
-        let point = TrackPoint::from(row);
+        let point = Reading::new(&row.position, row.unit_grid);
         Self {
             fixed_at: Some(point.fixed_at),
             lat: Some(point.lat),
@@ -206,7 +196,7 @@ impl QuarantineView {
     }
 }
 
-/// Who a case is about.
+/// Who a position or a case is about.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the names carry meaning")]
 pub struct Subject {

@@ -32,8 +32,6 @@ const MOVING_DKMH: u16 = 30;
 pub struct Vehicle {
     /// The newest fix by fix time; never one of the future, never one of quarantine.
     pub position: Position,
-    /// The code of its unit grid.
-    pub unit_grid: Option<String>,
     /// A session of the terminal is open.
     pub is_online: bool,
 }
@@ -117,20 +115,17 @@ impl LiveMap {
         if !position.is_positioned {
             return;
         }
-        let unit_grid = |p: &Position| self.catalog.unit_grid_code(p.latitude, p.longitude);
         match self.vehicles.entry(position.terminal) {
             dashmap::Entry::Occupied(mut entry) => {
                 let vehicle = entry.get_mut();
                 if position.fixed_at <= vehicle.position.fixed_at {
                     return;
                 }
-                vehicle.unit_grid = unit_grid(position);
                 vehicle.position = position.clone();
             }
             dashmap::Entry::Vacant(entry) => {
                 entry.insert(Vehicle {
                     position: position.clone(),
-                    unit_grid: unit_grid(position),
                     is_online: true,
                 });
             }
@@ -139,11 +134,10 @@ impl LiveMap {
     }
 
     /// What the store knew at the start.
-    pub fn preload(&self, position: Position, unit_grid: Option<String>, is_online: bool) {
+    pub fn preload(&self, position: Position, is_online: bool) {
         let terminal = position.terminal;
         self.vehicles.entry(terminal).or_insert(Vehicle {
             position,
-            unit_grid,
             is_online,
         });
         self.mark(terminal, None);
@@ -174,7 +168,7 @@ impl LiveMap {
             .iter()
             .map(|entry| self.view(&entry))
             .collect();
-        views.sort_by(|a, b| a.phone.cmp(&b.phone));
+        views.sort_by(|a, b| a.subject.phone.cmp(&b.subject.phone));
         views
     }
 

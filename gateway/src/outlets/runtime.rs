@@ -3,16 +3,17 @@
 //! visible, and bounded by the size of the log: at the limit nothing is acknowledged any more, which
 //! gives the machine back to what follows.
 
-use std::{future::Future, io};
+use std::io;
 
-use tokio::{
-    runtime::{Builder, Runtime},
-    task::JoinHandle,
-};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The runtime. Dropping it ends what runs on it.
 #[derive(Debug)]
-pub struct OutletsRuntime(Option<Runtime>);
+pub struct OutletsRuntime {
+    handle: Handle,
+    /// Taken when it is dropped.
+    runtime: Option<Runtime>,
+}
 
 impl OutletsRuntime {
     /// Starts its threads.
@@ -25,22 +26,23 @@ impl OutletsRuntime {
             .on_thread_start(step_back)
             .enable_all()
             .build()?;
-        Ok(Self(Some(runtime)))
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
     }
 
-    /// Runs a consumer. `None` once it was dropped.
-    pub fn spawn<F>(&self, work: F) -> Option<JoinHandle<F::Output>>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        self.0.as_ref().map(|runtime| runtime.spawn(work))
+    /// Where consumers are spawned.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 
 impl Drop for OutletsRuntime {
     fn drop(&mut self) {
         // A runtime may not wait for its threads inside another one.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }

@@ -7,6 +7,7 @@ use storage::store::{PositionBatch, PositionRow, StoreError};
 use super::{Batch, Consumer, cursor, stored_cursor};
 use crate::{
     Gateway,
+    catalog::unit_grid_code,
     ingest::{normalise::Window, record},
 };
 
@@ -71,13 +72,7 @@ fn rows(gateway: &Gateway, batch: &Batch) -> PositionBatch {
                 for report in reports {
                     match report {
                         Ok(position) => {
-                            let unit_grid = if position.is_positioned {
-                                catalog
-                                    .grid_at(position.latitude, position.longitude)
-                                    .map(|grid| grid.code.to_string())
-                            } else {
-                                None
-                            };
+                            let unit_grid = unit_grid_code(&catalog, &position);
                             positions.push(PositionRow {
                                 position,
                                 unit_grid,

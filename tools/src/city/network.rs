@@ -77,18 +77,6 @@ impl Network {
             .collect()
     }
 
-    /// The node next to a point.
-    #[must_use]
-    pub fn nearest_node(&self, point: Point) -> usize {
-        (0..self.nodes.len())
-            .min_by(|a, b| {
-                self.nodes[*a]
-                    .distance(point)
-                    .total_cmp(&self.nodes[*b].distance(point))
-            })
-            .unwrap_or(0)
-    }
-
     /// The shortest way over edges that `may_use` allows, without the start, with the goal; the
     /// goal is the first node for which `is_goal` holds. `None` when there is no way.
     pub fn path(
