@@ -30,6 +30,9 @@ pub enum DecodeErrorKind {
         /// Bytes that are there.
         left: usize,
     },
+    /// The bytes fit none of the layouts that the message has.
+    #[error("fits no layout")]
+    NoLayout,
 }
 
 impl DecodeError {
@@ -38,27 +41,67 @@ impl DecodeError {
     pub const fn reason(&self) -> &'static str {
         match self.kind {
             DecodeErrorKind::Truncated { .. } => "truncated",
+            DecodeErrorKind::NoLayout => "no_layout",
         }
     }
 }
 
-/// A value that its field on the wire has no room for.
+/// A value that cannot stand in its field on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} has {bytes} bytes, {bytes_max} fit")]
+#[error("{field} {kind}")]
 pub struct EncodeError {
-    /// Field that is too long.
+    /// Field that cannot be written.
     pub field: &'static str,
-    /// Bytes it has.
-    pub bytes: usize,
-    /// Bytes that fit.
-    pub bytes_max: usize,
+    /// What is wrong with its value.
+    pub kind: EncodeErrorKind,
+}
+
+/// What is wrong with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeErrorKind {
+    /// It has more bytes than the field.
+    #[error("has {bytes} bytes, {bytes_max} fit")]
+    TooLong {
+        /// Bytes it has.
+        bytes: usize,
+        /// Bytes that fit.
+        bytes_max: usize,
+    },
+    /// The list has more entries than its count can say.
+    #[error("has {count} entries, {count_max} fit")]
+    TooMany {
+        /// Entries it has.
+        count: usize,
+        /// Entries that fit.
+        count_max: usize,
+    },
+    /// The revision's layout needs a value, and there is none.
+    #[error("is missing in this revision")]
+    Missing,
+    /// The revision's layout has no place for it.
+    #[error("has no place in this revision")]
+    NoPlace,
 }
 
 impl EncodeError {
+    /// A value of `bytes` bytes where `bytes_max` fit.
+    #[must_use]
+    pub const fn too_long(field: &'static str, bytes: usize, bytes_max: usize) -> Self {
+        Self {
+            field,
+            kind: EncodeErrorKind::TooLong { bytes, bytes_max },
+        }
+    }
+
     /// The word for a metric's label.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
-        "too_long"
+        match self.kind {
+            EncodeErrorKind::TooLong { .. } => "too_long",
+            EncodeErrorKind::TooMany { .. } => "too_many",
+            EncodeErrorKind::Missing => "missing",
+            EncodeErrorKind::NoPlace => "no_place",
+        }
     }
 }
 
@@ -161,6 +204,16 @@ impl Reader {
         self.array(field).map(Gmt8Time)
     }
 
+    /// The error of bytes from here on that fit none of the layouts that a message has.
+    #[must_use]
+    pub const fn no_layout(&self, field: &'static str) -> DecodeError {
+        DecodeError {
+            field,
+            offset: self.offset(),
+            kind: DecodeErrorKind::NoLayout,
+        }
+    }
+
     /// All that is left.
     pub fn rest(&mut self) -> Bytes {
         std::mem::take(&mut self.rest)
@@ -220,11 +273,9 @@ impl Writer {
         width: usize,
         padding: Padding,
     ) -> Result<(), EncodeError> {
-        let missing = width.checked_sub(value.len()).ok_or(EncodeError {
-            field,
-            bytes: value.len(),
-            bytes_max: width,
-        })?;
+        let missing = width
+            .checked_sub(value.len())
+            .ok_or_else(|| EncodeError::too_long(field, value.len(), width))?;
         match padding {
             Padding::ZerosBefore => {
                 self.0.put_bytes(0x00, missing);
@@ -248,11 +299,7 @@ impl Writer {
     /// When there are more than 255.
     pub fn counted(&mut self, field: &'static str, value: &[u8]) -> Result<(), EncodeError> {
         let bytes = value.len();
-        let count = u8::try_from(bytes).map_err(|_| EncodeError {
-            field,
-            bytes,
-            bytes_max: 0xFF,
-        })?;
+        let count = u8::try_from(bytes).map_err(|_| EncodeError::too_long(field, bytes, 0xFF))?;
         self.byte(count);
         self.bytes(value);
         Ok(())
@@ -325,14 +372,7 @@ mod tests {
         let error = writer
             .padded("model", b"ABCD", 3, Padding::ZerosAfter)
             .unwrap_err();
-        assert_eq!(
-            error,
-            EncodeError {
-                field: "model",
-                bytes: 4,
-                bytes_max: 3
-            }
-        );
+        assert_eq!(error, EncodeError::too_long("model", 4, 3));
         assert!(writer.counted("code", &[0; 256]).is_err());
         assert!(writer.counted("code", &[0; 255]).is_ok());
     }

@@ -1,37 +1,24 @@
 //! Frames in hex become JSON: one frame a line, one object a line.
 //!
-//! The names and units are those of `fixtures/jt808/README.md`, header and body at the top level.
+//! The body has the JSON form of its message ([`protocols::jt808::message::json`]), beside the
+//! header's fields.
 //! A line that is no valid frame gives `{"error": reason}`; a body that is encrypted, one packet
 //! of several, without a layout here or not of its layout gives `body_hex`.
 
 use std::io::{self, BufRead, BufWriter, Write};
 
-use bytes::Bytes;
-use protocols::{
-    jt808::{
-        frame::{DELIMITER, FRAME_BYTES_MAX, Frame},
-        header::{Header, PacketItem},
-        message::{
-            Message,
-            authentication::Authentication,
-            general_response::GeneralResponse,
-            location_batch::LocationBatch,
-            location_report::{LocationReport, additional_item::AdditionalItem, items::Items},
-            registration::Registration,
-            registration_response::RegistrationResponse,
-        },
+use protocols::jt808::{
+    frame::{DELIMITER, FRAME_BYTES_MAX, Frame},
+    header::{Header, PacketItem},
+    message::{
+        Message,
+        json::{self, Object},
     },
-    wire::{bcd::Gmt8Time, text},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The longest line that is looked at, in bytes: a frame in hex, a space after each byte, and room.
 const LINE_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
-/// Coordinates beyond 180 degrees are no degrees.
-const MICRO_DEGREES_MAX: u32 = 180_000_000;
-
-type Object = Map<String, Value>;
-
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -126,7 +113,7 @@ fn open(hex: &str) -> Result<Frame, &'static str> {
     if hex.len() > LINE_BYTES_MAX {
         return Err("too_long");
     }
-    let bytes = bytes_of_hex(hex).ok_or("hex")?;
+    let bytes = json::from_hex(hex).ok_or("hex")?;
     let [DELIMITER, content @ .., DELIMITER] = &bytes[..] else {
         return Err("delimiters");
     };
@@ -138,30 +125,6 @@ fn open(hex: &str) -> Result<Frame, &'static str> {
         return Err("version_bit");
     }
     Ok(frame)
-}
-
-fn bytes_of_hex(hex: &str) -> Option<Bytes> {
-    let mut digits = hex
-        .chars()
-        .filter(|c| !c.is_ascii_whitespace())
-        .map(|c| c.to_digit(16));
-    let mut bytes = Vec::with_capacity(hex.len() / 2);
-    while let Some(high) = digits.next() {
-        let byte = high? * 16 + digits.next()??;
-        bytes.push(u8::try_from(byte).ok()?);
-    }
-    Some(Bytes::from(bytes))
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            _ = write!(hex, "{byte:02x}");
-            hex
-        })
 }
 
 fn object(frame: &Frame) -> Object {
@@ -199,230 +162,11 @@ fn object(frame: &Frame) -> Object {
     let message = (!is_opaque)
         .then(|| Message::decode(message_id, frame.body.clone(), frame.header.revision()).ok())
         .flatten();
-    match message.and_then(|message| body(&message)) {
-        Some(body) => object.extend(body),
-        None => {
-            object.insert("body_hex".to_owned(), hex_of(&frame.body).into());
-        }
+    match message {
+        Some(message) => object.extend(message.to_json()),
+        None => json::put_hex(&mut object, "body", &frame.body),
     }
     object
-}
-
-/// The fields of a body; `None` where there is no layout.
-fn body(message: &Message) -> Option<Object> {
-    let mut object = Object::new();
-    match message {
-        Message::TerminalResponse(response) | Message::PlatformResponse(response) => {
-            general_response(&mut object, response);
-        }
-        Message::Heartbeat(heartbeat) => trailing(&mut object, &heartbeat.rest),
-        Message::Deregistration(deregistration) => trailing(&mut object, &deregistration.rest),
-        Message::Registration(registration) => put_registration(&mut object, registration),
-        Message::RegistrationResponse(response) => registration_response(&mut object, response),
-        Message::Authentication(authentication) => {
-            put_authentication(&mut object, authentication);
-        }
-        Message::LocationReport(report) => location(&mut object, report),
-        Message::LocationBatch(batch) => location_batch(&mut object, batch),
-        Message::Unknown { .. } => return None,
-    }
-    Some(object)
-}
-
-fn put(object: &mut Object, name: &str, value: impl Into<Value>) {
-    object.insert(name.to_owned(), value.into());
-}
-
-/// Bytes after the last field.
-fn trailing(object: &mut Object, rest: &[u8]) {
-    if !rest.is_empty() {
-        put(object, "trailing_hex", hex_of(rest));
-    }
-}
-
-/// A field of text. One that is not surely GBK is given in hex, whole.
-fn put_text(object: &mut Object, name: &str, field: &[u8]) {
-    match text::decode_strictly(text::trim_nul(field)) {
-        Some(text) => put(object, name, text.into_owned()),
-        None => put(object, &format!("{name}_hex"), hex_of(field)),
-    }
-}
-
-fn general_response(object: &mut Object, response: &GeneralResponse) {
-    put(object, "reply_serial", response.answered_serial);
-    put(object, "reply_id", response.answered_id.to_string());
-    put(object, "result", response.result);
-    trailing(object, &response.rest);
-}
-
-fn put_registration(object: &mut Object, registration: &Registration) {
-    put(object, "province", registration.province);
-    put(object, "city", registration.city);
-    put_text(object, "manufacturer", &registration.manufacturer);
-    put_text(object, "model", &registration.model);
-    put_text(object, "terminal_id", &registration.terminal_id);
-    put(object, "plate_color", registration.plate_color);
-    put_text(object, "plate", &registration.plate);
-}
-
-fn registration_response(object: &mut Object, response: &RegistrationResponse) {
-    put(object, "reply_serial", response.answered_serial);
-    put(object, "result", response.result);
-    if !response.auth_code.is_empty() {
-        put_text(object, "auth_code", &response.auth_code);
-    }
-}
-
-fn put_authentication(object: &mut Object, authentication: &Authentication) {
-    put_text(object, "auth_code", &authentication.code);
-    if let Some(device) = &authentication.device {
-        if !device.imei.is_empty() {
-            put_text(object, "imei", &device.imei);
-        }
-        if !device.software_version.is_empty() {
-            put_text(object, "software_version", &device.software_version);
-        }
-        trailing(object, &device.rest);
-    }
-}
-
-fn location_batch(object: &mut Object, batch: &LocationBatch) {
-    put(object, "count", batch.count);
-    put(object, "batch_type", batch.batch_type);
-    let locations = batch.entries.iter().map(|entry| match entry {
-        Ok(entry) => {
-            let mut object = Object::new();
-            location(&mut object, &entry.report);
-            Value::Object(object)
-        }
-        Err(entry) => json!({ "body_hex": hex_of(&entry.body) }),
-    });
-    put(object, "locations", locations.collect::<Vec<_>>());
-    trailing(object, &batch.rest);
-}
-
-fn location(object: &mut Object, report: &LocationReport) {
-    put(object, "alarm", report.alarms.0);
-    put(object, "status", report.status.0);
-    put_coordinates(object, report);
-    put(object, "altitude_m", report.altitude.0);
-    put(object, "speed_kmh", f64::from(report.speed.0) / 10.0);
-    put(object, "direction_deg", report.heading.0);
-    put_time(object, report.time);
-    put_items(object, &report.items);
-}
-
-/// Degrees by magnitude and hemisphere, or both words where one of them is no degrees.
-fn put_coordinates(object: &mut Object, report: &LocationReport) {
-    use protocols::jt808::message::location_report::flags::StatusFlags;
-    let (latitude, longitude) = (report.latitude.0, report.longitude.0);
-    if latitude.max(longitude) > MICRO_DEGREES_MAX {
-        put(object, "lat_raw", latitude);
-        put(object, "lon_raw", longitude);
-        return;
-    }
-    let degrees = |magnitude: u32, negative: StatusFlags| {
-        let degrees = f64::from(magnitude) / 1e6;
-        if magnitude > 0 && report.status.contains(negative) {
-            -degrees
-        } else {
-            degrees
-        }
-    };
-    put(object, "lat", degrees(latitude, StatusFlags::SOUTH));
-    put(object, "lon", degrees(longitude, StatusFlags::WEST));
-}
-
-fn put_time(object: &mut Object, time: Gmt8Time) {
-    match time.civil() {
-        Some(civil) => put(object, "time", civil.to_string()),
-        None => {
-            put(object, "time", Value::Null);
-            put(object, "time_bcd", time.to_string());
-        }
-    }
-}
-
-/// All items in hex, an id that comes twice as an array; and what is read from them.
-fn put_items(object: &mut Object, items: &Items) {
-    let mut raw = Object::new();
-    for item in items.raw() {
-        let value = Value::from(hex_of(item.value));
-        let id = hex_of(&[item.id]);
-        match raw.get_mut(&id) {
-            None => put(&mut raw, &id, value),
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = json!([first.take(), value]),
-        }
-    }
-    if !raw.is_empty() {
-        put(object, "items", raw);
-    }
-    if !items.tail().is_empty() {
-        put(object, "items_trailing_hex", hex_of(items.tail()));
-    }
-    items.iter().for_each(|item| put_item(object, item));
-}
-
-/// The first item of an id counts.
-fn put_item(object: &mut Object, item: AdditionalItem<'_>) {
-    let mut first = |name: &str, value: Value| {
-        object.entry(name).or_insert(value);
-    };
-    match item {
-        AdditionalItem::Mileage(value) => first("mileage_km", tenths(value)),
-        AdditionalItem::Fuel(value) => first("fuel_l", tenths(value.into())),
-        AdditionalItem::RecorderSpeed(value) => first("recorder_speed_kmh", tenths(value.into())),
-        AdditionalItem::AlarmEvent(value) => first("alarm_event_id", value.into()),
-        AdditionalItem::CarriageTemperature(value) => {
-            first("carriage_temp_c", value.by_the_letter().into());
-        }
-        AdditionalItem::Overspeed { area_type, area_id } => {
-            first("overspeed_area_type", area_type.into());
-            if let Some(area_id) = area_id {
-                first("overspeed_area_id", area_id.into());
-            }
-        }
-        AdditionalItem::AreaTransition {
-            area_type,
-            area_id,
-            direction,
-        } => {
-            first("area_alarm_type", area_type.into());
-            first("area_alarm_id", area_id.into());
-            first("area_alarm_direction", direction.into());
-        }
-        AdditionalItem::SegmentTime {
-            segment_id,
-            seconds,
-            result,
-        } => {
-            first("route_time_section_id", segment_id.into());
-            first("route_time_s", seconds.into());
-            first("route_time_result", result.into());
-        }
-        AdditionalItem::VehicleSignals(value) => first("vehicle_signals", value.into()),
-        AdditionalItem::IoStatus(value) => first("io_status", value.into()),
-        AdditionalItem::Analog { ad0, ad1 } => {
-            first("analog_ad0", ad0.into());
-            first("analog_ad1", ad1.into());
-        }
-        AdditionalItem::SignalStrength(value) => first("signal_strength", value.into()),
-        AdditionalItem::SatelliteCount(value) => first("satellites", value.into()),
-        AdditionalItem::TyrePressure(_)
-        | AdditionalItem::SatelliteDetails(_)
-        | AdditionalItem::VideoAlarms(_)
-        | AdditionalItem::VideoSignalLost(_)
-        | AdditionalItem::VideoSignalCovered(_)
-        | AdditionalItem::VideoStorageFaults(_)
-        | AdditionalItem::AbnormalDriving { .. }
-        | AdditionalItem::Wrapper(_)
-        | AdditionalItem::Other(_) => {}
-    }
-}
-
-fn tenths(value: u32) -> Value {
-    (f64::from(value) / 10.0).into()
 }
 
 #[cfg(test)]

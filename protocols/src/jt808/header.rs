@@ -249,11 +249,7 @@ impl Header {
     /// When the body is longer than [`BODY_BYTES_MAX`].
     pub fn frame(&self, body: &[u8]) -> Result<Bytes, EncodeError> {
         let bytes = body.len();
-        let too_long = EncodeError {
-            field: "body",
-            bytes,
-            bytes_max: BODY_BYTES_MAX,
-        };
+        let too_long = EncodeError::too_long("body", bytes, BODY_BYTES_MAX);
         let length = u16::try_from(bytes)
             .ok()
             .filter(|length| *length <= LENGTH_MASK);
@@ -396,7 +392,7 @@ mod tests {
         let header = Header::new(MessageId::HEARTBEAT, TerminalPhone::Short([1; 6]), 0);
         assert!(header.frame(&[0x7E; BODY_BYTES_MAX]).is_ok());
         let error = header.frame(&[0; BODY_BYTES_MAX + 1]).unwrap_err();
-        assert_eq!((error.field, error.bytes), ("body", 1024));
+        assert_eq!(error, EncodeError::too_long("body", 1024, 1023));
     }
 
     #[test]

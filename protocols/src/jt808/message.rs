@@ -3,10 +3,14 @@
 //! A message is added by its file and its line in the table below. Fields stand in the order of
 //! the wire and keep the wire's units; what they mean in our terms is decided one step later.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod authentication;
 pub mod deregistration;
+pub mod field;
 pub mod general_response;
 pub mod heartbeat;
+pub mod json;
 pub mod location_batch;
 pub mod location_report;
 pub mod registration;
@@ -15,17 +19,25 @@ pub mod registration_response;
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 
 use self::{
-    authentication::Authentication, deregistration::Deregistration,
-    general_response::GeneralResponse, heartbeat::Heartbeat, location_batch::LocationBatch,
-    location_report::LocationReport, registration::Registration,
+    authentication::Authentication,
+    deregistration::Deregistration,
+    general_response::GeneralResponse,
+    heartbeat::Heartbeat,
+    json::{JsonError, Object},
+    location_batch::LocationBatch,
+    location_report::LocationReport,
+    registration::Registration,
     registration_response::RegistrationResponse,
 };
 use super::Revision;
 use crate::wire::{DecodeError, EncodeError, Reader, Writer};
 
-/// The body of a message.
+/// The body of a message, on the wire and in JSON.
+///
+/// Most bodies are a list of fields and come from [`layout!`](field); the others are written out.
 pub trait Body: Sized {
     /// Reads the fields in wire order.
     ///
@@ -36,8 +48,36 @@ pub trait Body: Sized {
     /// Writes the fields in wire order.
     ///
     /// # Errors
-    /// When a value has no room in its field.
+    /// When a value cannot stand in its field.
     fn encode(&self, writer: &mut Writer, revision: Revision) -> Result<(), EncodeError>;
+
+    /// Adds the fields to an object, with the names and units of [`json`].
+    fn to_json(&self, object: &mut Object);
+
+    /// Takes the fields out of an object. What is left there afterwards has no meaning here.
+    ///
+    /// # Errors
+    /// When a field is missing or has no such value. Messages that only terminals send, and whose
+    /// form has fields computed from others, are not read from JSON.
+    fn from_json(object: &mut Object) -> Result<Self, JsonError>;
+}
+
+impl<T: Body> Body for Box<T> {
+    fn decode(reader: &mut Reader, revision: Revision) -> Result<Self, DecodeError> {
+        T::decode(reader, revision).map(Self::new)
+    }
+
+    fn encode(&self, writer: &mut Writer, revision: Revision) -> Result<(), EncodeError> {
+        (**self).encode(writer, revision)
+    }
+
+    fn to_json(&self, object: &mut Object) {
+        (**self).to_json(object);
+    }
+
+    fn from_json(object: &mut Object) -> Result<Self, JsonError> {
+        T::from_json(object).map(Self::new)
+    }
 }
 
 /// What a message is (消息ID).
@@ -69,20 +109,57 @@ impl fmt::Debug for MessageId {
     }
 }
 
+/// What the receiver of a message sends back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing is due.
+    None,
+    /// The general response: 0x8001 of the platform, 0x0001 of the terminal.
+    General,
+    /// This message. A general response that says no is an answer as well.
+    Message(MessageId),
+    /// The general response at once, and later this message.
+    GeneralThen(MessageId),
+    /// The general response, this message or both; then the message is the answer.
+    Either(MessageId),
+}
+
+/// One line of the table: what is known of a message beside its layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageInfo {
+    /// Its id.
+    pub id: MessageId,
+    /// Its name: a metric's label, and the word of the API.
+    pub name: &'static str,
+    /// What it is, with the standard's name.
+    pub title: &'static str,
+    /// The first revision that has it. Later ones have it as well.
+    pub since: Revision,
+    /// What is sent back.
+    pub answer: Answer,
+}
+
 macro_rules! messages {
-    ($($id:literal $constant:ident $name:literal $variant:ident($body:ty), $doc:literal;)*) => {
+    ($($id:literal $constant:ident $name:literal $variant:ident($body:ty)
+        $since:ident $answer:expr, $doc:literal;)*) => {
         impl MessageId {
             $(#[doc = $doc] pub const $constant: Self = Self($id);)*
 
             /// The ids that have a layout here.
             pub const ALL: &[Self] = &[$(Self::$constant),*];
 
-            /// The word for a metric's label; `"other"` for ids without a layout here.
+            /// What is known of the message; `None` for ids without a layout here.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            pub const fn info(self) -> Option<MessageInfo> {
                 match self {
-                    $(Self::$constant => $name,)*
-                    _ => "other",
+                    $(Self::$constant => Some(MessageInfo {
+                        id: self,
+                        name: $name,
+                        title: $doc,
+                        since: Revision::$since,
+                        answer: $answer,
+                    }),)*
+                    _ => None,
                 }
             }
         }
@@ -113,7 +190,7 @@ macro_rules! messages {
             ) -> Result<Self, DecodeError> {
                 Ok(match id {
                     $(MessageId::$constant => {
-                        Self::$variant(<$body>::decode(&mut Reader::new(body), revision)?)
+                        Self::$variant(Body::decode(&mut Reader::new(body), revision)?)
                     })*
                     _ => Self::Unknown { id, body },
                 })
@@ -122,11 +199,11 @@ macro_rules! messages {
             /// The body.
             ///
             /// # Errors
-            /// When a value has no room in its field.
+            /// When a value cannot stand in its field.
             pub fn encode(&self, revision: Revision) -> Result<Bytes, EncodeError> {
                 let mut writer = Writer::new();
                 match self {
-                    $(Self::$variant(body) => body.encode(&mut writer, revision)?,)*
+                    $(Self::$variant(body) => Body::encode(body, &mut writer, revision)?,)*
                     Self::Unknown { body, .. } => return Ok(body.clone()),
                 }
                 Ok(writer.finish())
@@ -140,134 +217,91 @@ macro_rules! messages {
                     Self::Unknown { id, .. } => *id,
                 }
             }
+
+            /// The fields of the body in JSON; see [`json`].
+            #[must_use]
+            pub fn to_json(&self) -> Object {
+                let mut object = Object::new();
+                match self {
+                    $(Self::$variant(body) => Body::to_json(body, &mut object),)*
+                    Self::Unknown { body, .. } => json::put_hex(&mut object, "body", body),
+                }
+                object
+            }
+
+            /// The message of these fields.
+            ///
+            /// # Errors
+            /// When a field is missing, has no such value, or is none of the message.
+            pub fn from_json(id: MessageId, mut object: Object) -> Result<Self, JsonError> {
+                let message = match id {
+                    $(MessageId::$constant => Self::$variant(Body::from_json(&mut object)?),)*
+                    _ => Self::Unknown {
+                        id,
+                        body: field::Field::take(&mut object, "body")
+                            .map(|body: field::Data| body.0)?,
+                    },
+                };
+                field::nothing_left(&object).map(|()| message)
+            }
+        }
+
+        #[cfg(test)]
+        impl arbitrary::Arbitrary for Message {
+            fn arbitrary(c: &mut arbitrary::Choices, revision: Revision) -> Self {
+                let of_each: &[fn(&mut arbitrary::Choices, Revision) -> Self] =
+                    &[$(|c, revision| Self::$variant(c.any(revision))),*];
+                let index = c.below(of_each.len());
+                of_each[index](c, revision)
+            }
         }
     };
 }
 
+impl MessageId {
+    /// The word for a metric's label; `"other"` for ids without a layout here.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self.info() {
+            Some(info) => info.name,
+            None => "other",
+        }
+    }
+
+    /// The message of a name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|id| id.name() == name)
+    }
+}
+
+impl Serialize for Message {
+    /// As `msg_id` and the fields of the body.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = self.to_json();
+        json::put(&mut object, "msg_id", self.id().to_string());
+        object.serialize(serializer)
+    }
+}
+
 messages! {
-    0x0001 TERMINAL_RESPONSE "terminal_response" TerminalResponse(GeneralResponse), "General response of the terminal (终端通用应答).";
-    0x0002 HEARTBEAT "heartbeat" Heartbeat(Heartbeat), "Heartbeat (终端心跳).";
-    0x0003 DEREGISTRATION "deregistration" Deregistration(Deregistration), "Log-out (终端注销).";
-    0x0100 REGISTRATION "registration" Registration(Registration), "Registration (终端注册).";
-    0x0102 AUTHENTICATION "authentication" Authentication(Authentication), "Authentication (终端鉴权).";
-    0x0200 LOCATION_REPORT "location_report" LocationReport(LocationReport), "Location report (位置信息汇报).";
-    0x0704 LOCATION_BATCH "location_batch" LocationBatch(LocationBatch), "Batch of location reports (定位数据批量上传).";
-    0x8001 PLATFORM_RESPONSE "platform_response" PlatformResponse(GeneralResponse), "General response of the platform (平台通用应答).";
-    0x8100 REGISTRATION_RESPONSE "registration_response" RegistrationResponse(RegistrationResponse), "Response to a registration (终端注册应答).";
+    0x0001 TERMINAL_RESPONSE "terminal_response" TerminalResponse(GeneralResponse) V2011 Answer::None, "General response of the terminal (终端通用应答).";
+    0x0002 HEARTBEAT "heartbeat" Heartbeat(Heartbeat) V2011 Answer::General, "Heartbeat (终端心跳).";
+    0x0003 DEREGISTRATION "deregistration" Deregistration(Deregistration) V2011 Answer::General, "Log-out (终端注销).";
+    0x0100 REGISTRATION "registration" Registration(Registration) V2011 Answer::Message(MessageId(0x8100)), "Registration (终端注册).";
+    0x0102 AUTHENTICATION "authentication" Authentication(Authentication) V2011 Answer::General, "Authentication (终端鉴权).";
+    0x0200 LOCATION_REPORT "location_report" LocationReport(LocationReport) V2011 Answer::General, "Location report (位置信息汇报).";
+    0x0704 LOCATION_BATCH "location_batch" LocationBatch(LocationBatch) V2013 Answer::General, "Batch of location reports (定位数据批量上传).";
+    0x8001 PLATFORM_RESPONSE "platform_response" PlatformResponse(GeneralResponse) V2011 Answer::None, "General response of the platform (平台通用应答).";
+    0x8100 REGISTRATION_RESPONSE "registration_response" RegistrationResponse(RegistrationResponse) V2011 Answer::None, "Response to a registration (终端注册应答).";
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use self::{
-        authentication::Device,
-        location_report::{
-            DeciKmh, Degrees, Meters, MicroDegrees,
-            flags::{AlarmFlags, StatusFlags},
-            items::Items,
-        },
-    };
+    use self::arbitrary::Choices;
     use super::*;
-    use crate::wire::bcd::Gmt8Time;
-
-    fn arb_bytes(
-        length: impl Into<proptest::collection::SizeRange>,
-    ) -> impl Strategy<Value = Bytes> {
-        proptest::collection::vec(any::<u8>(), length).prop_map(Bytes::from)
-    }
-
-    fn arb_response() -> impl Strategy<Value = GeneralResponse> {
-        (any::<(u16, u16, u8)>(), arb_bytes(0..4)).prop_map(|((serial, id, result), rest)| {
-            GeneralResponse {
-                rest,
-                ..GeneralResponse::new(serial, MessageId(id), result)
-            }
-        })
-    }
-
-    fn arb_registration(revision: Revision) -> impl Strategy<Value = Registration> {
-        let (manufacturer, model, terminal_id) = match revision {
-            Revision::V2011 => (5, 8, 7),
-            Revision::V2013 => (5, 20, 7),
-            Revision::V2019 => (11, 30, 30),
-        };
-        let texts = (
-            arb_bytes(manufacturer),
-            arb_bytes(model),
-            arb_bytes(terminal_id),
-        );
-        // A plate of 2011 that is longer makes the body as long as one of 2013.
-        let plate = arb_bytes(0..=11);
-        (any::<(u16, u16)>(), texts, 0_u8..10, plate).prop_map(
-            move |((province, city), (manufacturer, model, terminal_id), plate_color, plate)| {
-                let mut registration = Registration::new(revision);
-                registration.province = province;
-                registration.city = city;
-                registration.manufacturer = manufacturer;
-                registration.model = model;
-                registration.terminal_id = terminal_id;
-                registration.plate_color = plate_color;
-                registration.plate = plate;
-                registration
-            },
-        )
-    }
-
-    fn arb_report(revision: Revision) -> impl Strategy<Value = LocationReport> {
-        let words = any::<(u32, u32, u32, u32)>();
-        (words, any::<(u16, u16, u16, [u8; 6])>(), arb_bytes(0..60)).prop_map(
-            move |(words, (altitude, speed, heading, time), items)| LocationReport {
-                alarms: AlarmFlags(words.0),
-                status: StatusFlags(words.1),
-                latitude: MicroDegrees(words.2),
-                longitude: MicroDegrees(words.3),
-                altitude: Meters(altitude),
-                speed: DeciKmh(speed),
-                heading: Degrees(heading),
-                time: Gmt8Time(time),
-                items: Items::of(items, revision),
-            },
-        )
-    }
-
-    fn arb_message(revision: Revision) -> impl Strategy<Value = Message> {
-        let device = (arb_bytes(15), arb_bytes(20), arb_bytes(0..4)).prop_map(
-            |(imei, software_version, rest)| Device {
-                imei,
-                software_version,
-                rest,
-            },
-        );
-        let device = device.prop_map(move |device| (revision == Revision::V2019).then_some(device));
-        let batch = (
-            any::<u8>(),
-            proptest::collection::vec(arb_report(revision), 0..4),
-        );
-        prop_oneof![
-            arb_response().prop_map(Message::TerminalResponse),
-            arb_response().prop_map(Message::PlatformResponse),
-            arb_bytes(0..4).prop_map(|rest| Message::Heartbeat(Heartbeat { rest })),
-            arb_bytes(0..4).prop_map(|rest| Message::Deregistration(Deregistration { rest })),
-            arb_registration(revision).prop_map(Message::Registration),
-            (any::<(u16, u8)>(), arb_bytes(0..30)).prop_map(
-                |((answered_serial, result), auth_code)| {
-                    Message::RegistrationResponse(RegistrationResponse {
-                        answered_serial,
-                        result,
-                        auth_code,
-                    })
-                }
-            ),
-            (arb_bytes(0..40), device).prop_map(|(code, device)| Message::Authentication(
-                Authentication { code, device }
-            )),
-            arb_report(revision).prop_map(Message::LocationReport),
-            batch.prop_map(move |(batch_type, reports)| {
-                Message::LocationBatch(LocationBatch::new(batch_type, reports, revision).unwrap())
-            }),
-        ]
-    }
 
     fn arb_revision() -> impl Strategy<Value = Revision> {
         prop_oneof![
@@ -278,14 +312,25 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
         #[test]
         fn every_message_comes_back_as_it_was(
-            (revision, message) in arb_revision()
-                .prop_flat_map(|revision| (Just(revision), arb_message(revision))),
+            revision in arb_revision(),
+            choices in proptest::collection::vec(any::<u8>(), 0..400),
         ) {
+            let message: Message = Choices::new(choices).any(revision);
             let body = message.encode(revision).unwrap();
             let decoded = Message::decode(message.id(), body, revision);
-            prop_assert_eq!(decoded, Ok(message));
+            prop_assert_eq!(decoded.as_ref(), Ok(&message));
+            // What the platform sends can be written as JSON, and comes back as it was.
+            let id = message.id();
+            match Message::from_json(id, message.to_json()) {
+                Ok(again) => prop_assert_eq!(again.to_json(), message.to_json()),
+                Err(error) => {
+                    prop_assert!(!id.is_downlink(), "{id}: {error}");
+                    prop_assert_eq!(error.problem, json::JsonProblem::UplinkOnly, "{}", id);
+                }
+            }
         }
     }
 

@@ -87,6 +87,22 @@ impl Gmt8Time {
         ]))
     }
 
+    /// The wire form of a moment as [`CivilTime`] writes it; `None` when it is none, or outside
+    /// 2000 to 2099.
+    #[must_use]
+    pub fn from_iso(text: &str) -> Option<Self> {
+        let local = text.strip_prefix("20")?.strip_suffix("+08:00")?;
+        let mut parts = local.split(['-', 'T', ':']);
+        let mut time = [0; 6];
+        for part in &mut time {
+            let digits = parts.next().filter(|digits| digits.len() == 2)?;
+            *part = u8::from_str_radix(digits, 16).ok()?;
+        }
+        let time = Self(time);
+        let is_same = time.civil().is_some_and(|civil| civil.to_string() == text);
+        (parts.next().is_none() && is_same).then_some(time)
+    }
+
     /// The moment of the calendar; `None` when the digits name none.
     #[must_use]
     pub fn civil(self) -> Option<CivilTime> {

@@ -14,7 +14,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::Body;
+use super::{
+    Body,
+    field::put_text,
+    json::{self, JsonError, Object},
+};
 use crate::{
     jt808::Revision,
     wire::{DecodeError, EncodeError, Reader, Writer, text},
@@ -94,6 +98,36 @@ impl Body for Authentication {
             }
         }
         Ok(())
+    }
+
+    fn to_json(&self, object: &mut Object) {
+        put_text(object, "auth_code", &self.code);
+        if let Some(device) = &self.device {
+            if !device.imei.is_empty() {
+                put_text(object, "imei", &device.imei);
+            }
+            if !device.software_version.is_empty() {
+                put_text(object, "software_version", &device.software_version);
+            }
+            json::put_trailing(object, &device.rest);
+        }
+    }
+
+    fn from_json(_: &mut Object) -> Result<Self, JsonError> {
+        Err(JsonError::uplink_only())
+    }
+}
+
+#[cfg(test)]
+impl super::arbitrary::Arbitrary for Authentication {
+    fn arbitrary(c: &mut super::arbitrary::Choices, revision: Revision) -> Self {
+        let code = c.up_to(30);
+        let device = (revision == Revision::V2019).then(|| Device {
+            imei: c.bytes(IMEI_BYTES),
+            software_version: c.bytes(SOFTWARE_VERSION_BYTES),
+            rest: c.up_to(3),
+        });
+        Self { code, device }
     }
 }
 

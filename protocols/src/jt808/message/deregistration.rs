@@ -3,36 +3,26 @@
 //! The body is empty. Terminals send it before planned disconnects, so it ends the session and not
 //! the registration.
 
-use bytes::Bytes;
+use super::field::{Rest, layout};
 
-use super::Body;
-use crate::{
-    jt808::Revision,
-    wire::{DecodeError, EncodeError, Reader, Writer},
-};
-
-/// The terminal takes its leave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deregistration {
-    /// Bytes beyond the layout.
-    pub rest: Bytes,
-}
-
-impl Body for Deregistration {
-    fn decode(r: &mut Reader, _revision: Revision) -> Result<Self, DecodeError> {
-        Ok(Self { rest: r.rest() })
-    }
-
-    fn encode(&self, w: &mut Writer, _revision: Revision) -> Result<(), EncodeError> {
-        w.bytes(&self.rest);
-        Ok(())
+layout! {
+    /// The terminal takes its leave.
+    #[derive(Default)]
+    pub struct Deregistration {
+        /// Bytes beyond the layout.
+        pub rest: Rest,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::jt808::message::{Message, MessageId};
+    use crate::jt808::{
+        Revision,
+        message::{Message, MessageId},
+    };
 
     #[test]
     fn a_deregistration_is_empty_and_one_that_is_not_is_kept() {
@@ -42,7 +32,9 @@ mod tests {
                 Message::decode(MessageId::DEREGISTRATION, body.clone(), Revision::V2013).unwrap();
             assert_eq!(
                 message,
-                Message::Deregistration(Deregistration { rest: body.clone() })
+                Message::Deregistration(Deregistration {
+                    rest: Rest(body.clone())
+                })
             );
             assert_eq!(message.encode(Revision::V2013), Ok(body));
         }

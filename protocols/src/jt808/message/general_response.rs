@@ -9,23 +9,23 @@
 
 use bytes::Bytes;
 
-use super::{Body, MessageId};
-use crate::{
-    jt808::Revision,
-    wire::{DecodeError, EncodeError, Reader, Writer},
+use super::{
+    MessageId,
+    field::{Rest, layout},
 };
 
-/// What became of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GeneralResponse {
-    /// Serial number of the message that is answered.
-    pub answered_serial: u16,
-    /// Its id.
-    pub answered_id: MessageId,
-    /// Result code.
-    pub result: u8,
-    /// Bytes beyond the layout.
-    pub rest: Bytes,
+layout! {
+    /// What became of a message.
+    pub struct GeneralResponse {
+        /// Serial number of the message that is answered.
+        pub answered_serial as "reply_serial": u16,
+        /// Its id.
+        pub answered_id as "reply_id": MessageId,
+        /// Result code.
+        pub result: u8,
+        /// Bytes beyond the layout.
+        pub rest: Rest,
+    }
 }
 
 impl GeneralResponse {
@@ -36,34 +36,21 @@ impl GeneralResponse {
             answered_serial,
             answered_id,
             result,
-            rest: Bytes::new(),
+            rest: Rest(Bytes::new()),
         }
-    }
-}
-
-impl Body for GeneralResponse {
-    fn decode(r: &mut Reader, _revision: Revision) -> Result<Self, DecodeError> {
-        Ok(Self {
-            answered_serial: r.word("answered_serial")?,
-            answered_id: MessageId(r.word("answered_id")?),
-            result: r.byte("result")?,
-            rest: r.rest(),
-        })
-    }
-
-    fn encode(&self, w: &mut Writer, _revision: Revision) -> Result<(), EncodeError> {
-        w.word(self.answered_serial);
-        w.word(self.answered_id.0);
-        w.byte(self.result);
-        w.bytes(&self.rest);
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jt808::message::Message;
+    use crate::{
+        jt808::{
+            Revision,
+            message::{Body, Message},
+        },
+        wire::Reader,
+    };
 
     #[test]
     fn a_response_is_read_and_written() {
@@ -90,7 +77,7 @@ mod tests {
         }
         let response =
             GeneralResponse::decode(&mut Reader::new(body.clone()), Revision::V2013).unwrap();
-        assert_eq!(response.rest, &[9, 9][..]);
+        assert_eq!(response.rest.0, &[9, 9][..]);
         assert_eq!(
             Message::PlatformResponse(response).encode(Revision::V2013),
             Ok(body)

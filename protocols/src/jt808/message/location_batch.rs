@@ -12,7 +12,12 @@
 
 use bytes::Bytes;
 
-use super::{Body, location_report::LocationReport};
+use super::{
+    Body,
+    field::Field as _,
+    json::{self, JsonError, Object},
+    location_report::LocationReport,
+};
 use crate::{
     jt808::Revision,
     wire::{DecodeError, EncodeError, Reader, Writer},
@@ -93,11 +98,7 @@ impl LocationBatch {
 }
 
 fn word(field: &'static str, value: usize) -> Result<u16, EncodeError> {
-    let too_long = EncodeError {
-        field,
-        bytes: value,
-        bytes_max: u16::MAX.into(),
-    };
+    let too_long = EncodeError::too_long(field, value, u16::MAX.into());
     u16::try_from(value).map_err(|_| too_long)
 }
 
@@ -151,6 +152,33 @@ impl Body for LocationBatch {
         }
         w.bytes(&self.rest);
         Ok(())
+    }
+
+    fn to_json(&self, object: &mut Object) {
+        json::put(object, "count", self.count);
+        json::put(object, "batch_type", self.batch_type);
+        let locations = self.entries.iter().map(|entry| match entry {
+            Ok(entry) => entry.report.to_value(),
+            Err(entry) => {
+                let mut object = Object::new();
+                json::put_hex(&mut object, "body", &entry.body);
+                object.into()
+            }
+        });
+        json::put(object, "locations", locations.collect::<Vec<_>>());
+        json::put_trailing(object, &self.rest);
+    }
+
+    fn from_json(_: &mut Object) -> Result<Self, JsonError> {
+        Err(JsonError::uplink_only())
+    }
+}
+
+#[cfg(test)]
+impl super::arbitrary::Arbitrary for LocationBatch {
+    fn arbitrary(c: &mut super::arbitrary::Choices, revision: Revision) -> Self {
+        let reports: Vec<LocationReport> = c.list(revision);
+        Self::new(c.byte(), reports, revision).unwrap()
     }
 }
 

@@ -15,12 +15,17 @@
 pub mod additional_item;
 pub mod flags;
 pub mod items;
+mod view;
 
 use self::{
     flags::{AlarmFlags, StatusFlags},
     items::Items,
 };
-use super::Body;
+use super::{
+    Body,
+    field::Field,
+    json::{self, JsonError, Object},
+};
 use crate::{
     jt808::Revision,
     wire::{DecodeError, EncodeError, Reader, Writer, bcd::Gmt8Time},
@@ -128,6 +133,38 @@ impl Body for LocationReport {
         w.bytes(&self.time.0);
         w.bytes(self.items.as_bytes());
         Ok(())
+    }
+
+    fn to_json(&self, object: &mut Object) {
+        json::put(object, "alarm", self.alarms.0);
+        json::put(object, "status", self.status.0);
+        view::put_coordinates(object, self);
+        json::put(object, "altitude_m", self.altitude.0);
+        json::put(object, "speed_kmh", f64::from(self.speed.0) / 10.0);
+        json::put(object, "direction_deg", self.heading.0);
+        Field::put(&self.time, object, "time");
+        view::put_items(object, &self.items);
+    }
+
+    fn from_json(_: &mut Object) -> Result<Self, JsonError> {
+        Err(JsonError::uplink_only())
+    }
+}
+
+#[cfg(test)]
+impl super::arbitrary::Arbitrary for LocationReport {
+    fn arbitrary(c: &mut super::arbitrary::Choices, revision: Revision) -> Self {
+        Self {
+            alarms: AlarmFlags(c.any(revision)),
+            status: StatusFlags(c.any(revision)),
+            latitude: MicroDegrees(c.any(revision)),
+            longitude: MicroDegrees(c.any(revision)),
+            altitude: Meters(c.any(revision)),
+            speed: DeciKmh(c.any(revision)),
+            heading: Degrees(c.any(revision)),
+            time: c.any(revision),
+            items: Items::of(c.up_to(60), revision),
+        }
     }
 }
 

@@ -8,10 +8,14 @@
 
 use bytes::Bytes;
 
-use super::Body;
+use super::{
+    Body,
+    field::{Field, put_text, take_text},
+    json::{self, JsonError, Object},
+};
 use crate::{
     jt808::Revision,
-    wire::{DecodeError, EncodeError, Reader, Writer},
+    wire::{DecodeError, EncodeError, Reader, Writer, text},
 };
 
 /// What became of a registration.
@@ -39,6 +43,33 @@ impl Body for RegistrationResponse {
         w.byte(self.result);
         w.bytes(&self.auth_code);
         Ok(())
+    }
+
+    fn to_json(&self, object: &mut Object) {
+        json::put(object, "reply_serial", self.answered_serial);
+        json::put(object, "result", self.result);
+        if !text::trim_nul(&self.auth_code).is_empty() {
+            put_text(object, "auth_code", &self.auth_code);
+        }
+    }
+
+    fn from_json(object: &mut Object) -> Result<Self, JsonError> {
+        Ok(Self {
+            answered_serial: Field::take(object, "reply_serial")?,
+            result: Field::take(object, "result")?,
+            auth_code: take_text(object, "auth_code").unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+impl super::arbitrary::Arbitrary for RegistrationResponse {
+    fn arbitrary(c: &mut super::arbitrary::Choices, revision: Revision) -> Self {
+        Self {
+            answered_serial: c.any(revision),
+            result: c.byte(),
+            auth_code: c.up_to(20),
+        }
     }
 }
 

@@ -249,11 +249,7 @@ fn low_byte(word: u16) -> Option<u8> {
 pub(super) fn write(bytes: &mut BytesMut, item: AdditionalItem<'_>) -> Result<(), EncodeError> {
     let mut put = |id: u8, parts: &[&[u8]]| {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        let too_long = EncodeError {
-            field: "item",
-            bytes: length,
-            bytes_max: 0xFF,
-        };
+        let too_long = EncodeError::too_long("item", length, 0xFF);
         bytes.extend_from_slice(&[id, u8::try_from(length).map_err(|_| too_long)?]);
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
         Ok(())

@@ -1,0 +1,735 @@
+//! Fields: values that know their form on the wire and in JSON, and the macro that makes a body of
+//! them.
+//!
+//! ```text
+//! layout! {
+//!     /// Take one photo, or start to record.
+//!     pub struct Name {
+//!         /// Camera, from 1.
+//!         pub channel: u8,                   // BYTE; the JSON name is the field's
+//!         /// The text.
+//!         pub text: Text,                    // STRING to the end
+//!         /// Answers.
+//!         pub answers as "items": List<u8, Answer>,  // BYTE count, then each; "count" and "items"
+//!         /// Bytes beyond the layout.
+//!         pub rest: Rest,                    // "trailing_hex", if there are any
+//!     }
+//! }
+//! ```
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{
+    Body, MessageId,
+    json::{self, JsonError, JsonProblem, Object},
+};
+use crate::{
+    jt808::Revision,
+    wire::{
+        DecodeError, EncodeError, EncodeErrorKind, Padding, Reader, Writer, bcd::Gmt8Time, text,
+    },
+};
+
+/// A value with one form on the wire and one in JSON.
+pub trait Field: Sized {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the body ends inside it.
+    fn read(r: &mut Reader, name: &'static str, revision: Revision) -> Result<Self, DecodeError>;
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    fn write(
+        &self,
+        w: &mut Writer,
+        name: &'static str,
+        revision: Revision,
+    ) -> Result<(), EncodeError>;
+
+    /// Its JSON value.
+    fn to_value(&self) -> Value;
+
+    /// Reads its JSON value; `name` is for the error.
+    ///
+    /// # Errors
+    /// When the value is no such one.
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError>;
+
+    /// Adds it to an object.
+    fn put(&self, object: &mut Object, name: &str) {
+        object.insert(name.to_owned(), self.to_value());
+    }
+
+    /// Takes it out of an object.
+    ///
+    /// # Errors
+    /// When it is not there or is no such value.
+    fn take(object: &mut Object, name: &str) -> Result<Self, JsonError> {
+        Self::from_value(json::take(object, name)?, name)
+    }
+}
+
+/// A body of fields in wire order; see the [module](self).
+macro_rules! layout {
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$field_meta:meta])* pub $field:ident $(as $json:literal)? : $type:ty,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $type,)*
+        }
+
+        impl $crate::jt808::message::Body for $name {
+            fn decode(
+                r: &mut $crate::wire::Reader,
+                revision: $crate::jt808::Revision,
+            ) -> Result<Self, $crate::wire::DecodeError> {
+                Ok(Self {
+                    $($field: $crate::jt808::message::field::Field::read(
+                        r, stringify!($field), revision,
+                    )?,)*
+                })
+            }
+
+            fn encode(
+                &self,
+                w: &mut $crate::wire::Writer,
+                revision: $crate::jt808::Revision,
+            ) -> Result<(), $crate::wire::EncodeError> {
+                $($crate::jt808::message::field::Field::write(
+                    &self.$field, w, stringify!($field), revision,
+                )?;)*
+                Ok(())
+            }
+
+            fn to_json(&self, object: &mut $crate::jt808::message::json::Object) {
+                $($crate::jt808::message::field::Field::put(
+                    &self.$field, object, layout!(@name $field $($json)?),
+                );)*
+            }
+
+            fn from_json(
+                object: &mut $crate::jt808::message::json::Object,
+            ) -> Result<Self, $crate::jt808::message::json::JsonError> {
+                Ok(Self {
+                    $($field: $crate::jt808::message::field::Field::take(
+                        object, layout!(@name $field $($json)?),
+                    )?,)*
+                })
+            }
+        }
+
+        #[cfg(test)]
+        impl $crate::jt808::message::arbitrary::Arbitrary for $name {
+            fn arbitrary(
+                c: &mut $crate::jt808::message::arbitrary::Choices,
+                revision: $crate::jt808::Revision,
+            ) -> Self {
+                Self { $($field: c.any(revision),)* }
+            }
+        }
+    };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $json:literal) => { $json };
+}
+pub(crate) use layout;
+
+/// An unsigned number: a value, or the count in front of one.
+pub trait Number: Field + Copy + TryFrom<usize> + Into<u64> {
+    /// The greatest.
+    const GREATEST: usize;
+
+    /// As a length.
+    fn as_usize(self) -> usize {
+        // What does not fit is more than any body has.
+        usize::try_from(self.into()).unwrap_or(usize::MAX)
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty, $read:ident, $range:literal;)*) => {$(
+        impl Field for $type {
+            fn read(
+                r: &mut Reader,
+                name: &'static str,
+                _revision: Revision,
+            ) -> Result<Self, DecodeError> {
+                r.$read(name)
+            }
+
+            fn write(
+                &self,
+                w: &mut Writer,
+                _name: &'static str,
+                _revision: Revision,
+            ) -> Result<(), EncodeError> {
+                w.$read(*self);
+                Ok(())
+            }
+
+            fn to_value(&self) -> Value {
+                (*self).into()
+            }
+
+            fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+                json::integer(&value, name, concat!("a whole number from 0 to ", $range))
+            }
+        }
+
+        impl Number for $type {
+            const GREATEST: usize = <$type>::MAX as usize;
+        }
+    )*};
+}
+
+numbers! {
+    u8, byte, "255";
+    u16, word, "65535";
+    u32, dword, "4294967295";
+}
+
+impl Field for MessageId {
+    fn read(r: &mut Reader, name: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        r.word(name).map(Self)
+    }
+
+    fn write(&self, w: &mut Writer, _: &'static str, _: Revision) -> Result<(), EncodeError> {
+        w.word(self.0);
+        Ok(())
+    }
+
+    fn to_value(&self) -> Value {
+        self.to_string().into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        json::code(&value, name, "a message id such as 0x8103").map(Self)
+    }
+}
+
+/// A DWORD that names something, in JSON as `0x` and eight hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code32(pub u32);
+
+impl Field for Code32 {
+    fn read(r: &mut Reader, name: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        r.dword(name).map(Self)
+    }
+
+    fn write(&self, w: &mut Writer, _: &'static str, _: Revision) -> Result<(), EncodeError> {
+        w.dword(self.0);
+        Ok(())
+    }
+
+    fn to_value(&self) -> Value {
+        format!("0x{:08x}", self.0).into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        json::code(&value, name, "an id such as 0x00000001").map(Self)
+    }
+}
+
+/// BYTE\[n\] without a meaning of their own; `name_hex` in JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Raw<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> fmt::Debug for Raw<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&json::to_hex(&self.0))
+    }
+}
+
+impl<const N: usize> Field for Raw<N> {
+    fn read(r: &mut Reader, name: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        let bytes = r.bytes(name, N)?;
+        Ok(Self(bytes.as_ref().try_into().unwrap_or([0; N])))
+    }
+
+    fn write(&self, w: &mut Writer, _: &'static str, _: Revision) -> Result<(), EncodeError> {
+        w.bytes(&self.0);
+        Ok(())
+    }
+
+    fn to_value(&self) -> Value {
+        json::to_hex(&self.0).into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        value
+            .as_str()
+            .and_then(json::from_hex)
+            .and_then(|bytes| bytes.as_ref().try_into().ok())
+            .map(Self)
+            .ok_or_else(|| JsonError::new(name, JsonProblem::Expected("so many bytes in hex")))
+    }
+
+    fn put(&self, object: &mut Object, name: &str) {
+        json::put_hex(object, name, &self.0);
+    }
+
+    fn take(object: &mut Object, name: &str) -> Result<Self, JsonError> {
+        let name = format!("{name}_hex");
+        Self::from_value(json::take(object, &name)?, &name)
+    }
+}
+
+/// How many bytes a [`Text`] or [`Data`] has.
+pub trait Extent {
+    /// Reads it: the number of bytes that follow.
+    ///
+    /// # Errors
+    /// When the body ends inside it.
+    fn decode(r: &mut Reader, name: &'static str) -> Result<usize, DecodeError>;
+
+    /// Writes it and the value.
+    ///
+    /// # Errors
+    /// When the value does not fit.
+    fn encode(w: &mut Writer, name: &'static str, value: &[u8]) -> Result<(), EncodeError>;
+}
+
+/// To the end of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToEnd;
+
+impl Extent for ToEnd {
+    fn decode(r: &mut Reader, _: &'static str) -> Result<usize, DecodeError> {
+        Ok(r.remaining())
+    }
+
+    fn encode(w: &mut Writer, _: &'static str, value: &[u8]) -> Result<(), EncodeError> {
+        w.bytes(value);
+        Ok(())
+    }
+}
+
+/// A number in front says how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted<N>(PhantomData<N>);
+
+impl<N: Number> Extent for Counted<N> {
+    fn decode(r: &mut Reader, name: &'static str) -> Result<usize, DecodeError> {
+        N::read(r, name, Revision::V2019).map(N::as_usize)
+    }
+
+    fn encode(w: &mut Writer, name: &'static str, value: &[u8]) -> Result<(), EncodeError> {
+        let count = N::try_from(value.len())
+            .map_err(|_| EncodeError::too_long(name, value.len(), N::GREATEST))?;
+        count.write(w, name, Revision::V2019)?;
+        w.bytes(value);
+        Ok(())
+    }
+}
+
+/// Always so many; what is shorter is filled with 0x00 behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Width<const N: usize>;
+
+impl<const N: usize> Extent for Width<N> {
+    fn decode(_: &mut Reader, _: &'static str) -> Result<usize, DecodeError> {
+        Ok(N)
+    }
+
+    fn encode(w: &mut Writer, name: &'static str, value: &[u8]) -> Result<(), EncodeError> {
+        w.padded(name, value, N, Padding::ZerosAfter)
+    }
+}
+
+/// GBK text as it stands on the wire, padding included.
+pub struct Text<E = ToEnd>(pub Bytes, PhantomData<E>);
+
+/// Bytes without a meaning of their own; `name_hex` in JSON.
+pub struct Data<E = ToEnd>(pub Bytes, PhantomData<E>);
+
+macro_rules! byte_strings {
+    ($($type:ident)*) => {$(
+        impl<E> $type<E> {
+            /// With these bytes of the wire.
+            #[must_use]
+            pub const fn new(bytes: Bytes) -> Self {
+                Self(bytes, PhantomData)
+            }
+        }
+
+        impl<E> Clone for $type<E> {
+            fn clone(&self) -> Self {
+                Self::new(self.0.clone())
+            }
+        }
+
+        impl<E> PartialEq for $type<E> {
+            fn eq(&self, other: &Self) -> bool {
+                self.0 == other.0
+            }
+        }
+
+        impl<E> Eq for $type<E> {}
+
+        impl<E> Default for $type<E> {
+            fn default() -> Self {
+                Self::new(Bytes::new())
+            }
+        }
+    )*};
+}
+
+byte_strings! { Text Data }
+
+impl<E> Text<E> {
+    /// The wire form of a text; `None` when a character is not in GBK.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        text::encode(text).map(|bytes| Self::new(Bytes::copy_from_slice(&bytes)))
+    }
+
+    /// The text without padding; bytes that are no GBK become U+FFFD.
+    #[must_use]
+    pub fn as_text(&self) -> Cow<'_, str> {
+        text::decode(&self.0)
+    }
+}
+
+impl<E> fmt::Debug for Text<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.as_text(), f)
+    }
+}
+
+impl<E> fmt::Debug for Data<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&json::to_hex(&self.0))
+    }
+}
+
+/// Adds a field of text. One that is not surely GBK is given in hex, whole.
+pub fn put_text(object: &mut Object, name: &str, field: &[u8]) {
+    match text::decode_strictly(text::trim_nul(field)) {
+        Some(text) => json::put(object, name, text.into_owned()),
+        None => json::put_hex(object, name, field),
+    }
+}
+
+/// Takes a field of text in either form.
+///
+/// # Errors
+/// When it is in neither.
+pub fn take_text(object: &mut Object, name: &str) -> Result<Bytes, JsonError> {
+    match json::take_hex(object, name)? {
+        Some(bytes) => Ok(bytes),
+        None => gbk(&json::take(object, name)?, name),
+    }
+}
+
+fn gbk(value: &Value, name: &str) -> Result<Bytes, JsonError> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| JsonError::new(name, JsonProblem::Expected("a text")))?;
+    text::encode(text)
+        .map(|bytes| Bytes::copy_from_slice(&bytes))
+        .ok_or_else(|| JsonError::new(name, JsonProblem::NotGbk))
+}
+
+impl<E: Extent> Field for Text<E> {
+    fn read(r: &mut Reader, name: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        let count = E::decode(r, name)?;
+        r.bytes(name, count).map(Self::new)
+    }
+
+    fn write(&self, w: &mut Writer, name: &'static str, _: Revision) -> Result<(), EncodeError> {
+        E::encode(w, name, &self.0)
+    }
+
+    fn to_value(&self) -> Value {
+        self.as_text().into_owned().into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        gbk(&value, name).map(Self::new)
+    }
+
+    fn put(&self, object: &mut Object, name: &str) {
+        put_text(object, name, &self.0);
+    }
+
+    fn take(object: &mut Object, name: &str) -> Result<Self, JsonError> {
+        take_text(object, name).map(Self::new)
+    }
+}
+
+impl<E: Extent> Field for Data<E> {
+    fn read(r: &mut Reader, name: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        let count = E::decode(r, name)?;
+        r.bytes(name, count).map(Self::new)
+    }
+
+    fn write(&self, w: &mut Writer, name: &'static str, _: Revision) -> Result<(), EncodeError> {
+        E::encode(w, name, &self.0)
+    }
+
+    fn to_value(&self) -> Value {
+        json::to_hex(&self.0).into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        value
+            .as_str()
+            .and_then(json::from_hex)
+            .map(Self::new)
+            .ok_or_else(|| JsonError::new(name, JsonProblem::Expected("bytes in hex")))
+    }
+
+    fn put(&self, object: &mut Object, name: &str) {
+        json::put_hex(object, name, &self.0);
+    }
+
+    fn take(object: &mut Object, name: &str) -> Result<Self, JsonError> {
+        let bytes = json::take_hex(object, name)?;
+        let missing = || JsonError::new(&format!("{name}_hex"), JsonProblem::Missing);
+        bytes.map(Self::new).ok_or_else(missing)
+    }
+}
+
+/// Bytes after the last field of the layout; `trailing_hex` in JSON, where there are any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest(pub Bytes);
+
+impl Field for Rest {
+    fn read(r: &mut Reader, _: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        Ok(Self(r.rest()))
+    }
+
+    fn write(&self, w: &mut Writer, _: &'static str, _: Revision) -> Result<(), EncodeError> {
+        w.bytes(&self.0);
+        Ok(())
+    }
+
+    fn to_value(&self) -> Value {
+        json::to_hex(&self.0).into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        Data::<ToEnd>::from_value(value, name).map(|data| Self(data.0))
+    }
+
+    fn put(&self, object: &mut Object, _: &str) {
+        json::put_trailing(object, &self.0);
+    }
+
+    fn take(object: &mut Object, _: &str) -> Result<Self, JsonError> {
+        json::take_hex(object, "trailing").map(|bytes| Self(bytes.unwrap_or_default()))
+    }
+}
+
+impl Field for Gmt8Time {
+    fn read(r: &mut Reader, name: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        r.time(name)
+    }
+
+    fn write(&self, w: &mut Writer, _: &'static str, _: Revision) -> Result<(), EncodeError> {
+        w.bytes(&self.0);
+        Ok(())
+    }
+
+    fn to_value(&self) -> Value {
+        self.civil().map(|civil| civil.to_string()).into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        let parsed = value.as_str().and_then(Self::from_iso);
+        parsed.ok_or_else(|| JsonError::new(name, JsonProblem::Expected("a time at +08:00")))
+    }
+
+    fn put(&self, object: &mut Object, name: &str) {
+        object.insert(name.to_owned(), self.to_value());
+        if self.civil().is_none() {
+            json::put(object, &format!("{name}_bcd"), self.to_string());
+        }
+    }
+
+    fn take(object: &mut Object, name: &str) -> Result<Self, JsonError> {
+        if object.contains_key(&format!("{name}_bcd")) {
+            object.remove(name);
+            return BcdTime::take(object, name).map(|time| time.0);
+        }
+        Self::from_value(json::take(object, name)?, name)
+    }
+}
+
+/// BCD\[6\] `YYMMDDhhmmss` at GMT+8 that may be a pattern (zeros are every day, or no bound):
+/// `name_bcd` with the twelve digits in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BcdTime(pub Gmt8Time);
+
+impl Field for BcdTime {
+    fn read(r: &mut Reader, name: &'static str, _: Revision) -> Result<Self, DecodeError> {
+        r.time(name).map(Self)
+    }
+
+    fn write(&self, w: &mut Writer, _: &'static str, _: Revision) -> Result<(), EncodeError> {
+        w.bytes(&self.0.0);
+        Ok(())
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.to_string().into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        Raw::<6>::from_value(value, name)
+            .map(|raw| Self(Gmt8Time(raw.0)))
+            .map_err(|_| JsonError::new(name, JsonProblem::Expected("twelve digits YYMMDDhhmmss")))
+    }
+
+    fn put(&self, object: &mut Object, name: &str) {
+        object.insert(format!("{name}_bcd"), self.to_value());
+    }
+
+    fn take(object: &mut Object, name: &str) -> Result<Self, JsonError> {
+        let name = format!("{name}_bcd");
+        Self::from_value(json::take(object, &name)?, &name)
+    }
+}
+
+/// A count, then so many entries: `count` and the name in JSON. The count is not read from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List<N, T>(pub Vec<T>, PhantomData<N>);
+
+impl<N, T> List<N, T> {
+    /// With these entries.
+    #[must_use]
+    pub const fn new(entries: Vec<T>) -> Self {
+        Self(entries, PhantomData)
+    }
+}
+
+/// Reads so many entries. The count reserves no more than what the body can hold.
+///
+/// # Errors
+/// When the body ends before.
+pub fn decode_entries<T: Field>(
+    r: &mut Reader,
+    name: &'static str,
+    count: usize,
+    revision: Revision,
+) -> Result<Vec<T>, DecodeError> {
+    let mut entries = Vec::with_capacity(count.min(r.remaining()).min(64));
+    for _ in 0..count {
+        let left = r.remaining();
+        entries.push(T::read(r, name, revision)?);
+        if r.remaining() == left {
+            // Entries without a byte would let a count alone choose how many there are.
+            return Err(r.no_layout(name));
+        }
+    }
+    Ok(entries)
+}
+
+/// Takes an array out of an object.
+///
+/// # Errors
+/// When it is not there, or an entry is no such value.
+pub fn take_entries<T: Field>(object: &mut Object, name: &str) -> Result<Vec<T>, JsonError> {
+    match json::take(object, name)? {
+        Value::Array(values) => values
+            .into_iter()
+            .map(|value| T::from_value(value, name))
+            .collect(),
+        _ => Err(JsonError::new(name, JsonProblem::Expected("a list"))),
+    }
+}
+
+impl<N: Number, T: Field> Field for List<N, T> {
+    fn read(r: &mut Reader, name: &'static str, revision: Revision) -> Result<Self, DecodeError> {
+        let count = N::read(r, "count", revision)?.as_usize();
+        decode_entries(r, name, count, revision).map(Self::new)
+    }
+
+    fn write(
+        &self,
+        w: &mut Writer,
+        name: &'static str,
+        revision: Revision,
+    ) -> Result<(), EncodeError> {
+        let count = self.0.len();
+        let kind = EncodeErrorKind::TooMany {
+            count,
+            count_max: N::GREATEST,
+        };
+        N::try_from(count)
+            .map_err(|_| EncodeError { field: name, kind })?
+            .write(w, "count", revision)?;
+        self.0
+            .iter()
+            .try_for_each(|entry| entry.write(w, name, revision))
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.iter().map(T::to_value).collect::<Vec<_>>().into()
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        let mut object = Object::new();
+        object.insert(name.to_owned(), value);
+        Self::take(&mut object, name)
+    }
+
+    fn put(&self, object: &mut Object, name: &str) {
+        json::put(object, "count", self.0.len());
+        object.insert(name.to_owned(), self.to_value());
+    }
+
+    fn take(object: &mut Object, name: &str) -> Result<Self, JsonError> {
+        object.remove("count");
+        take_entries(object, name).map(Self::new)
+    }
+}
+
+/// A body inside another one: an object in JSON.
+impl<T: Body> Field for T {
+    fn read(r: &mut Reader, _: &'static str, revision: Revision) -> Result<Self, DecodeError> {
+        Body::decode(r, revision)
+    }
+
+    fn write(
+        &self,
+        w: &mut Writer,
+        _: &'static str,
+        revision: Revision,
+    ) -> Result<(), EncodeError> {
+        Body::encode(self, w, revision)
+    }
+
+    fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        self.to_json(&mut object);
+        Value::Object(object)
+    }
+
+    fn from_value(value: Value, name: &str) -> Result<Self, JsonError> {
+        let Value::Object(mut object) = value else {
+            return Err(JsonError::new(name, JsonProblem::Expected("an object")));
+        };
+        T::from_json(&mut object)
+            .and_then(|body| nothing_left(&object).map(|()| body))
+            .map_err(|error| error.inside(name))
+    }
+}
+
+/// A field that was not taken is a mistake of whoever wrote it.
+///
+/// # Errors
+/// When there is one.
+pub fn nothing_left(object: &Object) -> Result<(), JsonError> {
+    match object.keys().next() {
+        None => Ok(()),
+        Some(name) => Err(JsonError::new(name, JsonProblem::Unknown)),
+    }
+}
