@@ -35,10 +35,9 @@ use crate::{
         self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
         runtime::OutletsRuntime, store_writer::StoreWriter,
     },
-    session::directory::Directory,
+    session::{directory::Directory, saver},
 };
 
-const REGISTRY_INTERVAL: Duration = Duration::from_secs(1);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 const LATEST_PAGE: u32 = 5_000;
 const LISTEN_BACKLOG: u32 = 4_096;
@@ -125,6 +124,7 @@ impl App {
             key,
             config.terminals.clone(),
             Arc::clone(&catalog),
+            Arc::clone(&metrics),
             registry.load()?,
         );
         let gateway = Arc::new(Gateway {
@@ -139,11 +139,12 @@ impl App {
             metrics,
             catalog,
             directory,
+            registry,
             log,
             store,
             config,
         });
-        Self::run(gateway, tcp, web, writer, registry)
+        Self::run(gateway, tcp, web, writer)
     }
 
     fn run(
@@ -151,7 +152,6 @@ impl App {
         tcp: TcpListener,
         web: TcpListener,
         writer: storage::log::LogWriter,
-        registry: Registry,
     ) -> Result<Self, StartError> {
         let address = |listener: &TcpListener| {
             listener.local_addr().map_err(|cause| StartError::Io {
@@ -193,7 +193,7 @@ impl App {
             tokio::spawn(publish(share())),
             tokio::spawn(tick(share())),
             tokio::spawn(upkeep(share())),
-            tokio::spawn(save_registrations(share(), registry, stop_outlets.clone())),
+            tokio::spawn(saver::run(share(), stop_outlets.clone())),
         ];
         let accepting = tokio::spawn(listen::accept(
             share(),
@@ -398,28 +398,6 @@ async fn upkeep(gateway: Arc<Gateway>) {
                     .metrics
                     .gauge("cases_open", &[("stage", stage.as_str())], count);
             }
-        }
-    }
-}
-
-async fn save_registrations(gateway: Arc<Gateway>, registry: Registry, stop: CancellationToken) {
-    let registry = Arc::new(registry);
-    loop {
-        let is_last = tokio::select! {
-            () = stop.cancelled() => true,
-            () = tokio::time::sleep(REGISTRY_INTERVAL) => false,
-        };
-        let records = gateway.directory.take_unsaved();
-        if !records.is_empty() {
-            let (registry, batch) = (Arc::clone(&registry), records.clone());
-            let saved = tokio::task::spawn_blocking(move || registry.save(&batch)).await;
-            if !matches!(saved, Ok(Ok(()))) {
-                tracing::warn!(?saved, "registrations cannot be saved; tried again");
-                gateway.directory.put_back(records);
-            }
-        }
-        if is_last {
-            return;
         }
     }
 }

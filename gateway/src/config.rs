@@ -3,6 +3,7 @@
 //!
 //! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
 
+pub mod network;
 pub mod source;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+pub use network::Network;
 pub use source::{Mistake, Raw};
 
 const KIB: u64 = 1024;
@@ -105,6 +107,29 @@ pub struct Terminals {
     pub authentication: Authentication,
     /// Terminals that may register in all where registration is open. Default 200,000.
     pub registered_max: u32,
+    /// Wrong codes of a terminal from one address in a minute; more are refused unread. Default 10.
+    pub wrong_codes_per_minute_max: u32,
+    /// Wrong codes from one address in a minute, of all terminals. Default 600.
+    pub wrong_codes_per_address_max: u32,
+    /// Times in a minute that a terminal's session may go to a newer connection. Default 6.
+    pub takeovers_per_minute_max: u32,
+    /// Terminals that were refused, kept for people to look at. Default 256.
+    pub unknown_kept_max: u32,
+    /// Peers that carry several terminals on one connection; none by default.
+    pub forwarding_addresses: Vec<Network>,
+    /// Terminals on one connection of such a peer. Default 256.
+    pub per_link_max: u32,
+    /// Registrations are gathered for so long: each batch must reach the disk. Default 5 ms.
+    pub save_interval: Duration,
+    /// A registration that is not on the disk by then gets no response: the terminal asks again.
+    /// Default 10 s.
+    pub save_timeout: Duration,
+    /// Events of terminals are kept for so long. Default 90 days.
+    pub events_kept_for: Duration,
+    /// Events kept of one terminal. Default 200.
+    pub events_per_terminal_max: u32,
+    /// Events that wait to be written; more are lost, and counted. Default 20,000.
+    pub events_queued_max: u32,
 }
 
 /// `[ingest]`
@@ -253,6 +278,45 @@ impl Config {
                     ],
                 ),
                 registered_max: raw.count("terminals.registered_max", 200_000, 1..=10_000_000),
+                wrong_codes_per_minute_max: raw.count(
+                    "terminals.wrong_codes_per_minute_max",
+                    10,
+                    1..=1_000_000,
+                ),
+                wrong_codes_per_address_max: raw.count(
+                    "terminals.wrong_codes_per_address_max",
+                    600,
+                    1..=1_000_000,
+                ),
+                takeovers_per_minute_max: raw.count(
+                    "terminals.takeovers_per_minute_max",
+                    6,
+                    1..=1_000_000,
+                ),
+                unknown_kept_max: raw.count("terminals.unknown_kept_max", 256, 0..=100_000),
+                forwarding_addresses: raw.networks("terminals.forwarding_addresses"),
+                per_link_max: raw.count("terminals.per_link_max", 256, 1..=65_535),
+                save_interval: raw.duration(
+                    "terminals.save_interval",
+                    Duration::from_millis(5),
+                    seconds(0)..=seconds(1),
+                ),
+                save_timeout: raw.duration(
+                    "terminals.save_timeout",
+                    seconds(10),
+                    seconds(1)..=hour,
+                ),
+                events_kept_for: raw.duration(
+                    "terminals.events_kept_for",
+                    2_160 * hour,
+                    hour..=438_000 * hour,
+                ),
+                events_per_terminal_max: raw.count(
+                    "terminals.events_per_terminal_max",
+                    200,
+                    1..=1_000_000,
+                ),
+                events_queued_max: raw.count("terminals.events_queued_max", 20_000, 1..=1_000_000),
             },
             ingest: Ingest {
                 future_max: raw.duration("ingest.future_max", seconds(600), seconds(0)..=24 * hour),

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod live;
 pub mod page;
+pub mod terminals;
 pub mod view;
 
 use std::{future::Future, sync::Arc};

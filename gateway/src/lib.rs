@@ -38,7 +38,7 @@ mod status;
 use std::sync::{Arc, OnceLock, atomic::AtomicU32};
 
 use dashmap::DashMap;
-use storage::{log::Log, store::Store};
+use storage::{log::Log, registry::Registry, store::Store};
 use tokio_util::sync::CancellationToken;
 
 pub use app::{App, StartError};
@@ -67,6 +67,8 @@ pub struct Gateway {
     pub catalog: Arc<Catalog>,
     /// Terminals and sessions.
     pub directory: Directory,
+    /// Where terminals and their events are kept.
+    pub registry: Registry,
     /// The durable log.
     pub log: Log,
     /// The store behind it.

@@ -1,5 +1,5 @@
-//! One terminal's session: what its messages mean and how each is answered. A plain state machine
-//! without sockets; the connection around it is in [`crate::listen::tcp`].
+//! The session of a terminal on a link: what its messages mean and how each is answered. A plain
+//! state machine without sockets; the connection around it is in [`crate::listen::tcp`].
 //!
 //! ```text
 //!                     0x0102 with its code
@@ -8,27 +8,40 @@
 //!      │  └──────────────── 0x0003 log-out ────────┘    └─ another connection shows the code:
 //!      └─ 0x0100: code; reports: result 1                  this one ends
 //! ```
+//!
+//! The whole of it is a table: [`handshake`]. A link carries one terminal. Those of the peers in
+//! `terminals.forwarding_addresses` carry several, each with a session, a revision and serial
+//! numbers of its own, and all of them end with the link.
 
 pub mod control;
 pub mod directory;
+pub mod handshake;
+pub mod per_minute;
+pub mod plates;
+pub mod presence;
+pub mod saver;
+pub mod unknown;
 
-use std::sync::Arc;
+mod seat;
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use self::{
     control::Control,
-    directory::{Directory, Owner, RegistrationResult, record_of},
+    directory::Directory,
+    handshake::RegistrationRefusal,
+    saver::PendingSave,
+    seat::{Seat, Turn},
 };
 use bytes::Bytes;
 use geofence::{identity::TerminalId, units::Timestamp};
 use protocols::jt808::{
     Revision,
     frame::Frame,
-    header::{Header, HeaderForm, TerminalPhone},
-    message::{
-        Message, MessageId, general_response::GeneralResponse, location_batch::LocationBatch,
-        location_report::LocationReport, registration_response::RegistrationResponse,
-    },
+    header::TerminalPhone,
+    message::{MessageId, location_batch::LocationBatch, location_report::LocationReport},
 };
+use storage::registry::events::TerminalEventKind;
 
 /// Result codes of 0x8001.
 pub mod result {
@@ -49,8 +62,13 @@ pub enum Outcome {
     Handled {
         /// The response, to be sent at once; some messages have none.
         response: Option<Response>,
-        /// What changed.
-        event: Option<Event>,
+    },
+    /// A registration: the response leaves when it is on the disk, and not at all when it is not.
+    Registered {
+        /// The response.
+        response: Response,
+        /// What it waits for.
+        saved: PendingSave,
     },
     /// It is to be recorded; the response leaves after the sync.
     Record {
@@ -85,17 +103,6 @@ pub enum Content {
     Other,
 }
 
-/// A change of the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// 0x0100 was judged.
-    Registered(bool),
-    /// 0x0102 was judged.
-    Authenticated(bool),
-    /// 0x0003.
-    LoggedOut,
-}
-
 /// A frame for the terminal.
 #[derive(Debug)]
 pub struct Response {
@@ -105,282 +112,168 @@ pub struct Response {
     pub result: u8,
 }
 
-/// The session of one connection.
+/// The connection that sessions are on.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Its number.
+    pub connection: u64,
+    /// Where it is told what to do.
+    pub control: Arc<Control>,
+    /// Address of the peer.
+    pub address: IpAddr,
+    /// A word for people: `tcp`.
+    pub transport: &'static str,
+    /// It may carry several terminals.
+    pub is_shared: bool,
+}
+
+/// What a frame changed for those who watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The terminal.
+    pub terminal: TerminalId,
+    /// It has a session now, or none any more.
+    pub is_online: bool,
+}
+
+/// The sessions of one connection: one, or several on the links of forwarding peers.
 #[derive(Debug)]
 pub struct Session {
-    connection: u64,
-    control: Arc<Control>,
-    terminal: Option<TerminalId>,
-    revision: Option<Revision>,
-    serial: u16,
+    link: Link,
+    seat: Seat,
+    /// On a forwarding link only, where `seat` answers those that have no place.
+    others: Option<Box<Others>>,
+}
+
+/// Several terminals on one link.
+#[derive(Debug, Default)]
+struct Others {
+    seats: HashMap<TerminalId, Seat>,
 }
 
 impl Session {
     /// A connection that has said nothing yet.
     #[must_use]
-    pub fn new(connection: u64, control: Arc<Control>) -> Self {
+    pub fn new(link: Link) -> Self {
         Self {
-            connection,
-            control,
-            terminal: None,
-            revision: None,
-            serial: 0,
+            others: link.is_shared.then(Box::default),
+            link,
+            seat: Seat::default(),
         }
     }
 
-    /// The terminal, once authenticated.
+    /// The terminal, once authenticated; `None` on links of several.
     #[must_use]
-    pub const fn terminal(&self) -> Option<TerminalId> {
-        self.terminal
+    pub fn terminal(&self) -> Option<TerminalId> {
+        self.seat.online()
     }
 
-    /// The connection ends: the session with it. True when the terminal is offline now.
-    pub fn close(&mut self, directory: &Directory) -> bool {
-        self.terminal
-            .take()
-            .is_some_and(|terminal| directory.close_session(terminal, self.connection))
+    /// A terminal has authenticated.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        let mut others = self.others.iter().flat_map(|others| others.seats.values());
+        self.seat.online().is_some() || others.any(|seat| seat.online().is_some())
     }
 
-    /// Judges a frame that was opened.
-    pub fn on_frame(&mut self, frame: &Frame, directory: &Directory, now: Timestamp) -> Outcome {
-        let header = &frame.header;
-        let Some(sender) = terminal_of(&header.phone) else {
-            // A terminal that was never configured: nobody may report under the number zero.
-            let response = if header.message_id == MessageId::REGISTRATION {
-                let unknown = RegistrationResult::TerminalUnknown;
-                self.registration_response(header, unknown, String::new())
-            } else {
-                self.general(header, result::FAILURE)
-            };
-            return Outcome::Rejected {
-                reason: "no_phone",
-                response: Some(response),
-                is_kept: false,
-            };
-        };
-        if header.encryption != 0 {
-            return self.reject(header, "encrypted", Some(result::UNSUPPORTED), true);
-        }
-        match header.message_id {
-            MessageId::REGISTRATION => self.register(frame, sender, directory, now),
-            MessageId::AUTHENTICATION => self.authenticate(frame, sender, directory),
-            _ => match self.terminal {
-                Some(terminal) if terminal == sender => self.on_message(frame, terminal, directory),
-                Some(_) => self.reject(header, "other_terminal", Some(result::FAILURE), false),
-                None if directory.trusts_phone(sender) => {
-                    self.open(sender, directory);
-                    self.on_message(frame, sender, directory)
-                }
-                None => self.reject(header, "not_authenticated", Some(result::FAILURE), false),
-            },
-        }
+    /// The connection ends, and its sessions with it. Gives the terminals that are offline now.
+    pub fn close(
+        &mut self,
+        directory: &Directory,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> Vec<TerminalId> {
+        let others = self.others.take().unwrap_or_default();
+        let seats = others
+            .seats
+            .into_values()
+            .chain([std::mem::take(&mut self.seat)]);
+        let connection = self.link.connection;
+        let kind = TerminalEventKind::Offline;
+        seats
+            .filter_map(|seat| seat.online())
+            .filter(|terminal| directory.close_session(*terminal, connection, kind, reason, now))
+            .collect()
     }
 
-    fn register(
+    /// Judges a frame that was opened; says as well who came online or went offline with it.
+    pub fn on_frame(
         &mut self,
         frame: &Frame,
-        sender: TerminalId,
         directory: &Directory,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> (Outcome, Option<Presented>) {
         let header = &frame.header;
-        let Ok(Message::Registration(registration)) = self.decode(frame) else {
-            return self.reject(header, "body", Some(result::BAD_MESSAGE), false);
+        let Some(sender) = terminal_of(&header.phone) else {
+            return (self.refuse_no_phone(frame), None);
         };
-        let (outcome, code) = directory.register(record_of(sender, &registration, now));
-        let is_welcome = outcome == RegistrationResult::Success;
-        if is_welcome {
-            self.revision = Some(registration.revision());
-        }
-        let response = self.registration_response(header, outcome, code);
-        Outcome::Handled {
-            response: Some(response),
-            event: Some(Event::Registered(is_welcome)),
-        }
-    }
-
-    fn registration_response(
-        &mut self,
-        header: &Header,
-        outcome: RegistrationResult,
-        code: String,
-    ) -> Response {
-        let message = Message::RegistrationResponse(RegistrationResponse {
-            answered_serial: header.serial,
-            result: outcome as u8,
-            auth_code: Bytes::from(code),
-        });
-        self.response(header, &message, outcome as u8)
-    }
-
-    fn authenticate(
-        &mut self,
-        frame: &Frame,
-        sender: TerminalId,
-        directory: &Directory,
-    ) -> Outcome {
-        let header = &frame.header;
-        let Ok(Message::Authentication(authentication)) = self.decode(frame) else {
-            return self.reject(header, "body", Some(result::BAD_MESSAGE), false);
-        };
-        let is_welcome = directory.authenticate(sender, &authentication.code);
-        // A wrong code ends no session: else anybody could end anybody's.
-        if is_welcome {
-            self.revision = self.revision.or_else(|| {
-                directory
-                    .registration_of(sender)
-                    .and_then(|r| Revision::of_year(r.revision))
-            });
-            self.open(sender, directory);
-        }
-        let code = if is_welcome {
-            result::SUCCESS
-        } else {
-            result::FAILURE
-        };
-        Outcome::Handled {
-            response: Some(self.general(header, code)),
-            event: Some(Event::Authenticated(is_welcome)),
-        }
-    }
-
-    fn open(&mut self, terminal: TerminalId, directory: &Directory) {
-        if let Some(other) = self.terminal.filter(|other| *other != terminal) {
-            directory.close_session(other, self.connection);
-        }
-        self.terminal = Some(terminal);
-        let owner = Owner {
-            connection: self.connection,
-            control: Arc::clone(&self.control),
-        };
-        directory.open_session(terminal, owner);
-    }
-
-    fn on_message(
-        &mut self,
-        frame: &Frame,
-        terminal: TerminalId,
-        directory: &Directory,
-    ) -> Outcome {
-        let header = &frame.header;
-        let revision = self.revision_of(header);
-        if header.packet.is_some_and(|packet| packet.total > 1) {
-            // Joining sub-packets is not done yet: kept, and told to be unsupported.
-            return self.record(
-                header,
-                terminal,
-                revision,
-                Content::Other,
-                result::UNSUPPORTED,
-            );
-        }
-        let is_log_out = header.message_id == MessageId::DEREGISTRATION
-            || (header.message_id == MessageId::DEREGISTRATION_MISPRINT && frame.body.is_empty());
-        if is_log_out {
-            let response = self.general(header, result::SUCCESS);
-            self.close(directory);
-            return Outcome::Handled {
-                response: Some(response),
-                event: Some(Event::LoggedOut),
-            };
-        }
-        match self.decode(frame) {
-            Err(_) => self.reject(header, "body", Some(result::BAD_MESSAGE), true),
-            Ok(Message::Heartbeat(_)) => {
-                let response = Some(self.general(header, result::SUCCESS));
-                Outcome::Handled {
-                    response,
-                    event: None,
+        let refusal = Some(result::FAILURE);
+        let seat = match &mut self.others {
+            None if self
+                .seat
+                .online()
+                .is_some_and(|terminal| terminal != sender) =>
+            {
+                let outcome = self.seat.reject(header, "other_terminal", refusal, false);
+                return (outcome, None);
+            }
+            None => &mut self.seat,
+            Some(others) => match others.seat(sender, directory.per_link_max()) {
+                Some(seat) => seat,
+                None => {
+                    let outcome = self.seat.reject(header, "link_full", refusal, false);
+                    return (outcome, None);
                 }
-            }
-            Ok(Message::TerminalResponse(_)) => Outcome::Handled {
-                response: None,
-                event: None,
             },
-            Ok(Message::LocationReport(report)) => {
-                let content = Content::Report(Box::new(report));
-                self.record(header, terminal, revision, content, result::SUCCESS)
-            }
-            Ok(Message::LocationBatch(batch)) => self.record(
-                header,
-                terminal,
-                revision,
-                Content::Batch(batch),
-                result::SUCCESS,
-            ),
-            Ok(_) if header.message_id.is_downlink() => {
-                self.reject(header, "direction", Some(result::UNSUPPORTED), false)
-            }
-            Ok(_) => self.record(
-                header,
-                terminal,
-                revision,
-                Content::Other,
-                result::UNSUPPORTED,
-            ),
+        };
+        if self.link.is_shared {
+            seat.leave_if_replaced(&self.link, directory, now);
         }
-    }
-
-    fn decode(&self, frame: &Frame) -> Result<Message, protocols::wire::DecodeError> {
-        let revision = self.revision_of(&frame.header);
-        Message::decode(frame.header.message_id, frame.body.clone(), revision)
-    }
-
-    fn revision_of(&self, header: &Header) -> Revision {
-        match (header.form(), self.revision) {
-            (HeaderForm::Form2019, _) => Revision::V2019,
-            (HeaderForm::Form2013, Some(Revision::V2011)) => Revision::V2011,
-            (HeaderForm::Form2013, _) => Revision::V2013,
+        let before = seat.online();
+        let outcome = Turn {
+            link: &self.link,
+            seat,
+            frame,
+            sender,
+            directory,
+            now,
         }
-    }
-
-    fn record(
-        &mut self,
-        header: &Header,
-        terminal: TerminalId,
-        revision: Revision,
-        content: Content,
-        code: u8,
-    ) -> Outcome {
-        Outcome::Record {
+        .judge();
+        let after = seat.online();
+        let presented = after.or(before).filter(|_| before != after);
+        let presented = presented.map(|terminal| Presented {
             terminal,
-            revision,
-            content,
-            response: self.general(header, code),
-        }
-    }
-
-    fn reject(
-        &mut self,
-        header: &Header,
-        reason: &'static str,
-        code: Option<u8>,
-        is_kept: bool,
-    ) -> Outcome {
-        let response = code.map(|code| self.general(header, code));
-        Outcome::Rejected {
-            reason,
-            response,
-            is_kept,
-        }
-    }
-
-    fn general(&mut self, header: &Header, code: u8) -> Response {
-        let message =
-            Message::PlatformResponse(GeneralResponse::new(header.serial, header.message_id, code));
-        self.response(header, &message, code)
-    }
-
-    /// In the header form of the request, with the same bytes of the phone number.
-    fn response(&mut self, header: &Header, message: &Message, result: u8) -> Response {
-        let serial = self.serial;
-        self.serial = serial.wrapping_add(1);
-        let frame = header.respond(message, serial).unwrap_or_else(|error| {
-            // Responses are short; silence is the safe answer to what cannot happen.
-            tracing::error!(%error, "a response does not fit a frame");
-            Bytes::new()
+            is_online: after.is_some(),
         });
-        Response { frame, result }
+        (outcome, presented)
+    }
+
+    /// A terminal that was never configured: nobody may report under the number zero.
+    fn refuse_no_phone(&mut self, frame: &Frame) -> Outcome {
+        let header = &frame.header;
+        let response = if header.message_id == MessageId::REGISTRATION {
+            let unknown = RegistrationRefusal::TerminalUnknown as u8;
+            self.seat
+                .registration_response(header, unknown, String::new())
+        } else {
+            self.seat.general(header, result::FAILURE)
+        };
+        Outcome::Rejected {
+            reason: "no_phone",
+            response: Some(response),
+            is_kept: false,
+        }
+    }
+}
+
+impl Others {
+    /// The terminal's place: those that never authenticated make room. `None` when all have.
+    fn seat(&mut self, sender: TerminalId, max: usize) -> Option<&mut Seat> {
+        if self.seats.len() >= max && !self.seats.contains_key(&sender) {
+            let idle = self.seats.iter().find(|(_, seat)| seat.online().is_none());
+            let idle = *idle?.0;
+            self.seats.remove(&idle);
+        }
+        Some(self.seats.entry(sender).or_default())
     }
 }
 

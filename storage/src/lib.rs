@@ -5,7 +5,7 @@
 //! * [`store`] is derived from it and can be rebuilt by replay: positions once each (P2), cases
 //!   once each (P3), the consumer's cursor never durable before the work that it stands for.
 //!   [`embedded`] and [`timescale`] implement it.
-//! * [`registry`] remembers which terminals have registered.
+//! * [`registry`] remembers which terminals have registered, and what happened to them.
 //! * [`file_system`] is all that the log sees of a disk, so that tests can break it.
 
 pub mod embedded;

@@ -9,6 +9,7 @@
 
 mod cases;
 mod command_line;
+mod handshake;
 mod limits;
 mod positions;
 mod real_input;

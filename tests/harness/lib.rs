@@ -85,6 +85,12 @@ impl TestGateway {
         self.app.http_address().to_string()
     }
 
+    /// Sessions of terminals that are open.
+    #[must_use]
+    pub fn app_sessions(&self) -> usize {
+        self.app.gateway().directory.sessions()
+    }
+
     /// Where its data are.
     #[must_use]
     pub fn data_dir(&self) -> &Path {

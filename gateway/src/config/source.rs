@@ -11,6 +11,8 @@ use std::{
 
 use toml::Value;
 
+use super::network::Network;
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -255,6 +257,21 @@ impl Raw {
             |v| format!("{}", Value::String(show(v))),
             |text| Ok(text.to_owned()),
         )
+    }
+
+    /// Networks, separated by commas; none by default.
+    pub fn networks(&mut self, key: &str) -> Vec<Network> {
+        let show = |networks: &Vec<Network>| {
+            let texts: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            format!("\"{}\"", texts.join(", "))
+        };
+        self.parsed(key, Vec::new(), show, |text| {
+            text.split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(|part| part.parse().map_err(|error| format!("{error}")))
+                .collect()
+        })
     }
 
     /// A path; the empty path is "not set".

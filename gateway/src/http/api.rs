@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::{CaseQuery, PositionQuery};
 
 use super::{
-    Problem, live,
+    Problem, live, terminals,
     view::{CaseView, QuarantineView, TrackPoint, hex},
 };
 use crate::{Gateway, clock};
@@ -33,6 +33,7 @@ const TRACK_DEFAULT_MS: i64 = 24 * 3_600_000;
 /// Every path of the API.
 pub fn routes() -> Router<Arc<Gateway>> {
     Router::new()
+        .merge(terminals::routes())
         .route("/catalog", get(catalog))
         .route("/catalog/unit-grids", get(unit_grids))
         .route("/catalog/fences", get(fences))
@@ -46,21 +47,21 @@ pub fn routes() -> Router<Arc<Gateway>> {
         .route("/live", get(live::stream))
 }
 
-type Shared = State<Arc<Gateway>>;
+pub(super) type Shared = State<Arc<Gateway>>;
 
 #[derive(Debug, Serialize)]
-struct Page<T> {
-    items: Vec<T>,
-    next: Option<String>,
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<String>,
 }
 
-fn encode_cursor(value: &impl Serialize) -> Option<String> {
+pub(super) fn encode_cursor(value: &impl Serialize) -> Option<String> {
     serde_json::to_vec(value)
         .ok()
         .map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn decode_cursor<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, Problem> {
+pub(super) fn decode_cursor<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, Problem> {
     let Some(text) = text else { return Ok(None) };
     URL_SAFE_NO_PAD
         .decode(text)
@@ -70,7 +71,7 @@ fn decode_cursor<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, P
         .ok_or_else(|| Problem::bad_request("cursor: not one that this API gave"))
 }
 
-fn limit(asked: Option<u32>) -> Result<u32, Problem> {
+pub(super) fn limit(asked: Option<u32>) -> Result<u32, Problem> {
     let limit = asked.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) {
         Ok(limit)
@@ -91,7 +92,7 @@ fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> 
 }
 
 /// The phone number with or without padding zeros.
-fn terminal(text: &str) -> Result<TerminalId, Problem> {
+pub(super) fn terminal(text: &str) -> Result<TerminalId, Problem> {
     text.trim_start_matches('0')
         .to_ascii_lowercase()
         .parse()

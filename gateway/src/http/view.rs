@@ -208,7 +208,9 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn of(terminal: geofence::identity::TerminalId, catalog: &Catalog) -> Self {
+    /// What the catalog says about a terminal.
+    #[must_use]
+    pub fn of(terminal: geofence::identity::TerminalId, catalog: &Catalog) -> Self {
         catalog.with(|snapshot| {
             let vehicle = snapshot.vehicle_of(&terminal);
             Self {

@@ -9,6 +9,7 @@
 use std::{
     collections::VecDeque,
     io,
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -30,7 +31,7 @@ use crate::{
     ingest::{self, Rejected},
     listen::codec::FrameCodec,
     session::{
-        Content, Event, Outcome, Response, Session,
+        Content, Link, Outcome, Response, Session,
         control::{Control, Order},
     },
 };
@@ -140,7 +141,17 @@ pub async fn serve(gateway: Arc<Gateway>, stream: TcpStream) -> Closed {
     if gateway.stop.is_cancelled() {
         control.tell(Order::Stop);
     }
-    let session = Session::new(number, Arc::clone(&control));
+    // A peer that has gone already says nothing more, whatever its address.
+    let address = stream
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let session = Session::new(Link {
+        connection: number,
+        control: Arc::clone(&control),
+        address,
+        transport: "tcp",
+        is_shared: gateway.directory.is_forwarding(address),
+    });
     let mut connection = Connection {
         codec: FrameCodec::new(gateway.config.tcp.join_cut_frames),
         stream,
@@ -159,7 +170,7 @@ pub async fn serve(gateway: Arc<Gateway>, stream: TcpStream) -> Closed {
         gateway,
     };
     let closed = connection.run().await;
-    connection.end_session();
+    connection.end_session(closed);
     connection.gateway.directory.close_connection(number);
     tracing::debug!(reason = closed.as_str(), "connection ended");
     closed
@@ -257,7 +268,7 @@ impl Connection {
     /// The moment at which something is overdue if nothing happens until then.
     fn deadline(&self) -> Instant {
         let limits = &self.gateway.config.tcp;
-        let patience = if self.session.terminal().is_some() {
+        let patience = if self.session.is_authenticated() {
             limits.idle_timeout
         } else {
             limits.authentication_timeout
@@ -285,9 +296,9 @@ impl Connection {
             return None;
         }
         let silence = now - self.last_valid;
-        match self.session.terminal() {
-            Some(_) if silence >= limits.idle_timeout => Some(Closed::Idle),
-            None if silence >= limits.authentication_timeout => Some(Closed::NotAuthenticated),
+        match self.session.is_authenticated() {
+            true if silence >= limits.idle_timeout => Some(Closed::Idle),
+            false if silence >= limits.authentication_timeout => Some(Closed::NotAuthenticated),
             _ => None,
         }
     }
@@ -387,19 +398,24 @@ impl Connection {
         if frame.deviates {
             metrics.frames_deviating.increment(1);
         }
-        let before = self.session.terminal();
-        let outcome = self.session.on_frame(frame, &gateway.directory, now);
-        if before.is_none()
-            && let Some(terminal) = self.session.terminal()
-        {
-            metrics.sessions_opened.increment(1);
-            gateway.live.set_online(terminal, true);
+        let (outcome, presented) = self.session.on_frame(frame, &gateway.directory, now);
+        if let Some(presented) = presented {
+            gateway
+                .live
+                .set_online(presented.terminal, presented.is_online);
         }
         match outcome {
-            Outcome::Handled { response, event } => {
+            Outcome::Handled { response } => {
                 metrics.frames_handled.increment(1);
-                self.on_event(event, before);
                 self.queue(response, None, None);
+            }
+            Outcome::Registered { response, saved } => {
+                metrics.frames_handled.increment(1);
+                if saved.wait().await {
+                    self.queue(Some(response), None, None);
+                } else {
+                    metrics.registrations_unanswered.increment(1);
+                }
             }
             Outcome::Rejected {
                 reason,
@@ -431,26 +447,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    fn on_event(&self, event: Option<Event>, before: Option<geofence::identity::TerminalId>) {
-        let metrics = &self.gateway.metrics;
-        let word = |is_ok: bool| if is_ok { "ok" } else { "refused" };
-        match event {
-            Some(Event::Registered(ok)) => {
-                metrics.count("registrations_total", "result", word(ok), 1)
-            }
-            Some(Event::Authenticated(ok)) => {
-                metrics.count("authentications_total", "result", word(ok), 1);
-            }
-            Some(Event::LoggedOut) => {
-                metrics.sessions_closed.increment(1);
-                if let Some(terminal) = before {
-                    self.gateway.live.set_online(terminal, false);
-                }
-            }
-            None => {}
-        }
     }
 
     /// Appends, and waits where the log has no room: meanwhile this connection is not read.
@@ -538,12 +534,10 @@ impl Connection {
         }
     }
 
-    fn end_session(&mut self) {
-        let Some(terminal) = self.session.terminal() else {
-            return;
-        };
-        self.gateway.metrics.sessions_closed.increment(1);
-        if self.session.close(&self.gateway.directory) {
+    fn end_session(&mut self, closed: Closed) {
+        let directory = &self.gateway.directory;
+        let now = clock::now();
+        for terminal in self.session.close(directory, closed.as_str(), now) {
             self.gateway.live.set_online(terminal, false);
         }
     }

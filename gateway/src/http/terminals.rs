@@ -1,0 +1,287 @@
+//! `/api/v1/terminals`: who has registered, who is online, who was refused and why.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use geofence::identity::TerminalId;
+use serde::{Deserialize, Serialize};
+use storage::registry::events::TerminalEvent;
+
+use super::{
+    Problem,
+    api::{Page, Shared, decode_cursor, encode_cursor, limit, terminal},
+    view::Subject,
+};
+use crate::{
+    Gateway,
+    catalog::Catalog,
+    clock::{self, rfc3339},
+    session::{
+        directory::TerminalState,
+        presence::ClockOffset,
+        unknown::{Reached, Unknown},
+    },
+};
+
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/terminals", get(list))
+        .route("/terminals/unknown", get(unknown))
+        .route("/terminals/{phone}", get(one))
+        .route("/terminals/{phone}/events", get(events))
+        .route("/terminals/{phone}/release", post(release))
+}
+
+/// A terminal's clock beside ours.
+#[derive(Debug, Serialize)]
+struct ClockView {
+    /// Positive where the terminal's clock is behind.
+    offset_s: i32,
+    whole_hours: Option<i32>,
+    suggestion: Option<String>,
+}
+
+impl From<ClockOffset> for ClockView {
+    fn from(offset: ClockOffset) -> Self {
+        Self {
+            offset_s: offset.seconds,
+            whole_hours: offset.whole_hours,
+            suggestion: offset.suggestion(),
+        }
+    }
+}
+
+/// What a terminal said when it registered.
+#[derive(Debug, Serialize)]
+struct RegistrationView {
+    revision: u16,
+    manufacturer: String,
+    model: String,
+    terminal_id: String,
+    plate: String,
+    plate_color: u8,
+    registered_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct TerminalView {
+    #[serde(flatten)]
+    subject: Subject,
+    /// `connected`, `registered`, `authenticated`, `first_fix`; `null` for a vehicle of the catalog
+    /// whose terminal never came.
+    step: Option<&'static str>,
+    online: bool,
+    online_since: Option<String>,
+    last_seen_at: Option<String>,
+    address: Option<String>,
+    transport: Option<&'static str>,
+    clock: Option<ClockView>,
+    registration: Option<RegistrationView>,
+}
+
+impl TerminalView {
+    fn new(state: TerminalState, catalog: &Catalog) -> Self {
+        let presence = state.owner.as_ref().map(|owner| &owner.presence);
+        let seen = state.last_seen;
+        let reached = match (&presence, &seen) {
+            (_, Some(seen)) if seen.has_fix => Some(Reached::FirstFix),
+            (Some(_), _) => Some(Reached::Authenticated),
+            _ => state.record.as_ref().map(|_| Reached::Registered),
+        };
+        Self {
+            subject: Subject::of(state.terminal, catalog),
+            step: reached.map(Reached::as_str),
+            online: presence.is_some(),
+            online_since: presence.map(|presence| rfc3339(presence.online_since)),
+            last_seen_at: seen.map(|seen| rfc3339(seen.at)),
+            address: seen.map(|seen| seen.address.to_canonical().to_string()),
+            transport: presence.map(|presence| presence.transport),
+            clock: seen.and_then(|seen| seen.clock_offset).map(ClockView::from),
+            registration: state.record.map(|record| RegistrationView {
+                revision: record.revision,
+                manufacturer: record.manufacturer,
+                model: record.model,
+                terminal_id: record.terminal_id,
+                plate: record.plate,
+                plate_color: record.plate_color,
+                registered_at: rfc3339(record.registered_at),
+            }),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParameters {
+    online: Option<bool>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn list(
+    State(gateway): Shared,
+    Query(parameters): Query<ListParameters>,
+) -> Result<Json<Page<TerminalView>>, Problem> {
+    let limit = limit(parameters.limit)? as usize;
+    let after = decode_cursor(parameters.cursor.as_deref())?;
+    let found = gateway.directory.terminals(after, parameters.online, limit);
+    let next = found
+        .last()
+        .filter(|_| found.len() == limit)
+        .and_then(|last| encode_cursor(&last.terminal));
+    let view = |state| TerminalView::new(state, &gateway.catalog);
+    Ok(Json(Page {
+        items: found.into_iter().map(view).collect(),
+        next,
+    }))
+}
+
+/// The terminal, when the registry, a session or the catalog has it.
+fn known(gateway: &Gateway, phone: &str) -> Result<TerminalId, Problem> {
+    let terminal = terminal(phone)?;
+    let directory = &gateway.directory;
+    let is_known = directory.registration_of(terminal).is_some()
+        || directory.is_online(terminal)
+        || gateway.catalog.knows(terminal);
+    if is_known {
+        Ok(terminal)
+    } else {
+        Err(Problem::not_found("no such terminal"))
+    }
+}
+
+async fn one(
+    State(gateway): Shared,
+    Path(phone): Path<String>,
+) -> Result<Json<TerminalView>, Problem> {
+    let state = gateway.directory.terminal(known(&gateway, &phone)?);
+    Ok(Json(TerminalView::new(state, &gateway.catalog)))
+}
+
+#[derive(Debug, Serialize)]
+struct EventView {
+    at: String,
+    kind: &'static str,
+    detail: String,
+    address: Option<String>,
+}
+
+impl From<TerminalEvent> for EventView {
+    fn from(event: TerminalEvent) -> Self {
+        Self {
+            at: rfc3339(event.at),
+            kind: event.kind.as_str(),
+            detail: event.detail.into_owned(),
+            address: event.address.map(|address| address.to_string()),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageParameters {
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// The newest first. Those of the last second may not be there yet.
+async fn events(
+    State(gateway): Shared,
+    Path(phone): Path<String>,
+    Query(parameters): Query<PageParameters>,
+) -> Result<Json<Page<EventView>>, Problem> {
+    let limit = limit(parameters.limit)?;
+    let before = decode_cursor(parameters.cursor.as_deref())?;
+    let terminal = terminal(&phone)?;
+    let reading = Arc::clone(&gateway);
+    let read = move || reading.registry.events(terminal, before, limit);
+    let rows = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))??;
+    if rows.is_empty() {
+        // Events outlive a terminal that was released; without any it must be known.
+        known(&gateway, &phone)?;
+    }
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit as usize)
+        .and_then(|(number, _)| encode_cursor(number));
+    let items = rows.into_iter().map(|(_, event)| event.into()).collect();
+    Ok(Json(Page { items, next }))
+}
+
+/// Lets another device register under the phone number.
+async fn release(State(gateway): Shared, Path(phone): Path<String>) -> Result<StatusCode, Problem> {
+    if gateway.directory.release(terminal(&phone)?, clock::now()) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("no such terminal has registered"))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct UnknownView {
+    #[serde(flatten)]
+    subject: Subject,
+    /// How far it has come.
+    step: &'static str,
+    /// What stopped it.
+    reason: &'static str,
+    advice: &'static str,
+    refusals: u64,
+    first_seen_at: String,
+    last_seen_at: String,
+    address: String,
+    manufacturer: Option<String>,
+    model: Option<String>,
+    terminal_id: Option<String>,
+    said_plate: Option<String>,
+}
+
+impl UnknownView {
+    fn new(unknown: Unknown, catalog: &Catalog) -> Self {
+        let said = unknown.said.unwrap_or_default();
+        let word = |text: String| (!text.is_empty()).then_some(text);
+        Self {
+            subject: Subject::of(unknown.terminal, catalog),
+            step: unknown.reached.as_str(),
+            reason: unknown.reason,
+            advice: unknown.advice,
+            refusals: unknown.refusals,
+            first_seen_at: rfc3339(unknown.first_seen),
+            last_seen_at: rfc3339(unknown.last_seen),
+            address: unknown.address.to_canonical().to_string(),
+            manufacturer: word(said.manufacturer),
+            model: word(said.model),
+            terminal_id: word(said.terminal_id),
+            said_plate: word(said.plate),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitParameters {
+    limit: Option<u32>,
+}
+
+/// The newest first.
+async fn unknown(
+    State(gateway): Shared,
+    Query(parameters): Query<LimitParameters>,
+) -> Result<Json<Page<UnknownView>>, Problem> {
+    let newest = gateway
+        .directory
+        .unknown()
+        .newest(limit(parameters.limit)? as usize);
+    let view = |unknown| UnknownView::new(unknown, &gateway.catalog);
+    Ok(Json(Page {
+        items: newest.into_iter().map(view).collect(),
+        next: None,
+    }))
+}
