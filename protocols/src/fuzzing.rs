@@ -1,12 +1,16 @@
 //! The properties that must hold for any bytes: called by the fuzz targets, and by tests over the
 //! corpus and over seeded bytes.
 
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::jt808::{
     Revision,
     frame::{FRAME_BYTES_MAX, Frame, Split, Splitter},
+    header::{Header, PacketItem, TerminalPhone},
     message::{Message, MessageId},
+    reassembly::{Action, Joined, Outcome, Reassembler, ReassemblyLimits, ReassemblyPool},
 };
 
 /// The splitter gives the same whatever the reads are, loses no byte without saying so, and keeps
@@ -141,6 +145,94 @@ fn decodes_and_encodes_back(id: MessageId, body: &Bytes, revision: Revision) {
     }
 }
 
+/// Packets of two terminals on two connections are joined as they were sent or not at all, and
+/// memory stays within its limits. Five bytes are a packet, and how long it takes to come.
+///
+/// # Panics
+/// When that does not hold.
+pub fn reassembly(data: &[u8]) {
+    let limits = ReassemblyLimits {
+        packets_per_set: 12,
+        bytes_per_set: 200,
+        sets_per_terminal: 3,
+        bytes_per_terminal: 2500,
+        sets_per_connection: 5,
+        bytes_per_connection: 4000,
+        bytes_in_all: 6000,
+        finished_sets: 3,
+        ..ReassemblyLimits::default()
+    };
+    let pool = ReassemblyPool::new(limits);
+    let mut links = [0, 1].map(|_| Reassembler::new(Arc::clone(&pool)));
+    // Uploads of which packets may be taken for one another's: those that were asked for.
+    let mut asked = HashSet::new();
+    let mut now = Duration::ZERO;
+    for &[choice, serial, item, seconds, length] in data.as_chunks().0 {
+        now += Duration::from_secs(u64::from(seconds >> 3));
+        let [first, second] = &mut links;
+        let link = if choice & 1 == 0 { first } else { second };
+        let header = Header {
+            packet: Some(PacketItem {
+                total: u16::from(item >> 4),
+                number: u16::from(item & 0x0F),
+            }),
+            ..Header::new(
+                MessageId(0x0800 + u16::from(choice >> 1 & 1)),
+                TerminalPhone::Short([choice >> 2 & 1; 6]),
+                u16::from(serial).wrapping_sub(128),
+            )
+        };
+        match link.accept(&header, &packet_body(&header, length), now) {
+            Outcome::Complete(joined) => {
+                let may_mix = asked.contains(&(joined.header.phone, joined.total));
+                is_joined_as_sent(&joined, may_mix);
+            }
+            Outcome::Stored | Outcome::Duplicate { .. } | Outcome::Refused(_) => {}
+        }
+        for action in link.on_time(now) {
+            if let Action::Ask(missing) = action {
+                assert!(!missing.numbers.is_empty() && missing.numbers.is_sorted());
+                asked.insert((missing.header.phone, missing.total));
+            }
+        }
+        assert!(link.next_deadline().is_none_or(|deadline| deadline > now));
+        let used: usize = links.iter().map(Reassembler::bytes_used).sum();
+        assert_eq!(used, pool.bytes_used());
+        assert!(used <= pool.limits().bytes_in_all, "{used} bytes are kept");
+    }
+    let [mut first, second] = links;
+    first.close();
+    drop(second);
+    assert_eq!((pool.bytes_used(), pool.sets_pending()), (0, 0));
+}
+
+/// A body that says which packet of which upload it is: the serial number of the upload's first
+/// packet, the number, how many bytes follow, and those.
+fn packet_body(header: &Header, length: u8) -> Bytes {
+    let number = header.packet.map_or(1, |item| item.number);
+    let first_serial = header.serial.wrapping_sub(number).wrapping_add(1);
+    let mut body = BytesMut::new();
+    body.put_u16(first_serial);
+    body.put_u16(number);
+    let padding = length % 32;
+    body.put_u8(padding);
+    body.put_bytes(0x55, usize::from(padding));
+    body.freeze()
+}
+
+fn is_joined_as_sent(joined: &Joined, may_mix: bool) {
+    let mut rest = &joined.body[..];
+    for number in 1..=joined.total {
+        let (&[high, low, number_high, number_low, padding], behind) =
+            rest.split_first_chunk().expect("each packet has its own");
+        let first_serial = u16::from_be_bytes([high, low]);
+        assert_eq!(u16::from_be_bytes([number_high, number_low]), number);
+        assert!(first_serial == joined.first_serial || may_mix);
+        rest = behind.get(usize::from(padding)..).expect("all of it");
+    }
+    assert!(rest.is_empty(), "more came out than went in");
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -162,6 +254,21 @@ mod tests {
         proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
     }
 
+    /// Five bytes that are a packet of one of few uploads, or now and then of none.
+    fn lively_packet() -> impl Strategy<Value = [u8; 5]> {
+        let seconds = prop_oneof![49 => Just(0), 1 => any::<u8>()];
+        let choice = prop_oneof![4 => Just(0), 1 => 0_u8..8];
+        let packet = (choice, 0_u8..3, 0_usize..3, 0_u8..10, seconds, any::<u8>());
+        let of_upload = packet.prop_map(|(choice, upload, total, index, seconds, length)| {
+            // Three totals, so that uploads are alike; serial numbers on both sides of the wrap.
+            let total = [2, 5, 10][total];
+            let index = index % total;
+            let serial = 122 + 5 * upload + index;
+            [choice, serial, total << 4 | (index + 1), seconds, length]
+        });
+        prop_oneof![19 => of_upload, 1 => any::<[u8; 5]>()]
+    }
+
     fn hex(text: &str) -> Vec<u8> {
         crate::hex::bytes(text).to_vec()
     }
@@ -178,6 +285,13 @@ mod tests {
             body in proptest::collection::vec(prop_oneof![any::<u8>(), 0_u8..6], 0..160),
         ) {
             message(&[&[choice][..], &id, &body].concat());
+        }
+
+        #[test]
+        fn packets_are_joined_as_they_were_sent(
+            packets in proptest::collection::vec(lively_packet(), 0..200),
+        ) {
+            reassembly(&packets.concat());
         }
 
         #[test]

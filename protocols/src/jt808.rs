@@ -1,11 +1,15 @@
 //! JT/T 808 (道路运输车辆卫星定位系统 终端通讯协议及数据格式): terminals of vehicles over TCP.
 //!
 //! The order of the steps: [`frame`] cuts the stream, undoes the escapes and checks the check
-//! code; [`header`] finds out the header's form and reads it; [`message`] reads the body.
+//! code; [`header`] finds out the header's form and reads it; [`reassembly`] joins a message that
+//! came in several frames; [`message`] reads the body. On the way out, [`series`] splits a body that
+//! is too long for one frame.
 
 pub mod frame;
 pub mod header;
 pub mod message;
+pub mod reassembly;
+pub mod series;
 
 /// The revision of the standard that a body follows.
 ///

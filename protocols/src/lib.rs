@@ -11,6 +11,7 @@
 //! - What comes out does not depend on how the stream was cut into reads.
 //! - The splitter keeps at most two frames of a connection, and searches no byte again for being
 //!   incomplete.
+//! - Packets of a long message are joined exactly or not at all, within bounds of memory and age.
 //! - Structure is strict (length, check code), values are lenient: reserved bits, unknown items,
 //!   unknown messages and bytes beyond the known layout are kept, and encode back unchanged.
 //!

@@ -13,7 +13,7 @@ use tools::decode::decode_line;
 use crate::corpus::{bytes, content, objects, text};
 
 /// Fields of the header in the corpus.
-const HEADER: &[&str] = &[
+pub(crate) const HEADER: &[&str] = &[
     "msg_id",
     "phone",
     "serial",
@@ -29,7 +29,7 @@ fn is_valid(frame: &Value) -> bool {
 }
 
 /// The same, numbers by their value.
-fn agrees(decoded: &Value, expected: &Value) -> bool {
+pub(crate) fn agrees(decoded: &Value, expected: &Value) -> bool {
     match (decoded, expected) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {

@@ -3,4 +3,5 @@
 
 mod corpus;
 mod frames;
+mod reassembly;
 mod streams;

@@ -281,19 +281,26 @@ impl Header {
         Ok(frame.freeze())
     }
 
-    /// The frame of a response to this header's message: in the same form, with the same version,
-    /// bit 14 and bytes of the phone number, since a terminal knows its own words best.
-    ///
-    /// # Errors
-    /// When a field of the response is longer than its place.
-    pub fn respond(&self, response: &Message, serial: u16) -> Result<Bytes, EncodeError> {
-        let body = response.encode(self.revision())?;
-        let header = Self {
+    /// The header of a message to the terminal that this one is from: in the same form, with the
+    /// same version, bit 14 and bytes of the phone number, since a terminal knows its own words
+    /// best.
+    #[must_use]
+    pub const fn reply(&self, message_id: MessageId, serial: u16) -> Self {
+        Self {
             version: self.version,
             odd_attributes: self.odd_attributes & VERSION_BIT,
-            ..Self::new(response.id(), self.phone, serial)
-        };
-        header.frame(&body)
+            ..Self::new(message_id, self.phone, serial)
+        }
+    }
+
+    /// The frame of a response to this header's message, with the header that
+    /// [`reply`](Self::reply) gives.
+    ///
+    /// # Errors
+    /// When a field of the response is longer than its place, or the response than one frame.
+    pub fn respond(&self, response: &Message, serial: u16) -> Result<Bytes, EncodeError> {
+        let body = response.encode(self.revision())?;
+        self.reply(response.id(), serial).frame(&body)
     }
 }
 
