@@ -6,11 +6,15 @@
 //!   once each (P3), the consumer's cursor never durable before the work that it stands for.
 //!   [`embedded`] and [`timescale`] implement it.
 //! * [`registry`] remembers which terminals have registered, and what happened to them.
+//! * [`commands`] is the queue of what terminals are to do, and what became of it.
+//! * [`media`] keeps pictures, sound, video and alarm attachments.
 //! * [`file_system`] is all that the log sees of a disk, so that tests can break it.
 
+pub mod commands;
 pub mod embedded;
 pub mod file_system;
 pub mod log;
+pub mod media;
 pub mod registry;
 pub mod store;
 pub mod timescale;

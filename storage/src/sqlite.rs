@@ -1,4 +1,4 @@
-//! SQLite as the embedded store and the registry use it.
+//! SQLite as the embedded store, the registry, the commands and the media use it.
 
 use std::{path::Path, time::Duration};
 
@@ -21,7 +21,7 @@ pub(crate) fn open(
     busy_timeout: Duration,
     wal_bytes_max: u64,
 ) -> Result<Connection, StoreError> {
-    let action = "open the embedded store";
+    let action = "open a database file";
     let mut connection = Connection::open(path).map_err(failed(action))?;
     connection
         .busy_timeout(busy_timeout)
@@ -60,7 +60,7 @@ pub(crate) fn open_for_reading(
     path: &Path,
     busy_timeout: Duration,
 ) -> Result<Connection, StoreError> {
-    let action = "open the embedded store for reading";
+    let action = "open a database file for reading";
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed(action))?;
     connection
@@ -76,7 +76,7 @@ fn migrate(
     path: &Path,
     migrations: &[&str],
 ) -> Result<(), StoreError> {
-    let action = "bring the embedded store to this version";
+    let action = "bring a database file to this version";
     let version = |connection: &Connection| -> rusqlite::Result<u32> {
         connection.query_row("PRAGMA user_version", [], |row| row.get(0))
     };
