@@ -29,7 +29,8 @@ use crate::{
     config::{Config, StoreChoice},
     http,
     ingest::{RejectedFrames, record},
-    listen, log_thread,
+    listen::{self, Kind, ListenError, Sockets, Tls, TlsError},
+    log_thread,
     metrics::Metrics,
     outlets::{
         self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
@@ -40,7 +41,6 @@ use crate::{
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 const LATEST_PAGE: u32 = 5_000;
-const LISTEN_BACKLOG: u32 = 4_096;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,9 @@ pub enum StartError {
         /// The cause.
         cause: io::Error,
     },
+    /// A listener for terminals.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The exporter.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -71,13 +74,13 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct App {
     gateway: Arc<Gateway>,
-    tcp_address: SocketAddr,
     http_address: SocketAddr,
+    tls: Option<Arc<Tls>>,
     connections: TaskTracker,
     stop_listening: CancellationToken,
     stop_outlets: CancellationToken,
     stop_http: CancellationToken,
-    accepting: Task<()>,
+    accepting: Vec<Task<()>>,
     outlets: Vec<Task<()>>,
     outlets_runtime: OutletsRuntime,
     background: Vec<Task<()>>,
@@ -93,8 +96,12 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let catalog = Arc::new(Catalog::load(&config.catalog)?);
-        let tcp = listen_on(config.tcp.listen, "terminals")?;
-        let web = listen_on(config.http.listen, "http")?;
+        let sockets = Sockets::bind(&config)?;
+        let listeners = sockets.listeners().map_err(no_address)?;
+        let web = listen::listen_on(config.http.listen).map_err(|cause| StartError::Io {
+            what: format!("listening for http on {}", config.http.listen),
+            cause,
+        })?;
         make_private_directory(&config.data_dir)?;
         let (log, writer, recovered) = Log::open(
             Arc::new(RealFileSystem),
@@ -131,6 +138,7 @@ impl App {
             live: LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics)),
             rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
             store_is_away: DashMap::new(),
+            listeners,
             connections: AtomicU32::new(0),
             live_clients: AtomicU32::new(0),
             stop: CancellationToken::new(),
@@ -144,22 +152,20 @@ impl App {
             store,
             config,
         });
-        Self::run(gateway, tcp, web, writer)
+        Self::run(gateway, sockets, web, writer)
     }
 
     fn run(
         gateway: Arc<Gateway>,
-        tcp: TcpListener,
+        sockets: Sockets,
         web: TcpListener,
         writer: storage::log::LogWriter,
     ) -> Result<Self, StartError> {
-        let address = |listener: &TcpListener| {
-            listener.local_addr().map_err(|cause| StartError::Io {
-                what: "address".into(),
-                cause,
-            })
-        };
-        let (tcp_address, http_address) = (address(&tcp)?, address(&web)?);
+        let http_address = web.local_addr().map_err(no_address)?;
+        for listener in gateway.listeners.status() {
+            let (transport, address) = (listener.transport, listener.address);
+            tracing::info!(transport, %address, "listening for terminals");
+        }
         // Before anything can be removed: a consumer whose store is away still needs all of it.
         for consumer in [StoreWriter::NAME, EvaluatorConsumer::NAME] {
             gateway
@@ -195,20 +201,20 @@ impl App {
             tokio::spawn(upkeep(share())),
             tokio::spawn(saver::run(share(), stop_outlets.clone())),
         ];
-        let accepting = tokio::spawn(listen::accept(
-            share(),
-            tcp,
-            connections.clone(),
-            stop_listening.clone(),
-        ));
+        let tls = sockets.tls();
+        let mut accepting = sockets.serve(&gateway, &connections, &stop_listening);
+        if let Some(tls) = &tls {
+            let reload = listen::reload_on_hangup(share(), Arc::clone(tls), stop_listening.clone());
+            accepting.push(tokio::spawn(reload));
+        }
         let http_stop = stop_http.clone();
         let http = tokio::spawn(http::serve(share(), web, async move {
             http_stop.cancelled().await
         }));
         Ok(Self {
             gateway,
-            tcp_address,
             http_address,
+            tls,
             connections,
             stop_listening,
             stop_outlets,
@@ -222,10 +228,34 @@ impl App {
         })
     }
 
-    /// Where terminals connect.
+    /// Where terminals connect over plain TCP.
     #[must_use]
-    pub const fn tcp_address(&self) -> SocketAddr {
-        self.tcp_address
+    pub fn tcp_address(&self) -> SocketAddr {
+        let address = self.gateway.listeners.address(Kind::Tcp);
+        address.unwrap_or(self.gateway.config.tcp.listen)
+    }
+
+    /// Where terminals connect over TLS; none when it is off.
+    #[must_use]
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.gateway.listeners.address(Kind::Tls)
+    }
+
+    /// Where terminals send datagrams to; none when UDP is off.
+    #[must_use]
+    pub fn udp_address(&self) -> Option<SocketAddr> {
+        self.gateway.listeners.address(Kind::Udp)
+    }
+
+    /// Reads the files of `[tls]` again, as SIGHUP does. Connections that are open stay.
+    ///
+    /// # Errors
+    /// When one of them is no good: those of before stay.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        match &self.tls {
+            Some(tls) => listen::reload(&self.gateway, tls),
+            None => Ok(()),
+        }
     }
 
     /// Where people look.
@@ -261,7 +291,9 @@ impl App {
         tracing::info!("stopping");
         self.gateway.stop.cancel();
         self.stop_listening.cancel();
-        join(self.accepting).await;
+        for listener in self.accepting {
+            join(listener).await;
+        }
         self.gateway.directory.stop_connections();
         self.connections.close();
         self.connections.wait().await;
@@ -287,26 +319,17 @@ impl App {
     }
 }
 
+fn no_address(cause: io::Error) -> StartError {
+    StartError::Io {
+        what: "address".into(),
+        cause,
+    }
+}
+
 async fn join<T>(task: Task<T>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a stage ended badly");
     }
-}
-
-fn listen_on(address: SocketAddr, what: &str) -> Result<TcpListener, StartError> {
-    let listen = || {
-        let socket = match address {
-            SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
-            SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
-        }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(LISTEN_BACKLOG)
-    };
-    listen().map_err(|cause| StartError::Io {
-        what: format!("listening for {what} on {address}"),
-        cause,
-    })
 }
 
 /// Only this user may read what terminals and keys are in it.

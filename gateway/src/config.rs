@@ -3,6 +3,7 @@
 //!
 //! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
 
+mod listeners;
 pub mod network;
 pub mod source;
 
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub use listeners::{Tls, Udp};
 pub use network::Network;
 pub use source::{Mistake, Raw};
 
@@ -31,6 +33,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// JT/T 808 over TCP.
     pub tcp: Tcp,
+    /// JT/T 808 over TLS.
+    pub tls: Tls,
+    /// JT/T 808 over UDP.
+    pub udp: Udp,
     /// Who may be a terminal.
     pub terminals: Terminals,
     /// Which fix times are believed.
@@ -263,6 +269,8 @@ impl Config {
                     &[("true", true), ("false", false)],
                 ),
             },
+            tls: Tls::from_raw(&mut raw),
+            udp: Udp::from_raw(&mut raw),
             terminals: Terminals {
                 registration: raw.choice(
                     "terminals.registration",
@@ -511,6 +519,18 @@ mod tests {
                 "tcp.conections_max (test.toml)",
             ]
         );
+    }
+
+    #[test]
+    fn tls_without_a_certificate_is_a_mistake_and_without_an_address_is_off() {
+        let mistakes = read("[tls]\nlisten = \"127.0.0.1:0\"\nkey = \"k.pem\"\n").unwrap_err();
+        let places: Vec<_> = mistakes.iter().map(|m| m.place.as_str()).collect();
+        assert_eq!(places, ["tls.certificate"]);
+        let config = read("[tls]\nkey = \"k.pem\"\n[udp]\nlisten = \"0.0.0.0:6810\"\n").unwrap();
+        assert_eq!(config.tls.listen, None);
+        assert_eq!(config.udp.listen.unwrap().port(), 6810);
+        let mistakes = read("[udp]\nlisten = \"6810\"\n").unwrap_err();
+        assert!(mistakes[0].place.starts_with("udp.listen"));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use app::{App, StartError};
 pub use status::Readiness;
 
 use crate::{
-    catalog::Catalog, config::Config, ingest::RejectedFrames, metrics::Metrics,
+    catalog::Catalog, config::Config, ingest::RejectedFrames, listen::Listeners, metrics::Metrics,
     outlets::live_map::LiveMap, session::directory::Directory,
 };
 
@@ -79,6 +79,8 @@ pub struct Gateway {
     pub rejected: RejectedFrames,
     /// Consumers whose store does not answer, with the reason.
     pub store_is_away: DashMap<&'static str, String>,
+    /// Where terminals come to.
+    pub listeners: Listeners,
     /// Open connections of terminals.
     pub connections: AtomicU32,
     /// Open live streams.

@@ -1,110 +1,193 @@
-//! Accepting connections, within limits.
+//! Accepting terminals, within limits. Plain TCP, TLS and UDP are links under the same connection
+//! and share its limits.
 
-pub mod codec;
-pub mod tcp;
+mod admission;
+mod codec;
+mod connection;
+mod responses;
+mod tcp;
+mod tls;
+mod transport;
+mod udp;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use dashmap::DashMap;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::Gateway;
+use self::{admission::Admission, connection::Closed};
+pub use self::{
+    admission::{ListenerStatus, Listeners},
+    tls::{Tls, TlsError, reload, reload_on_hangup},
+    transport::Kind,
+};
+use crate::{Gateway, config::Config};
 
 /// A failing accept (no file descriptors left) is tried again after this pause.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const LISTEN_BACKLOG: u32 = 4_096;
 
-/// Accepts until told to stop; each connection is a task of its own.
-pub async fn accept(
-    gateway: Arc<Gateway>,
+/// The sockets that terminals come to, bound and not yet served.
+#[derive(Debug)]
+pub struct Sockets {
+    tcp: TcpListener,
+    tls: Option<(TcpListener, Arc<Tls>)>,
+    udp: Option<UdpSocket>,
+}
+
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address.
+    #[error("listening for terminals on {address} ({}): {cause}", .kind.as_str())]
+    Bind {
+        /// The kind of link.
+        kind: Kind,
+        /// Where.
+        address: SocketAddr,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The files of `[tls]`.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl Sockets {
+    /// Binds every listener that the configuration names. Must be called in the runtime.
+    ///
+    /// # Errors
+    /// When an address cannot be had, or a file of `[tls]` is no good.
+    pub fn bind(config: &Config) -> Result<Self, ListenError> {
+        let failed = |kind, address| {
+            move |cause| ListenError::Bind {
+                kind,
+                address,
+                cause,
+            }
+        };
+        let address = config.tcp.listen;
+        let tcp = listen_on(address).map_err(failed(Kind::Tcp, address))?;
+        let tls = match config.tls.listen {
+            None => None,
+            Some(address) => {
+                let tls = Arc::new(Tls::load(&config.tls)?);
+                let listener = listen_on(address).map_err(failed(Kind::Tls, address))?;
+                Some((listener, tls))
+            }
+        };
+        let udp = match config.udp.listen {
+            None => None,
+            Some(address) => {
+                let bound = udp::bind(address, config.udp.receive_buffer_bytes);
+                Some(bound.map_err(failed(Kind::Udp, address))?)
+            }
+        };
+        Ok(Self { tcp, tls, udp })
+    }
+
+    /// Where they are.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn listeners(&self) -> io::Result<Listeners> {
+        let tls = self.tls.as_ref().map(|(listener, _)| listener.local_addr());
+        let udp = self.udp.as_ref().map(UdpSocket::local_addr);
+        Ok(Listeners::new([
+            Some(self.tcp.local_addr()?),
+            tls.transpose()?,
+            udp.transpose()?,
+        ]))
+    }
+
+    /// The keys of TLS, to be read again when it is told.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.as_ref().map(|(_, tls)| Arc::clone(tls))
+    }
+
+    /// Serves them until told to stop; each connection is a task of its own.
+    #[must_use]
+    pub fn serve(
+        self,
+        gateway: &Arc<Gateway>,
+        connections: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Vec<JoinHandle<()>> {
+        let admission = Arc::new(Admission::new(Arc::clone(gateway), connections.clone()));
+        let share = || (Arc::clone(&admission), stop.clone());
+        let (to, stop) = share();
+        let mut tasks = vec![tokio::spawn(accept(
+            to,
+            Kind::Tcp,
+            self.tcp,
+            stop,
+            tcp::serve,
+        ))];
+        if let Some((listener, tls)) = self.tls {
+            let (to, stop) = share();
+            let serve =
+                move |gateway, stream, peer| tls::serve(gateway, stream, peer, Arc::clone(&tls));
+            tasks.push(tokio::spawn(accept(to, Kind::Tls, listener, stop, serve)));
+        }
+        if let Some(socket) = self.udp {
+            let (to, stop) = share();
+            tasks.push(tokio::spawn(udp::receive(to, socket, stop)));
+        }
+        tasks
+    }
+}
+
+/// A listening TCP socket.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
+}
+
+async fn accept<F, S>(
+    admission: Arc<Admission>,
+    kind: Kind,
     listener: TcpListener,
-    connections: TaskTracker,
     stop: CancellationToken,
-) {
-    let per_address: Arc<DashMap<IpAddr, u32>> = Arc::default();
+    serve: F,
+) where
+    F: Fn(Arc<Gateway>, TcpStream, IpAddr) -> S,
+    S: Future<Output = Closed> + Send + 'static,
+{
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match Permit::take(&gateway, &per_address, peer.ip()) {
+            Ok((stream, peer)) => match admission.permit(kind, peer.ip()) {
                 Ok(permit) => {
-                    admit(&gateway, &connections, stream, permit);
+                    let serve = serve(Arc::clone(admission.gateway()), stream, peer.ip());
+                    admission.spawn(permit, serve);
                 }
-                Err(reason) => {
-                    gateway
-                        .metrics
-                        .count("connections_refused_total", "reason", reason, 1)
-                }
+                Err(reason) => admission.refuse(reason),
             },
             Err(error) => {
-                gateway
-                    .metrics
-                    .count("connections_refused_total", "reason", "accept_failed", 1);
+                admission.refuse("accept_failed");
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-fn admit(gateway: &Arc<Gateway>, connections: &TaskTracker, stream: TcpStream, permit: Permit) {
-    gateway.metrics.connections_opened.increment(1);
-    let gateway = Arc::clone(gateway);
-    connections.spawn(async move {
-        let reason = tcp::serve(Arc::clone(&gateway), stream).await;
-        gateway
-            .metrics
-            .count("connections_closed_total", "reason", reason.as_str(), 1);
-        drop(permit);
-    });
-}
-
-/// A place among the connections, given back when it is dropped.
-struct Permit {
-    gateway: Arc<Gateway>,
-    per_address: Arc<DashMap<IpAddr, u32>>,
-    address: IpAddr,
-}
-
-impl Permit {
-    fn take(
-        gateway: &Arc<Gateway>,
-        per_address: &Arc<DashMap<IpAddr, u32>>,
-        address: IpAddr,
-    ) -> Result<Self, &'static str> {
-        use std::sync::atomic::Ordering;
-        let limits = &gateway.config.tcp;
-        if gateway.connections.fetch_add(1, Ordering::AcqRel) >= limits.connections_max {
-            gateway.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err("limit");
-        }
-        let mut count = per_address.entry(address).or_insert(0);
-        if *count >= limits.connections_per_address_max {
-            gateway.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err("address_limit");
-        }
-        *count += 1;
-        drop(count);
-        let gateway = Arc::clone(gateway);
-        Ok(Self {
-            gateway,
-            per_address: Arc::clone(per_address),
-            address,
-        })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.gateway
-            .connections
-            .fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
-        if let Some(mut count) = self.per_address.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-        }
-        self.per_address
-            .remove_if(&self.address, |_, count| *count == 0);
     }
 }

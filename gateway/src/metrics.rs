@@ -10,6 +10,8 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use protocols::jt808::{frame::RejectReason, message::MessageId};
 
+use crate::listen::Kind;
+
 /// Seconds; the thresholds of the objectives are edges.
 const DURATION_BUCKETS: &[f64] = &[
     0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -20,11 +22,35 @@ const BATCH_BUCKETS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_
 /// Name and help text of every metric; the name is without the prefix `gridtrace_`.
 pub const METRICS: &[(&str, &str)] = &[
     ("build_info", "Always 1; the version is a label."),
-    ("connections_opened_total", "Connections accepted."),
+    (
+        "connections_opened_total",
+        "Connections accepted, by transport.",
+    ),
     ("connections_closed_total", "Connections ended, by reason."),
     (
         "connections_refused_total",
         "Connections closed at once, by reason.",
+    ),
+    (
+        "connections_open",
+        "Connections that are open, by transport.",
+    ),
+    (
+        "tls_handshakes_total",
+        "TLS handshakes ended, by result: ok, or why not.",
+    ),
+    (
+        "tls_reloads_total",
+        "Times that the files of TLS were read again, by result.",
+    ),
+    ("datagrams_received_total", "Datagrams that came over UDP."),
+    (
+        "datagrams_dropped_total",
+        "Datagrams that no connection took, by reason.",
+    ),
+    (
+        "responses_dropped_total",
+        "Responses that could not be sent as a datagram, by reason.",
     ),
     (
         "sessions_opened_total",
@@ -177,7 +203,7 @@ static METADATA: Metadata<'static> =
 pub struct Metrics {
     recorder: metrics_exporter_prometheus::PrometheusRecorder,
     handle: PrometheusHandle,
-    pub connections_opened: Counter,
+    pub datagrams_received: Counter,
     pub sessions_opened: Counter,
     pub sessions_closed: Counter,
     pub registrations_unanswered: Counter,
@@ -206,6 +232,7 @@ pub struct Metrics {
     pub live_updates: Counter,
     pub live_dropped: Counter,
     pub live_latency: Histogram,
+    connections_opened: [Counter; Kind::ALL.len()],
     responses: [Counter; 4],
     decoded: Vec<(MessageId, Counter)>,
     decoded_other: Counter,
@@ -267,7 +294,9 @@ impl Metrics {
             .map(|reason| reason.reason())
             .chain(SESSION_REJECTIONS.iter().copied());
         let metrics = Self {
-            connections_opened: labelled("connections_opened_total", "transport", "tcp"),
+            connections_opened: Kind::ALL
+                .map(|kind| labelled("connections_opened_total", "transport", kind.as_str())),
+            datagrams_received: counter("datagrams_received_total"),
             sessions_opened: counter("sessions_opened_total"),
             sessions_closed: counter("sessions_closed_total"),
             registrations_unanswered: counter("registrations_unanswered_total"),
@@ -381,6 +410,17 @@ impl Metrics {
             .find(|(known, _)| *known == id)
             .map_or(&self.decoded_other, |(_, c)| c)
             .increment(1);
+    }
+
+    /// A connection was accepted.
+    pub fn opened(&self, kind: Kind) {
+        let [tcp, tls, udp] = &self.connections_opened;
+        let counter = match kind {
+            Kind::Tcp => tcp,
+            Kind::Tls => tls,
+            Kind::Udp => udp,
+        };
+        counter.increment(1);
     }
 
     /// A response with a result code was made.

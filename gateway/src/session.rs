@@ -1,5 +1,5 @@
 //! The session of a terminal on a link: what its messages mean and how each is answered. A plain
-//! state machine without sockets; the connection around it is in [`crate::listen::tcp`].
+//! state machine without sockets; the connection around it is in [`crate::listen`].
 //!
 //! ```text
 //!                     0x0102 with its code

@@ -3,8 +3,11 @@
 use serde::Serialize;
 use storage::log::LogState;
 
-use crate::outlets::{evaluator::EvaluatorConsumer, store_writer::StoreWriter};
-use crate::{Gateway, outlets::Consumer as _};
+use crate::{
+    Gateway,
+    listen::ListenerStatus,
+    outlets::{Consumer as _, evaluator::EvaluatorConsumer, store_writer::StoreWriter},
+};
 
 /// Whether terminals get their positions acknowledged, and why not.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +24,8 @@ pub struct Readiness {
     pub log_durable: u64,
     /// What the store is.
     pub store: String,
+    /// Where terminals come to.
+    pub listeners: Vec<ListenerStatus>,
 }
 
 impl Gateway {
@@ -50,6 +55,7 @@ impl Gateway {
             log_next: log.next,
             log_durable: log.durable,
             store: self.store.description(),
+            listeners: self.listeners.status().collect(),
         }
     }
 
@@ -77,6 +83,13 @@ impl Gateway {
                     approximate(lag),
                 );
             }
+        }
+        for listener in self.listeners.status() {
+            metrics.gauge(
+                "connections_open",
+                &[("transport", listener.transport)],
+                f64::from(listener.connections),
+            );
         }
         if let Some(bytes) = resident_bytes() {
             metrics.gauge("process_resident_memory_bytes", &[], approximate(bytes));

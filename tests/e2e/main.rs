@@ -14,3 +14,4 @@ mod limits;
 mod positions;
 mod real_input;
 mod sessions;
+mod transports;

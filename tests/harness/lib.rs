@@ -7,6 +7,7 @@
 )]
 
 pub mod browser;
+pub mod datagrams;
 pub mod postgres;
 pub mod process;
 
@@ -28,6 +29,8 @@ use tools::{
     terminal::{Identity, Terminal},
     wire::{Report, Revision},
 };
+
+use crate::datagrams::Datagrams;
 
 /// Every wait of a test ends here.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,6 +82,24 @@ impl TestGateway {
         self.app.tcp_address()
     }
 
+    /// Where terminals connect over TLS; the settings must name its address.
+    #[must_use]
+    pub fn tls(&self) -> SocketAddr {
+        self.app.tls_address().unwrap()
+    }
+
+    /// Where datagrams go; the settings must name its address.
+    #[must_use]
+    pub fn udp(&self) -> SocketAddr {
+        self.app.udp_address().unwrap()
+    }
+
+    /// The gateway itself.
+    #[must_use]
+    pub const fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Where people look.
     #[must_use]
     pub fn http(&self) -> String {
@@ -110,6 +131,12 @@ impl TestGateway {
         Terminal::connect(self.tcp(), identity, PATIENCE)
             .await
             .unwrap()
+    }
+
+    /// A terminal over UDP that has said nothing yet, from an address of its own.
+    pub async fn connect_udp(&self, phone: &str, revision: Revision) -> Terminal<Datagrams> {
+        let identity = Identity::new(phone, revision).unwrap();
+        Terminal::over(Datagrams::to(self.udp()).await, identity, PATIENCE)
     }
 
     /// JSON of a path that must answer with 200.

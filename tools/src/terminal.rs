@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, io, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, ToSocketAddrs},
     time::{Instant, timeout, timeout_at},
 };
@@ -89,10 +89,10 @@ impl TerminalError {
     }
 }
 
-/// One connection of one terminal.
+/// One connection of one terminal, over plain TCP or any other link.
 #[derive(Debug)]
-pub struct Terminal {
-    stream: TcpStream,
+pub struct Terminal<S = TcpStream> {
+    stream: S,
     identity: Identity,
     serial: u16,
     limit: Duration,
@@ -117,14 +117,23 @@ impl Terminal {
                 limit,
             })??;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::over(stream, identity, limit))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Terminal<S> {
+    /// A terminal on a link that is there already: each message is one write. `limit` bounds every
+    /// await.
+    #[must_use]
+    pub const fn over(stream: S, identity: Identity, limit: Duration) -> Self {
+        Self {
             stream,
             identity,
             serial: 0,
             limit,
             received: Vec::new(),
             stash: VecDeque::new(),
-        })
+        }
     }
 
     /// Who this terminal is.

@@ -163,6 +163,26 @@ impl Raw {
         )
     }
 
+    /// An address to listen on; the empty text, which is the default, is "off".
+    pub fn optional_address(&mut self, key: &str) -> Option<SocketAddr> {
+        self.parsed(
+            key,
+            None,
+            |v| {
+                format!(
+                    "\"{}\"",
+                    v.map_or_else(String::new, |v: SocketAddr| v.to_string())
+                )
+            },
+            |text| match text {
+                "" => Ok(None),
+                text => text.parse().map(Some).map_err(|_| {
+                    "expected an address such as \"0.0.0.0:6809\", or \"\" for off".into()
+                }),
+            },
+        )
+    }
+
     /// A duration with its unit, within a range.
     pub fn duration(
         &mut self,

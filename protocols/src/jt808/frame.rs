@@ -45,11 +45,20 @@ pub enum RejectReason {
     /// The check code is not that of the content.
     #[error("the check code does not fit")]
     CheckCode,
+    /// The datagram ends inside it.
+    #[error("cut by the end of the datagram")]
+    Cut,
 }
 
 impl RejectReason {
     /// All of them, for tables of counters.
-    pub const ALL: &[Self] = &[Self::Noise, Self::Oversize, Self::Short, Self::CheckCode];
+    pub const ALL: &[Self] = &[
+        Self::Noise,
+        Self::Oversize,
+        Self::Short,
+        Self::CheckCode,
+        Self::Cut,
+    ];
 
     /// The word for a metric's label.
     #[must_use]
@@ -59,6 +68,7 @@ impl RejectReason {
             Self::Oversize => "oversize",
             Self::Short => "short",
             Self::CheckCode => "check_code",
+            Self::Cut => "cut",
         }
     }
 }

@@ -111,6 +111,16 @@ impl Splitter {
         }
     }
 
+    /// The stream ends here, as each datagram does: what is unfinished is dropped, and the next
+    /// byte is the first of a new stream. To be called when [`next`](Self::next) has given `None`.
+    pub fn finish(&mut self, buffer: &mut BytesMut) -> Option<Split> {
+        let reason = self.dropping.unwrap_or(RejectReason::Cut);
+        let bytes = self.dropped + buffer.len();
+        buffer.clear();
+        *self = Self::new().with_joining(self.is_joining);
+        (bytes > 0).then_some(Split::Dropped { reason, bytes })
+    }
+
     /// Drops up to the next delimiter.
     fn drop_run(&mut self, buffer: &mut BytesMut, reason: RejectReason) -> Option<Split> {
         let room = DROPPED_BYTES_MAX.saturating_sub(self.dropped);
@@ -306,6 +316,36 @@ mod tests {
         let part = "7E 0900 03FF 013800138000 0007 11 ";
         let text = format!("{}{HEARTBEAT_1}", part.repeat(20));
         assert_eq!(outcome(&text, true), (vec![1], 20));
+    }
+
+    #[test]
+    fn nothing_unfinished_outlives_the_end_of_a_datagram() {
+        let cut = "7E 0002 0000 0138";
+        // Joining would wait for the rest of this one.
+        let held = "7E 0900 0014 013800138000 0007 1122 7E";
+        for is_joining in [false, true] {
+            let mut splitter = Splitter::new().with_joining(is_joining);
+            let mut one = |text: &str| {
+                let mut buffer = BytesMut::from(&hex::bytes(text)[..]);
+                let mut candidates = 0;
+                while let Some(split) = splitter.next(&mut buffer) {
+                    candidates += usize::from(matches!(split, Split::Candidate(_)));
+                }
+                let end = splitter.finish(&mut buffer);
+                assert!(buffer.is_empty());
+                (candidates, end)
+            };
+            let dropped = |reason, bytes| Some(Split::Dropped { reason, bytes });
+            assert_eq!(one(cut), (0, dropped(RejectReason::Cut, 6)));
+            assert_eq!(one(HEARTBEAT_1), (1, None));
+            assert_eq!(one("41 42 43"), (0, dropped(RejectReason::Noise, 3)));
+            let (candidates, end) = one(held);
+            assert_eq!(candidates + usize::from(end.is_some()), 1);
+            assert_eq!(one(&format!("{HEARTBEAT_1} {HEARTBEAT_2}")), (2, None));
+            let behind = format!("{HEARTBEAT_1} {cut}");
+            assert_eq!(one(&behind), (1, dropped(RejectReason::Cut, 6)));
+            assert_eq!(one(""), (0, None));
+        }
     }
 
     #[test]

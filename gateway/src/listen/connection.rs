@@ -1,0 +1,336 @@
+//! One connection: bytes in, responses out.
+//!
+//! A frame is read, judged by the session, and appended to the log; its response is queued behind
+//! the number of its record and leaves once the log says that the record is durable. Responses
+//! keep the order of their requests, and all that are ready leave in one write.
+//!
+//! An idle connection holds no buffers: they are given back when they are empty.
+
+mod frames;
+
+use std::{
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use storage::log::WaitDurable;
+use tokio::time::{Instant, Sleep};
+
+use super::{codec::FrameCodec, responses::Responses, transport::Transport};
+use crate::{
+    Gateway, clock,
+    session::{
+        Link, Session,
+        control::{Control, Order},
+    },
+};
+
+/// Read at once at first; a connection that fills it gets [`READ_BYTES_MAX`].
+const READ_BYTES: usize = 1_000;
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Responses that the peer has not taken; more, and its requests are not read.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a connection ended; the words are a metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// The peer closed it.
+    Peer,
+    /// The link broke.
+    Broken,
+    /// Nothing valid came for too long.
+    Idle,
+    /// No authentication in time.
+    NotAuthenticated,
+    /// The peer did not take its responses.
+    WriteTimeout,
+    /// Too much that is no JT/T 808.
+    Garbage,
+    /// The same terminal came on a newer connection.
+    Replaced,
+    /// The process stops.
+    Shutdown,
+    /// The log failed.
+    LogFailed,
+    /// TLS was not agreed upon.
+    Handshake,
+}
+
+impl Closed {
+    /// The label.
+    #[must_use]
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Broken => "broken",
+            Self::Idle => "idle",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::WriteTimeout => "write_timeout",
+            Self::Garbage => "garbage",
+            Self::Replaced => "replaced",
+            Self::Shutdown => "shutdown",
+            Self::LogFailed => "log_failed",
+            Self::Handshake => "handshake",
+        }
+    }
+}
+
+/// Why a connection woke up. Each is polled in `poll_event` and dealt with in `run`; moments are
+/// not polled one by one, the earliest of them is the `deadline`.
+enum Wake {
+    Told(Order),
+    /// The record of the oldest response is durable.
+    Durable,
+    LogEnded,
+    Read(usize),
+    Closed(Closed),
+    Timer,
+}
+
+struct Connection<T> {
+    gateway: Arc<Gateway>,
+    transport: T,
+    codec: FrameCodec,
+    buffer: BytesMut,
+    read_bytes: usize,
+    session: Session,
+    control: Arc<Control>,
+    responses: Responses,
+    /// All that the transport took has left.
+    is_flushed: bool,
+    has_begun: bool,
+    bad_candidates: u32,
+    garbage_bytes: u64,
+    last_valid: Instant,
+    /// Since when no terminal has shown its code here, or the last one has logged out.
+    unauthenticated_since: Instant,
+    write_blocked_since: Option<Instant>,
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve<T: Transport>(
+    gateway: Arc<Gateway>,
+    transport: T,
+    peer: IpAddr,
+) -> Closed {
+    let (number, control) = gateway.directory.open_connection();
+    // The stop tells all that are open; one that opens meanwhile asks.
+    if gateway.stop.is_cancelled() {
+        control.tell(Order::Stop);
+    }
+    let session = Session::new(Link {
+        connection: number,
+        control: Arc::clone(&control),
+        address: peer,
+        transport: T::KIND.as_str(),
+        is_shared: gateway.directory.is_forwarding(peer),
+    });
+    let now = Instant::now();
+    let mut connection = Connection {
+        codec: FrameCodec::new(gateway.config.tcp.join_cut_frames),
+        transport,
+        buffer: BytesMut::new(),
+        read_bytes: READ_BYTES,
+        session,
+        control,
+        responses: Responses::default(),
+        is_flushed: true,
+        has_begun: false,
+        bad_candidates: 0,
+        garbage_bytes: 0,
+        last_valid: now,
+        unauthenticated_since: now,
+        write_blocked_since: None,
+        gateway,
+    };
+    let closed = connection.run().await;
+    connection.end_session(closed);
+    std::future::poll_fn(|context| {
+        connection.transport.say_goodbye(context);
+        Poll::Ready(())
+    })
+    .await;
+    connection.gateway.directory.close_connection(number);
+    tracing::debug!(
+        reason = closed.as_str(),
+        transport = T::KIND.as_str(),
+        "connection ended"
+    );
+    closed
+}
+
+impl<T: Transport> Connection<T> {
+    async fn run(&mut self) -> Closed {
+        let log = self.gateway.log.clone();
+        let mut durable = None;
+        let timer = tokio::time::sleep_until(self.deadline());
+        tokio::pin!(timer);
+        let mut is_stopping = false;
+        loop {
+            if let (None, Some(first)) = (&durable, self.responses.awaited()) {
+                durable = Some(log.wait_durable(first));
+            }
+            let event = std::future::poll_fn(|context| {
+                self.poll_event(context, &mut durable, timer.as_mut(), is_stopping)
+            });
+            match event.await {
+                Wake::Told(Order::Replaced) => return Closed::Replaced,
+                Wake::Told(Order::Stop) => is_stopping = true,
+                Wake::LogEnded => return Closed::LogFailed,
+                Wake::Durable => {
+                    durable = None;
+                    self.release(log.durable());
+                }
+                Wake::Read(count) => {
+                    if let Err(closed) = self.take(count).await {
+                        return closed;
+                    }
+                    self.release(log.durable());
+                    if !self.session.is_authenticated() && self.deadline() < timer.deadline() {
+                        timer.as_mut().reset(self.deadline());
+                    }
+                }
+                Wake::Closed(closed) => return closed,
+                Wake::Timer => {
+                    if let Some(closed) = self.overdue() {
+                        return closed;
+                    }
+                    timer.as_mut().reset(self.deadline());
+                }
+            }
+        }
+    }
+
+    /// The next thing that happens, after all that is ready has been sent. One hand-written poll
+    /// instead of a `select!`: at a hundred thousand messages a second its futures, made anew each
+    /// turn, cost more than the messages.
+    fn poll_event(
+        &mut self,
+        context: &mut Context<'_>,
+        durable: &mut Option<WaitDurable>,
+        mut timer: Pin<&mut Sleep>,
+        is_stopping: bool,
+    ) -> Poll<Wake> {
+        match self.poll_send(context) {
+            Poll::Ready(Ok(())) if is_stopping && self.responses.unsent_bytes() == 0 => {
+                return Poll::Ready(Wake::Closed(Closed::Shutdown));
+            }
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Poll::Ready(Wake::Closed(Closed::Broken)),
+            Poll::Pending => {
+                self.write_blocked_since.get_or_insert_with(Instant::now);
+                if self.deadline() < timer.deadline() {
+                    timer.as_mut().reset(self.deadline());
+                }
+            }
+        }
+        if let Poll::Ready(order) = self.control.poll_told(context, is_stopping) {
+            return Poll::Ready(Wake::Told(order));
+        }
+        if let Some(wait) = durable
+            && let Poll::Ready(done) = Pin::new(wait).poll(context)
+        {
+            return Poll::Ready(if done.is_ok() {
+                Wake::Durable
+            } else {
+                Wake::LogEnded
+            });
+        }
+        let may_read = !is_stopping
+            && self.responses.pending() < self.gateway.config.tcp.unanswered_max as usize
+            && self.responses.unsent_bytes() < UNSENT_BYTES_MAX;
+        if may_read && self.transport.poll_read_ready(context).is_ready() {
+            let read = self
+                .transport
+                .poll_read(context, &mut self.buffer, self.read_bytes);
+            match read {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Closed(Closed::Peer)),
+                Poll::Ready(Ok(count)) => return Poll::Ready(Wake::Read(count)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Wake::Closed(Closed::Broken)),
+                Poll::Pending => {}
+            }
+        }
+        self.give_buffers_back();
+        timer.poll(context).map(|()| Wake::Timer)
+    }
+
+    /// Sends what is ready: all of it in one write, where the link takes that much.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.responses.ready().is_empty() {
+            let count = ready!(self.transport.poll_write(context, self.responses.ready()))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.responses.on_sent(count);
+            self.is_flushed = false;
+            self.write_blocked_since = None;
+        }
+        if !self.is_flushed {
+            ready!(self.transport.poll_flush(context))?;
+            self.is_flushed = true;
+            self.write_blocked_since = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The moment at which something is overdue if nothing happens until then.
+    fn deadline(&self) -> Instant {
+        let timeouts = T::timeouts(&self.gateway.config);
+        let idle = if self.session.is_authenticated() {
+            self.last_valid + timeouts.idle
+        } else {
+            self.unauthenticated_since + timeouts.authentication
+        };
+        let write = self.write_blocked_since.map(|since| since + timeouts.write);
+        write
+            .map_or(idle, |write| write.min(idle))
+            .max(Instant::now() + Duration::from_millis(10))
+    }
+
+    fn overdue(&self) -> Option<Closed> {
+        let timeouts = T::timeouts(&self.gateway.config);
+        let now = Instant::now();
+        if self
+            .write_blocked_since
+            .is_some_and(|since| now - since >= timeouts.write)
+        {
+            return Some(Closed::WriteTimeout);
+        }
+        if self.responses.pending() > 0 {
+            // It is the log that is slow, not the terminal.
+            return None;
+        }
+        let is_known = self.session.is_authenticated();
+        if is_known && now - self.last_valid >= timeouts.idle {
+            Some(Closed::Idle)
+        } else if !is_known && now - self.unauthenticated_since >= timeouts.authentication {
+            Some(Closed::NotAuthenticated)
+        } else {
+            None
+        }
+    }
+
+    fn give_buffers_back(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+            self.buffer = BytesMut::new();
+        }
+        self.responses.give_buffers_back();
+    }
+
+    fn release(&mut self, durable: u64) {
+        self.responses.release(durable, &self.gateway.metrics);
+    }
+
+    fn end_session(&mut self, closed: Closed) {
+        let directory = &self.gateway.directory;
+        let now = clock::now();
+        for terminal in self.session.close(directory, closed.as_str(), now) {
+            self.gateway.live.set_online(terminal, false);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a connection does with what it read: frame by frame, judged by the session, recorded,
+//! counted.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use geofence::units::Timestamp;
+use protocols::jt808::frame::{Frame, Split, looks_like_http};
+use storage::log::AppendError;
+use tokio::time::Instant;
+use tokio_util::codec::Decoder as _;
+
+use super::{Closed, Connection, READ_BYTES, READ_BYTES_MAX, Transport};
+use crate::{
+    clock,
+    ingest::{self, Rejected},
+    session::{Content, Outcome, Response, control::Order},
+};
+
+/// A log without room is asked again after this pause.
+const LOG_PAUSE: Duration = Duration::from_millis(100);
+
+impl<T: Transport> Connection<T> {
+    /// Takes what was read.
+    pub(super) async fn take(&mut self, count: usize) -> Result<(), Closed> {
+        self.gateway.metrics.received_bytes.increment(count as u64);
+        self.read_bytes = if count >= self.read_bytes {
+            READ_BYTES_MAX
+        } else {
+            READ_BYTES
+        };
+        if !self.has_begun {
+            self.has_begun = true;
+            if looks_like_http(&self.buffer) {
+                self.gateway.metrics.frames_received.increment(1);
+                self.gateway.metrics.reject("http");
+                return Err(Closed::Garbage);
+            }
+        }
+        let now = clock::now();
+        let read_at = Instant::now();
+        while let Ok(Some(split)) = self.codec.decode(&mut self.buffer) {
+            self.on_split(split, now, read_at).await?;
+        }
+        if T::IS_DATAGRAM
+            && let Some(split) = self.codec.finish(&mut self.buffer)
+        {
+            self.on_split(split, now, read_at).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_split(
+        &mut self,
+        split: Split,
+        now: Timestamp,
+        read_at: Instant,
+    ) -> Result<(), Closed> {
+        self.gateway.metrics.frames_received.increment(1);
+        match split {
+            Split::Candidate(raw) => match Frame::open(raw.clone()) {
+                Ok(frame) => self.on_frame(&frame, &raw, now, read_at).await,
+                Err(rejection) => self.on_garbage(rejection.reason(), &raw, now),
+            },
+            Split::Dropped { reason, bytes, .. } => {
+                self.garbage_bytes += bytes as u64;
+                self.on_garbage(reason.reason(), &Bytes::new(), now)
+            }
+        }
+    }
+
+    fn on_garbage(
+        &mut self,
+        reason: &'static str,
+        raw: &Bytes,
+        now: Timestamp,
+    ) -> Result<(), Closed> {
+        self.reject(reason, raw, now);
+        self.bad_candidates += 1;
+        self.garbage_bytes += raw.len() as u64;
+        let limits = &self.gateway.config.tcp;
+        let is_enough = self.bad_candidates >= limits.bad_candidates_max
+            || self.garbage_bytes >= limits.garbage_bytes_max;
+        if is_enough {
+            Err(Closed::Garbage)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn reject(&self, reason: &'static str, raw: &Bytes, now: Timestamp) {
+        self.gateway.metrics.reject(reason);
+        let terminal = self.session.terminal();
+        self.gateway.rejected.push(Rejected {
+            reason,
+            received_at: now,
+            terminal,
+            frame: raw.clone(),
+        });
+    }
+
+    async fn on_frame(
+        &mut self,
+        frame: &Frame,
+        raw: &Bytes,
+        now: Timestamp,
+        read_at: Instant,
+    ) -> Result<(), Closed> {
+        self.bad_candidates = 0;
+        self.garbage_bytes = 0;
+        self.last_valid = read_at;
+        let gateway = Arc::clone(&self.gateway);
+        let metrics = &gateway.metrics;
+        metrics.decoded(frame.header.message_id);
+        if frame.deviates {
+            metrics.frames_deviating.increment(1);
+        }
+        let was_authenticated = self.session.is_authenticated();
+        let (outcome, presented) = self.session.on_frame(frame, &gateway.directory, now);
+        if let Some(presented) = presented {
+            gateway
+                .live
+                .set_online(presented.terminal, presented.is_online);
+        }
+        match (was_authenticated, self.session.is_authenticated()) {
+            (false, true) => self.transport.on_authenticated(),
+            (true, false) => self.unauthenticated_since = read_at,
+            _ => {}
+        }
+        match outcome {
+            Outcome::Handled { response } => {
+                metrics.frames_handled.increment(1);
+                self.queue(response.as_ref(), None, None);
+            }
+            Outcome::Registered { response, saved } => {
+                metrics.frames_handled.increment(1);
+                if saved.wait().await {
+                    self.queue(Some(&response), None, None);
+                } else {
+                    metrics.registrations_unanswered.increment(1);
+                }
+            }
+            Outcome::Rejected {
+                reason,
+                response,
+                is_kept,
+            } => {
+                self.reject(reason, raw, now);
+                if is_kept {
+                    let payload = ingest::record::undecoded(raw);
+                    self.append(ingest::record::UNDECODED, now, &payload)
+                        .await?;
+                }
+                self.queue(response.as_ref(), None, None);
+            }
+            Outcome::Record {
+                terminal,
+                revision,
+                content,
+                response,
+            } => {
+                let prefix = ingest::record::prefix(revision);
+                let parts = [&prefix[..], raw];
+                let kind = ingest::record::FRAME;
+                let offset = self.append(kind, now, &parts).await?;
+                metrics.frames_recorded.increment(1);
+                ingest::feed_live(&gateway, terminal, &content, frame, now, offset);
+                let read_at = (!matches!(content, Content::Other)).then_some(read_at);
+                self.queue(Some(&response), Some(offset), read_at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends, and waits where the log has no room: meanwhile this connection is not read.
+    async fn append(
+        &self,
+        kind: storage::log::RecordKind,
+        now: Timestamp,
+        parts: &[&[u8]],
+    ) -> Result<u64, Closed> {
+        loop {
+            let reason = match self.gateway.log.append_parts(kind, now.millis(), parts) {
+                Ok(offset) => {
+                    self.gateway.metrics.log_appended.increment(1);
+                    return Ok(offset);
+                }
+                Err(AppendError::Poisoned | AppendError::TooLarge { .. }) => {
+                    return Err(Closed::LogFailed);
+                }
+                Err(AppendError::Closed) => return Err(Closed::Shutdown),
+                Err(error) => error.reason(),
+            };
+            self.gateway
+                .metrics
+                .count("log_waits_total", "reason", reason, 1);
+            tokio::time::sleep(LOG_PAUSE).await;
+            if self.control.is_told(Order::Replaced) {
+                return Err(Closed::Replaced);
+            }
+            if self.control.is_told(Order::Stop) {
+                return Err(Closed::Shutdown);
+            }
+        }
+    }
+
+    fn queue(
+        &mut self,
+        response: Option<&Response>,
+        offset: Option<u64>,
+        read_at: Option<Instant>,
+    ) {
+        if let Some(response) = response {
+            self.responses.push(response, offset, read_at);
+        }
+    }
+}
