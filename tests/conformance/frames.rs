@@ -24,6 +24,13 @@ pub(crate) const HEADER: &[&str] = &[
     "encryption",
 ];
 
+/// Cases in which we hold the corpus to be wrong; `fixtures/jt808/ERRATA.md` says why.
+const ERRATA: &[&str] = &["smallchi-045"];
+
+fn is_erratum(frame: &Value) -> bool {
+    ERRATA.contains(&text(frame, "id"))
+}
+
 fn is_valid(frame: &Value) -> bool {
     frame["valid"] == Value::Bool(true)
 }
@@ -56,7 +63,8 @@ fn every_header_is_read() {
         .filter(|frame| is_valid(frame))
     {
         let decoded = decode_line(text(frame, "hex"));
-        for name in HEADER {
+        let is_header = |name: &&&str| frame["expect"].get(**name).is_none();
+        for name in HEADER.iter().filter(is_header) {
             let (decoded, expected) = (decoded.get(name), frame.get(name));
             assert_eq!(decoded, expected, "{name} of {}", text(frame, "id"));
         }
@@ -68,7 +76,7 @@ fn every_body_with_a_layout_is_read_field_by_field() {
     let mut compared = 0;
     for frame in objects("frames.jsonl")
         .iter()
-        .filter(|frame| is_valid(frame))
+        .filter(|frame| is_valid(frame) && !is_erratum(frame))
     {
         let id = u16::from_str_radix(text(frame, "msg_id").trim_start_matches("0x"), 16);
         if !MessageId::ALL.contains(&MessageId(id.expect("an id in hex"))) {
@@ -78,7 +86,15 @@ fn every_body_with_a_layout_is_read_field_by_field() {
         let Value::Object(mut fields) = decoded else {
             panic!("{decoded}")
         };
-        HEADER.iter().for_each(|name| drop(fields.remove(*name)));
+        // A body may have a field of the same name: 0x8108 has a version.
+        let is_header = |name: &&&str| frame["expect"].get(**name).is_none();
+        HEADER
+            .iter()
+            .filter(is_header)
+            .for_each(|name| drop(fields.remove(*name)));
+        // What the corpus has in hex only.
+        fields.remove("active_safety");
+        fields.remove("params_by_name");
         let (fields, expected) = (Value::Object(fields), &frame["expect"]);
         // All that is expected is there, and nothing else is.
         assert!(
@@ -88,7 +104,7 @@ fn every_body_with_a_layout_is_read_field_by_field() {
         );
         compared += 1;
     }
-    assert_eq!(compared, 270);
+    assert_eq!(compared, 649);
 }
 
 #[test]

@@ -21,7 +21,14 @@ const LONGER_FILES: &[(&str, usize)] = &[
 const BYTES_MAX: u64 = 1_048_576;
 
 /// Files of the messages' folder that are no message: what all of them are built of.
-const SHARED_BY_MESSAGES: &[&str] = &["arbitrary", "field", "json"];
+const SHARED_BY_MESSAGES: &[&str] = &[
+    "answer",
+    "arbitrary",
+    "area",
+    "field",
+    "json",
+    "list_change",
+];
 
 const FOLDERS: &[&str] = &[
     "gateway",

@@ -44,10 +44,11 @@ pub fn decode_strictly(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if std::str::from_utf8(bytes).is_ok() || !is_double_byte(bytes) {
         return None;
     }
-    // The decoder reads the private rows as private characters, which say nothing.
-    let is_private = |c: char| ('\u{E000}'..='\u{F8FF}').contains(&c);
+    // The decoder reads the private rows as private characters, which say nothing, and the euro
+    // sign of GB 18030, which GBK lacks.
+    let is_foreign = |c: char| c == '€' || ('\u{E000}'..='\u{F8FF}').contains(&c);
     GBK.decode_without_bom_handling_and_without_replacement(bytes)
-        .filter(|text| !text.contains(is_private))
+        .filter(|text| !text.contains(is_foreign))
 }
 
 /// ASCII, and pairs of a lead and a trail byte: the decoder also takes a lone 0x80 and the four
@@ -67,7 +68,8 @@ fn is_double_byte(mut bytes: &[u8]) -> bool {
 #[must_use]
 pub fn encode(text: &str) -> Option<Cow<'_, [u8]>> {
     let (bytes, _, has_unmappable) = GBK.encode(text);
-    (!has_unmappable).then_some(bytes)
+    // The encoder writes the euro sign, which GBK lacks, as a lone 0x80.
+    (!has_unmappable && is_double_byte(&bytes)).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -100,5 +102,22 @@ mod tests {
         assert_eq!(decode_strictly(b"\x82\x32"), None);
         assert_eq!(decode_strictly(&[0xB2, 0xE2, 0x41]).as_deref(), Some("测A"));
         assert_eq!(decode_strictly(b"\t@").as_deref(), Some("\t@"));
+    }
+
+    #[test]
+    fn every_character_goes_both_ways() {
+        let mut count = 0;
+        for pair in 0x8140..=0xFEFE_u16 {
+            let bytes = pair.to_be_bytes();
+            if let Some(text) = decode_strictly(&bytes) {
+                // Two pairs are an ideographic space, so the bytes need not be the same.
+                let again = encode(&text).unwrap();
+                assert_eq!(decode_strictly(&again).as_ref(), Some(&text));
+                count += 1;
+            }
+        }
+        // GBK has 21 886 characters; 30 times 64 pairs are refused, since they are UTF-8 as well.
+        assert!(count >= 21_886 - 30 * 64, "{count}");
+        assert_eq!(encode("€"), None);
     }
 }

@@ -9,6 +9,8 @@
 //!         pub channel: u8,                   // BYTE; the JSON name is the field's
 //!         /// The text.
 //!         pub text: Text,                    // STRING to the end
+//!         /// Seconds.
+//!         pub interval_s: u16 = 0,           // what it is where JSON has no such field
 //!         /// Answers.
 //!         pub answers as "items": List<u8, Answer>,  // BYTE count, then each; "count" and "items"
 //!         /// Bytes beyond the layout.
@@ -79,7 +81,8 @@ pub trait Field: Sized {
 /// A body of fields in wire order; see the [module](self).
 macro_rules! layout {
     ($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[$field_meta:meta])* pub $field:ident $(as $json:literal)? : $type:ty,)*
+        $($(#[$field_meta:meta])* pub $field:ident $(as $json:literal)? : $type:ty
+            $(= $default:expr)?,)*
     }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +123,8 @@ macro_rules! layout {
                 object: &mut $crate::jt808::message::json::Object,
             ) -> Result<Self, $crate::jt808::message::json::JsonError> {
                 Ok(Self {
-                    $($field: $crate::jt808::message::field::Field::take(
-                        object, layout!(@name $field $($json)?),
+                    $($field: layout!(
+                        @take object, layout!(@name $field $($json)?) $(, $default)?
                     )?,)*
                 })
             }
@@ -137,10 +140,38 @@ macro_rules! layout {
             }
         }
     };
+    (@take $object:ident, $name:expr) => {
+        $crate::jt808::message::field::Field::take($object, $name)
+    };
+    (@take $object:ident, $name:expr, $default:expr) => {
+        $crate::jt808::message::field::take_or($object, $name, $default)
+    };
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $json:literal) => { $json };
 }
 pub(crate) use layout;
+
+/// Takes a field out of an object, if it is there.
+///
+/// # Errors
+/// When it is no such value.
+pub fn take_optional<T: Field>(object: &mut Object, name: &str) -> Result<Option<T>, JsonError> {
+    let count = object.len();
+    match T::take(object, name) {
+        Ok(value) => Ok(Some(value)),
+        // Nothing was taken: the field itself is missing, and not one inside of it.
+        Err(error) if error.problem == JsonProblem::Missing && object.len() == count => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes a field out of an object, or what it is where it is not there.
+///
+/// # Errors
+/// When it is no such value.
+pub fn take_or<T: Field>(object: &mut Object, name: &str, default: T) -> Result<T, JsonError> {
+    take_optional(object, name).map(|value| value.unwrap_or(default))
+}
 
 /// An unsigned number: a value, or the count in front of one.
 pub trait Number: Field + Copy + TryFrom<usize> + Into<u64> {

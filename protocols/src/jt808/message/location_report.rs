@@ -12,6 +12,7 @@
 //! |     22 | time      | BCD\[6\] | YYMMDDhhmmss at GMT+8                                       |
 //! |     28 | items     | id BYTE, length BYTE, value: to the end of the body                    |
 
+pub mod active_safety;
 pub mod additional_item;
 pub mod flags;
 pub mod items;
@@ -143,7 +144,7 @@ impl Body for LocationReport {
         json::put(object, "speed_kmh", f64::from(self.speed.0) / 10.0);
         json::put(object, "direction_deg", self.heading.0);
         Field::put(&self.time, object, "time");
-        view::put_items(object, &self.items);
+        view::put_items(object, &self.items, self.status);
     }
 
     fn from_json(_: &mut Object) -> Result<Self, JsonError> {

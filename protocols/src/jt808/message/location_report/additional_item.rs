@@ -22,6 +22,7 @@
 //! | 0x2B | 4       | analogue (since 2013)                     | AD1 WORD, AD0 WORD                 |
 //! | 0x30 | 1       | signal strength (since 2013)              |                                    |
 //! | 0x31 | 1       | satellites (since 2013)                   | number                             |
+//! | 0x64 to 0x67, 0x70 | by form | active safety                  | see [`active_safety`] |
 //! | 0xE0 | any     | wrapper of the maker's items (since 2013) | items, mostly                      |
 //!
 //! Nothing here fails: ids that are unknown or come twice, lengths that an id does not have, and
@@ -34,6 +35,7 @@ use nom::{
     number::complete::{be_u8, be_u16, be_u32},
 };
 
+use super::active_safety;
 use crate::{jt808::Revision, wire::EncodeError};
 
 /// Bytes of item 0x05.
@@ -112,6 +114,9 @@ pub enum AdditionalItem<'a> {
     SignalStrength(u8),
     /// 0x31: satellites of the fix.
     SatelliteCount(u8),
+    /// 0x64 to 0x67 and 0x70 where the length is that of active safety;
+    /// [`SafetyAlarm::of`](super::active_safety::SafetyAlarm::of) reads it.
+    ActiveSafety(RawItem<'a>),
     /// 0xE0: in it, mostly, the maker's items; [`RawItems::wrapped`](super::items::RawItems::wrapped) reads
     /// them.
     Wrapper(&'a [u8]),
@@ -218,6 +223,10 @@ impl<'a> RawItem<'a> {
             }
             0x30 => AdditionalItem::SignalStrength(self.byte()?),
             0x31 => AdditionalItem::SatelliteCount(self.byte()?),
+            0x64..=0x67 | 0x70 => {
+                active_safety::form_of(self)?;
+                AdditionalItem::ActiveSafety(self)
+            }
             0xE0 => AdditionalItem::Wrapper(self.value),
             _ => return None,
         })
@@ -296,7 +305,8 @@ pub(super) fn write(bytes: &mut BytesMut, item: AdditionalItem<'_>) -> Result<()
         AdditionalItem::SignalStrength(value) => put(0x30, &[&[value]]),
         AdditionalItem::SatelliteCount(value) => put(0x31, &[&[value]]),
         AdditionalItem::Wrapper(value) => put(0xE0, &[value]),
-        AdditionalItem::Other(RawItem { id, value }) => put(id, &[value]),
+        AdditionalItem::ActiveSafety(RawItem { id, value })
+        | AdditionalItem::Other(RawItem { id, value }) => put(id, &[value]),
     }
 }
 
