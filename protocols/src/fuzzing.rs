@@ -1,10 +1,13 @@
 //! The properties that must hold for any bytes: called by the fuzz targets, and by tests over the
 //! corpus and over seeded bytes.
 
+mod attachments;
+
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+pub use self::attachments::{attachments, split_attachments};
 use crate::jt808::{
     Revision,
     frame::{FRAME_BYTES_MAX, Frame, Split, Splitter},

@@ -8,6 +8,7 @@
 pub mod frame;
 pub mod header;
 pub mod message;
+pub mod profile;
 pub mod reassembly;
 pub mod series;
 

@@ -38,6 +38,7 @@
 
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod jsatl12;
 pub mod jt808;
 pub mod wire;
 

@@ -20,7 +20,7 @@ use super::header::Header;
 
 /// The flag byte (标识位).
 pub const DELIMITER: u8 = 0x7E;
-const ESCAPE: u8 = 0x7D;
+pub(super) const ESCAPE: u8 = 0x7D;
 const ESCAPED_ESCAPE: u8 = 0x01;
 const ESCAPED_DELIMITER: u8 = 0x02;
 

@@ -1,0 +1,403 @@
+use super::*;
+use crate::{hex, jt808::Revision, jt808::message::Body as _, wire::Reader};
+
+fn own(text: &str) -> Profiles {
+    Profiles::parse(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Names, places and values of the readings of an item, as `name[place]=value unit`.
+fn readings(profile: &Profile, id: u8, value: &str) -> Vec<String> {
+    let value = hex::bytes(value);
+    let written = profile.readings(id, &value).map(|reading| {
+        let index = reading.index.map_or(String::new(), |at| format!("[{at}]"));
+        let unit = reading
+            .unit
+            .map_or(String::new(), |unit| format!(" {unit}"));
+        let value = serde_json::to_string(&reading.value).unwrap();
+        format!("{}{index}={value}{unit}", reading.name)
+    });
+    written.collect()
+}
+
+fn builtin(name: &str, id: u8, value: &str) -> Vec<String> {
+    readings(Profiles::builtin().by_name(name).unwrap(), id, value)
+}
+
+/// The lines and problems of a file that is refused.
+fn mistakes(text: &str) -> Vec<(usize, String)> {
+    let error = Profiles::parse(text).unwrap_err();
+    let mistakes = error.mistakes.into_iter();
+    mistakes.map(|m| (m.line, m.problem.to_string())).collect()
+}
+
+#[test]
+fn the_standard_changes_nothing() {
+    let profiles = Profiles::builtin();
+    let standard = profiles.by_name("standard").unwrap();
+    assert_eq!(standard, &Profile::default());
+    let time = Gmt8Time([0x24, 0x07, 0x15, 0x08, 0x30, 0x15]);
+    assert_eq!(standard.to_unix_seconds(time), time.unix_seconds());
+    assert_eq!(standard.from_unix_seconds(1_721_003_415), Some(time));
+    assert_eq!(standard.auth_code(b"A1B2C3\0"), b"A1B2C3\0");
+    assert_eq!(standard.decode_text(&[0xD4, 0xC1, 0x42, 0]), "粤B");
+    for id in 0..=u8::MAX {
+        assert_eq!(standard.item(id, &[0; 4]), None);
+    }
+}
+
+#[test]
+fn nothing_is_chosen_for_a_terminal_that_no_profile_names() {
+    let profiles = Profiles::builtin();
+    assert_eq!(profiles.for_terminal("", ""), None);
+    assert_eq!(profiles.for_terminal("70111", "KGP-1"), None);
+}
+
+#[test]
+fn a_profile_is_chosen_by_what_a_registration_says() {
+    let body = hex::bytes(
+        "002C 012C 3434303330303730313131 42534A2D41362D4244
+         000000000000000000000000000000000000000000 5445524D303031
+         0000000000000000000000000000000000000000000000 02 D4C1423132333435",
+    );
+    let registration = Registration::decode(&mut Reader::new(body), Revision::V2019).unwrap();
+    let chosen = |profiles: &Profiles| {
+        let profile = profiles.for_registration(&registration);
+        profile.map(|profile| profile.name().to_owned())
+    };
+    assert_eq!(chosen(&Profiles::builtin()).as_deref(), Some("bsj"));
+    let fits = |fits: &str| {
+        chosen(&own(&format!(
+            "[[profile]]\nname = \"own\"\nfits = [{{ {fits} }}]"
+        )))
+    };
+    for (pattern, is_own) in [
+        (r#"maker = "44030070111""#, true),
+        (r#"maker = "70111""#, true),
+        (r#"maker = "701*""#, true),
+        (r#"maker = "70112""#, false),
+        (r#"model = "BSJ-A6-BD""#, true),
+        (r#"model = "BSJ-A6""#, false),
+        (r#"maker = "70111", model = "BSJ-A*""#, true),
+        (r#"maker = "70112", model = "BSJ-A*""#, false),
+    ] {
+        let expected = if is_own { "own" } else { "bsj" };
+        assert_eq!(fits(pattern).as_deref(), Some(expected), "{pattern}");
+    }
+}
+
+#[test]
+fn a_name_of_an_own_file_replaces_ours() {
+    let profiles = own("[[profile]]\nname = \"gps51\"\ntext = \"utf-8\"\n");
+    let gps51 = profiles.by_name("gps51").unwrap();
+    assert_eq!(gps51.text_encoding(), TextEncoding::Utf8);
+    assert_eq!(gps51.item(0x52, &[1]), None);
+    assert_eq!(profiles.iter().count(), Profiles::builtin().iter().count());
+    assert!(profiles.by_name("standard").is_some());
+}
+
+#[test]
+fn a_clock_of_another_zone_is_read_as_what_it_is() {
+    let midnight = Gmt8Time([0x24, 0x07, 0x15, 0, 0, 0]);
+    let profiles = Profiles::builtin();
+    let utc = profiles.by_name("utc").unwrap();
+    assert_eq!(utc.to_unix_seconds(midnight), Some(1_721_001_600));
+    assert_eq!(utc.from_unix_seconds(1_721_001_600), Some(midnight));
+    let profiles = own("[[profile]]\nname = \"nepal\"\nutc_offset_minutes = 345\n");
+    let nepal = profiles.by_name("nepal").unwrap();
+    let expected = 1_721_001_600 - 345 * 60;
+    assert_eq!(nepal.to_unix_seconds(midnight), Some(expected));
+    assert_eq!(nepal.to_unix_seconds(Gmt8Time([0; 6])), None);
+    assert_eq!(nepal.from_unix_seconds(i64::MAX), None);
+    assert_eq!(nepal.from_unix_seconds(i64::MIN), None);
+}
+
+#[test]
+fn a_code_is_found_in_each_form() {
+    let code = |form: &str, shown: &[u8]| {
+        let text = format!("[[profile]]\nname = \"own\"\nauth_code = \"{form}\"\n");
+        let profiles = own(&text);
+        let profile = profiles.by_name("own").unwrap();
+        String::from_utf8(profile.auth_code(shown).to_vec()).unwrap()
+    };
+    assert_eq!(code("zero_behind", b"A1B2C3\0"), "A1B2C3");
+    assert_eq!(code("zero_behind", b"A1B2C3"), "A1B2C3");
+    assert_eq!(code("zero_behind", b"\0"), "");
+    assert_eq!(code("imei_behind", b"A1B2C3860000000000001"), "A1B2C3");
+    assert_eq!(code("imei_behind", b"A1B2C3"), "A1B2C3");
+    assert_eq!(
+        code("imei_behind", b"A1B2C386000000000000x"),
+        "A1B2C386000000000000x"
+    );
+    assert_eq!(code("as_given", b"A1B2C3\0"), "A1B2C3\0");
+}
+
+#[test]
+fn a_wrong_length_is_tolerated_by_its_cause() {
+    let frame = |stated: u16, body: &[u8]| {
+        let mut content = hex::bytes("0900 0000 013800138000 0003").to_vec();
+        content[2..4].copy_from_slice(&stated.to_be_bytes());
+        content.extend_from_slice(body);
+        content.push(content.iter().fold(0, |code, byte| code ^ byte));
+        // No escape: a 0x7E and a 0x7D before no code stand for themselves.
+        Frame::open(content.into()).unwrap()
+    };
+    let body = [0x11, 0x7E, 0x22, 0x7E, 0x33];
+    for (stated, escapes, check_code, any) in [
+        (5, false, false, false),
+        (6, false, true, true),
+        (7, true, false, true),
+        (9, false, false, true),
+        (2, false, false, true),
+    ] {
+        let frame = frame(stated, &body);
+        assert_eq!(frame.deviates, any);
+        assert_eq!(LengthError::EscapesCounted.explains(&frame), escapes);
+        assert_eq!(LengthError::CheckCodeCounted.explains(&frame), check_code);
+        assert_eq!(LengthError::Any.explains(&frame), any);
+        let profiles = Profiles::builtin();
+        let tolerates = |name| profiles.by_name(name).unwrap().tolerates(&frame);
+        assert_eq!(tolerates("escaped-length"), escapes);
+        assert!(!tolerates("standard"));
+    }
+}
+
+#[test]
+fn items_inside_of_an_item_are_read() {
+    // jt-framework#71.
+    let value = "000C 00B2 89860494012080447822 0006 0089 FFFFFFFE 0006 00C5 FFFFFFE7
+                 000B 00D8 01CC 00 9005 0FEC20C7 0004 00B7 1D00";
+    let expected = [
+        r#"iccid="89860494012080447822""#,
+        "power_off=1",
+        "removal=0",
+        "vibration=0",
+        "motion_state=3",
+        "cell_mcc=460",
+        "cell_mnc=0",
+        "cell_lac=36869",
+        "cell_id=267133127",
+    ];
+    assert_eq!(builtin("bsj", 0xEB, value), expected);
+    // The other forms of this item are no list, nor is one that breaks off.
+    let cells = "01CC 00 9005 20C7 1D 9005 20C8 1E";
+    let text = "474D542B3038";
+    for other in [cells, text, "0006 0089 FFFFFF", "0001 0089", ""] {
+        assert_eq!(builtin("bsj", 0xEB, other), [""; 0], "{other}");
+    }
+
+    let value = "01 84 01 5A 8B 11 4C535641413439 4A313332303437333731 8C 04 0001E240";
+    let expected = [
+        "coolant_temperature=50 celsius",
+        r#"vin="LSVAA49J132047371""#,
+        "odometer=12345.6 kilometre",
+    ];
+    assert_eq!(builtin("obd", 0x80, value), expected);
+    let value = "7C 01 04 00000012";
+    let expected = [
+        "hard_acceleration=0",
+        "hard_braking=1",
+        "hard_cornering=0",
+        "accident=0",
+        "tampering=1",
+    ];
+    assert_eq!(builtin("sensors", 0xFE, value), expected);
+    let value = "0009 01 5A 0005 04 0001E240 0112 02 0003";
+    let expected = [
+        "coolant_temperature=50 celsius",
+        "odometer=12345.6 kilometre",
+        "hard_accelerations=3",
+    ];
+    assert_eq!(builtin("obd", 0xF3, value), expected);
+}
+
+#[test]
+fn one_id_means_to_each_vendor_something_else() {
+    let below = ["temperature[0]=-1.5 celsius", "temperature[1]=25.1 celsius"];
+    assert_eq!(builtin("gps51", 0x51, "FFF1 00FB"), below);
+    assert_eq!(builtin("sensors", 0x51, "800F 00FB"), below);
+    assert_eq!(
+        builtin("asset-trackers", 0xE1, "5A"),
+        ["battery=90 percent"]
+    );
+    assert_eq!(
+        builtin("sensors", 0xE1, "0079"),
+        ["supply_voltage=12.1 volt"]
+    );
+    assert_eq!(builtin("sensors", 0xE1, "5A"), [""; 0]);
+    assert_eq!(builtin("gps51", 0xF1, "38393836"), [r#"iccid="8986""#]);
+    assert_eq!(
+        builtin("guangdong", 0xF1, "00000005"),
+        ["installation_errors=5"]
+    );
+}
+
+#[test]
+fn a_place_without_a_value_keeps_the_places_of_the_others() {
+    let expected = ["temperature[1]=25.1 celsius"];
+    assert_eq!(builtin("gps51", 0x51, "FFFF 00FB"), expected);
+    // Half an element.
+    assert_eq!(builtin("gps51", 0x51, "FFFF 00"), [""; 0]);
+}
+
+#[test]
+fn the_items_of_trucks_are_read() {
+    assert_eq!(builtin("gps51", 0x52, "02"), ["drum_direction=2"]);
+    assert_eq!(builtin("gps51", 0x52, "0200"), [""; 0]);
+    let expected = [
+        "battery=80 percent",
+        "battery_voltage=3.85 volt",
+        "charging=1",
+    ];
+    assert_eq!(builtin("gps51", 0xFB, "50 0181 01"), expected);
+    let wifi = builtin("gps51", 0x54, "01 AABBCCDDEEFF C4");
+    let expected = [r#"wifi_mac[0]="AABBCCDDEEFF""#, "wifi_signal[0]=196"];
+    assert_eq!(
+        wifi.join(" ").to_uppercase(),
+        expected.join(" ").to_uppercase()
+    );
+    let tyre = [
+        "tyre_index[0]=1",
+        r#"tyre_sensor[0]="0a0b0c""#,
+        "tyre_pressure[0]=8.5 bar",
+        "tyre_temperature[0]=-10 celsius",
+        "tyre_status[0]=0",
+    ];
+    assert_eq!(builtin("sensors", 0x77, "01 0A0B0C FD54 28 00"), tyre);
+    let cells = [
+        "cell_mcc=460",
+        "cell_mnc=0",
+        "cell_lac[0]=36869",
+        "cell_id[0]=267133127",
+        "cell_rssi[0]=29",
+    ];
+    assert_eq!(builtin("gps51", 0xE1, "01CC 0000 9005 0FEC20C7 1D"), cells);
+    let value = "01CC 0000 009005 0FEC20C7 1D";
+    assert_eq!(builtin("asset-trackers", 0xE1, value), cells);
+    // The capture of SmallChi/JT808#48 says these.
+    let value = "00000001 00 02 0000 0000 0000 31 0010 00C54E34 04A21BDD 240715083015 0401
+                 5445524D303031 240715083015 00 03 00";
+    let readings = builtin("hard-driving", 0x70, value);
+    for expected in [
+        "alarm_type=2",
+        "speed=49 kmh",
+        "latitude=12930612 micro_degree",
+        r#"time="240715083015""#,
+    ] {
+        assert!(
+            readings.iter().any(|reading| reading == expected),
+            "{readings:?}"
+        );
+    }
+}
+
+#[test]
+fn text_is_in_the_encoding_of_the_profile() {
+    let file = |encoding: &str| {
+        format!(
+            "[[profile]]\nname = \"own\"\ntext = \"{encoding}\"\n
+             items = [{{ id = 0xBC, name = \"driver\", as = \"text\" }}]"
+        )
+    };
+    let driver = |encoding: &str, value: &[u8]| {
+        let profiles = own(&file(encoding));
+        let reading = profiles.by_name("own").unwrap().item(0xBC, value).unwrap();
+        match reading.value {
+            VendorValue::Text(text) => text.into_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(driver("gbk", &[0xCD, 0xF5, 0, 0]), "王");
+    assert_eq!(driver("utf-8", "王 ".as_bytes()), "王");
+    assert_eq!(driver("utf-8", &[0xFF]), "\u{FFFD}");
+}
+
+#[test]
+fn every_mistake_has_its_line() {
+    let text = r#"
+[[profile]]
+name = "Our Trucks"
+utc_offset_minutes = 900
+fits = [
+    { maker = "70111" },
+    { model = "*" },
+]
+lists = [
+    { id = 0x80, form = "id8_length8" },
+    { id = 0x80, form = "id16_length8" },
+]
+items = [
+    { id = 1, name = "", bytes = 1 },
+    { id = 2, name = "a" },
+    { id = 3, name = "a", bytes = 7 },
+    { id = 4, name = "a", bytes = 2, at = 1, width = 2 },
+    { id = 5, name = "a", bytes = 1, bit = 8 },
+    { id = 5, name = "a", bytes = 1, bit = 255, bits = 255 },
+    { id = 6, name = "a", bytes = 1, divide_by = 0 },
+    { id = 7, name = "a", every = 0 },
+    { id = 8, name = "a", bytes = 1, after = 1 },
+    { id = 9, name = "a", as = "text", add = 1 },
+    { id = 10, name = "a", bytes = [2, 1], width = 1 },
+    { id = 11, name = "a", part = 1, bytes = 1 },
+    { id = 0x80, name = "a", part = 256, bytes = 1 },
+    { id = 12, name = "a", bytes = 1, bits = 2 },
+    { id = 13, name = "a", bytes = 1, bit = 1, as = "signed" },
+    { id = 14, name = "a", bytes = 2, at = 3, as = "hex" },
+    { id = 15, name = "right", bytes = 1 },
+]
+
+[[profile]]
+name = "standard"
+[[profile]]
+name = "Our Trucks"
+"#;
+    let found = mistakes(text);
+    let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+    let expected = [
+        2, 7, 4, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 33, 35, 35,
+    ];
+    assert_eq!(lines, expected, "{found:#?}");
+    assert_eq!(found[4].1, "item 0x01: its name is none: a-z, 0-9, - and _");
+    let error = Profiles::parse(text).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), expected.len());
+    let first = error.lines().next().unwrap();
+    assert!(first.starts_with("line 2: profile Our Trucks: "), "{first}");
+}
+
+#[test]
+fn a_wrong_key_or_type_has_its_line_too() {
+    for (text, line) in [
+        ("[[profile]]\nname = \"a\"\nsped = 1\n", 3),
+        ("[[profile]]\nname = \"a\"\ntext = \"latin\"\n", 3),
+        (
+            "[[profile]]\nname = \"a\"\nitems = [\n{ id = 256, name = \"a\" }]\n",
+            4,
+        ),
+        (
+            "[[profile]]\nname = \"a\"\nitems = [\n{ id = 1, nme = \"a\" }]\n",
+            4,
+        ),
+        ("[[profile]]\nname = \n", 2),
+        ("[[profile]]\n", 1),
+        ("profiles = 1", 1),
+    ] {
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, line, "{found:?}");
+    }
+}
+
+#[test]
+fn any_value_of_any_item_is_read_without_a_fault() {
+    for profile in Profiles::builtin().iter() {
+        for id in 0..=u8::MAX {
+            for length in (0..=50).chain(240..=255) {
+                for byte in [0x01, 0xFF] {
+                    let value = vec![byte; length];
+                    for reading in profile.readings(id, &value) {
+                        assert!(!reading.name.is_empty());
+                    }
+                }
+            }
+        }
+    }
+}
