@@ -1,5 +1,5 @@
 //! TLS 1.2 and 1.3. The handshake runs in the connection's own task and has a deadline: a client
-//! that says nothing holds up nobody. Only handshakes that have begun count in their limit.
+//! that says nothing holds up nobody. Only handshakes whose first message is whole count in their limit.
 
 use std::{
     fmt, io,
@@ -20,12 +20,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_rustls::{
-    TlsAcceptor,
+    LazyConfigAcceptor,
     rustls::{
         self, RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
-        server::{VerifierBuilderError, WebPkiClientVerifier},
+        server::{Acceptor, VerifierBuilderError, WebPkiClientVerifier},
     },
     server::TlsStream,
 };
@@ -55,7 +55,23 @@ pub enum TlsError {
         /// Which.
         path: PathBuf,
     },
+    /// One holds no key.
+    #[error("{}: no private key in it", .path.display())]
+    NoKey {
+        /// Which.
+        path: PathBuf,
+    },
     /// Certificate and key are not a pair that can be used.
+    #[error("{} with {}: {cause}", .certificate.display(), .key.display())]
+    Pair {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+        /// The cause.
+        cause: rustls::Error,
+    },
+    /// What the library refuses.
     #[error("tls: {0}")]
     Config(#[from] rustls::Error),
     /// The certificates that sign terminals.
@@ -100,22 +116,23 @@ impl Tls {
         Ok(())
     }
 
-    async fn handshake(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Refused> {
+    /// In a box: the stream is large, and each place that it is moved through would be kept.
+    async fn handshake(&self, stream: TcpStream) -> Result<Box<TlsStream<TcpStream>>, Refused> {
         let deadline = Instant::now() + self.files.handshake_timeout;
-        // One that says nothing takes no place from those that do.
-        match timeout_at(deadline, stream.readable()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(Refused::Broken),
+        // Until its whole hello is there, a client takes no place from those that go on.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let begun = match timeout_at(deadline, hello).await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(error)) => return Err(Refused::of(&error)),
             Err(_) => return Err(Refused::Timeout),
-        }
+        };
         let Ok(permit) = timeout_at(deadline, self.handshakes.acquire()).await else {
             return Err(Refused::Busy);
         };
-        let acceptor = TlsAcceptor::from(self.current.load_full());
-        let agreed = timeout_at(deadline, acceptor.accept(stream)).await;
+        let agreed = timeout_at(deadline, begun.into_stream(self.current.load_full())).await;
         drop(permit);
         match agreed {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(error)) => Err(Refused::of(&error)),
             Err(_) => Err(Refused::Timeout),
         }
@@ -156,9 +173,12 @@ pub async fn reload_on_hangup(gateway: Arc<Gateway>, tls: Arc<Tls>, stop: Cancel
 fn read(files: &config::Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|cause| TlsError::File {
-        path: files.key.clone(),
-        cause,
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|cause| {
+        let path = files.key.clone();
+        match cause {
+            pem::Error::NoItemsFound => TlsError::NoKey { path },
+            cause => TlsError::File { path, cause },
+        }
     })?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
@@ -174,7 +194,14 @@ fn read(files: &config::Tls) -> Result<Arc<ServerConfig>, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    Ok(Arc::new(builder.with_single_cert(chain, key)?))
+    let config = builder
+        .with_single_cert(chain, key)
+        .map_err(|cause| TlsError::Pair {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+            cause,
+        })?;
+    Ok(Arc::new(config))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -257,7 +284,8 @@ pub(super) async fn serve(
     tcp::send_at_once(&stream);
     let agreed = tokio::select! {
         () = gateway.stop.cancelled() => Err(Refused::Stopping),
-        agreed = tls.handshake(stream) => agreed,
+        // In a box too: its room is given back, not kept for as long as the connection lasts.
+        agreed = Box::pin(tls.handshake(stream)) => agreed,
     };
     drop(tls);
     let result = agreed
@@ -280,7 +308,7 @@ pub(super) async fn serve(
 }
 
 struct TlsLink {
-    stream: TlsStream<TcpStream>,
+    stream: Box<TlsStream<TcpStream>>,
     /// The last read may have left something decrypted, of which the socket knows nothing.
     has_more: bool,
 }
@@ -303,7 +331,7 @@ impl Transport for TlsLink {
         room: usize,
     ) -> Poll<io::Result<usize>> {
         buffer.reserve(room);
-        let read = poll_read_buf(Pin::new(&mut self.stream), context, buffer);
+        let read = poll_read_buf(Pin::new(&mut *self.stream), context, buffer);
         self.has_more = read.is_ready();
         match read {
             // Many terminals cut the line without the word that TLS has for it.
@@ -315,15 +343,15 @@ impl Transport for TlsLink {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, frames: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, frames)
+        Pin::new(&mut *self.stream).poll_write(context, frames)
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut *self.stream).poll_flush(context)
     }
 
     fn say_goodbye(&mut self, context: &mut Context<'_>) {
-        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_shutdown(context) {
+        if let Poll::Ready(Err(error)) = Pin::new(&mut *self.stream).poll_shutdown(context) {
             tracing::debug!(%error, "no goodbye");
         }
     }

@@ -12,7 +12,7 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore, SupportedProtocolVersion,
+        ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
         version::{TLS12, TLS13},
@@ -81,6 +81,15 @@ impl Client {
         let stream = TcpStream::connect(gateway.tls()).await.unwrap();
         let name = ServerName::try_from("gateway.test").unwrap();
         self.0.connect(name, stream).await
+    }
+
+    /// The first message of a handshake.
+    fn hello(&self) -> Vec<u8> {
+        let name = ServerName::try_from("gateway.test").unwrap();
+        let mut connection = ClientConnection::new(Arc::clone(self.0.config()), name).unwrap();
+        let mut bytes = Vec::new();
+        connection.write_tls(&mut bytes).unwrap();
+        bytes
     }
 
     async fn terminal(
@@ -193,27 +202,32 @@ async fn a_handshake_that_never_ends_holds_up_nobody_and_ends_at_its_deadline() 
     let gateway = start(folder.path(), &limits).await;
     let mut silent = Vec::new();
     for _ in 0..5 {
-        silent.push(TcpStream::connect(gateway.tls()).await.unwrap());
+        silent.push((TcpStream::connect(gateway.tls()).await.unwrap(), false));
     }
     let mut half = TcpStream::connect(gateway.tls()).await.unwrap();
     half.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00])
         .await
         .unwrap();
-    silent.push(half);
+    silent.push((half, false));
     let client = authority.client(None, &TLS13);
+    // This one alone has one of the two places.
+    let mut begun = TcpStream::connect(gateway.tls()).await.unwrap();
+    begun.write_all(&client.hello()).await.unwrap();
+    silent.push((begun, true));
     let (phone, revision) = REVISIONS[2];
     let mut terminal = client.terminal(&gateway, phone, revision).await.unwrap();
     whole_day(&mut terminal).await;
-    for mut stream in silent {
-        let mut bytes = [0; 64];
-        let ended = tokio::time::timeout(PATIENCE, stream.read(&mut bytes));
+    for (mut stream, is_greeted) in silent {
+        let mut bytes = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes));
         let ended = ended.await.expect("it is open for ever");
-        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+        // Nothing was said but to the one that had begun.
+        assert_eq!(bytes.is_empty(), !is_greeted, "{ended:?}");
     }
-    handshakes_are(&gateway, "timeout", 6).await;
+    handshakes_are(&gateway, "timeout", 7).await;
     let books = gateway.drained().await;
     let closed = "gridtrace_connections_closed_total{reason=\"handshake\"}";
-    assert_eq!(books.value(closed), 6);
+    assert_eq!(books.value(closed), 7);
     gateway.stop().await;
 }
 
@@ -295,16 +309,34 @@ async fn new_certificates_are_for_new_connections_and_bad_files_change_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_its_certificate_does_not_start() {
+async fn a_gateway_without_good_files_does_not_start_and_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("missing.pem").display().to_string();
-    let settings = [
-        ("tls.listen", "127.0.0.1:0"),
-        ("tls.certificate", &path),
-        ("tls.key", &path),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let config = harness::configuration(folder.path(), &settings);
-    let error = gateway::App::start(config).await.unwrap_err().to_string();
-    assert!(error.contains("missing.pem"), "{error}");
+    let authority = Authority::new("city");
+    let (one, other) = (
+        authority.sign("gateway.test"),
+        authority.sign("gateway.test"),
+    );
+    write(folder.path(), &one);
+    std::fs::write(folder.path().join("other.key"), &other.key).unwrap();
+    std::fs::write(folder.path().join("empty.pem"), "").unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let cases = [
+        ("missing.pem", "gateway.key", "gateway.pem", "missing.pem: "),
+        ("empty.pem", "gateway.key", "gateway.pem", "empty.pem: no "),
+        ("gateway.pem", "empty.pem", "gateway.pem", "empty.pem: no "),
+        ("gateway.pem", "other.key", "gateway.pem", "other.key: "),
+        ("gateway.pem", "gateway.key", "empty.pem", "empty.pem: no "),
+    ];
+    for (certificate, key, client_ca, named) in cases {
+        let settings = [
+            ("tls.listen", "127.0.0.1:0".to_owned()),
+            ("tls.certificate", path(certificate)),
+            ("tls.key", path(key)),
+            ("tls.client_ca", path(client_ca)),
+        ]
+        .map(|(key, value)| (key.to_owned(), value));
+        let config = harness::configuration(folder.path(), &settings);
+        let error = gateway::App::start(config).await.unwrap_err().to_string();
+        assert!(error.contains(named), "{named}: {error}");
+    }
 }

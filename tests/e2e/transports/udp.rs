@@ -229,6 +229,7 @@ async fn while_the_log_has_no_room_a_queue_fills_and_no_more_than_that() {
     let settings = [
         ON,
         ("udp.queue_datagrams_max", "4"),
+        ("tcp.unanswered_max", "1"),
         ("store.url", "postgres://nobody@127.0.0.1:1/none"),
         ("log.segment_bytes_max", "1MiB"),
         ("log.size_bytes_max", "2MiB"),
@@ -264,7 +265,7 @@ async fn while_the_log_has_no_room_a_queue_fills_and_no_more_than_that() {
     for _ in 0..20 {
         terminal.send(message_id::HEARTBEAT, &[]).await.unwrap();
     }
-    // One was taken and waits for the log, four wait in the queue.
+    // While the report waits for the log nothing else is read: four wait in the queue.
     until("the others are dropped", async || {
         let books = gateway.metrics().await;
         let full = "gridtrace_datagrams_dropped_total{reason=\"queue_full\"}";
