@@ -10,15 +10,19 @@ use std::{
 };
 
 use dashmap::DashMap;
+use geofence::case::Stage;
+use protocols::jt808::reassembly::ReassemblyPool;
 use storage::{
+    commands::Commands,
     embedded::EmbeddedStore,
     file_system::RealFileSystem,
     log::{Log, LogConfig, LogError},
+    media::{MediaError, MediaStore},
     registry::Registry,
     store::{Store, StoreError},
     timescale::TimescaleStore,
 };
-use tokio::{net::TcpListener, task::JoinHandle as Task};
+use tokio::{net::TcpListener, task::JoinHandle as Task, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -26,11 +30,12 @@ use crate::{
     auth::AuthKey,
     catalog::{Catalog, CatalogError},
     clock,
+    commands::{self, CommandDesk, DeskInbox},
     config::{Config, StoreChoice},
     http,
     ingest::{RejectedFrames, record},
     listen::{self, Kind, ListenError, Sockets, Tls, TlsError},
-    log_thread,
+    log_thread, media,
     metrics::Metrics,
     outlets::{
         self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
@@ -51,9 +56,12 @@ pub enum StartError {
     /// The log.
     #[error("log: {0}")]
     Log(#[from] LogError),
-    /// The store.
+    /// The store, or one of the files beside it.
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// The media.
+    #[error("media: {0}")]
+    Media(#[from] MediaError),
     /// A file or a socket.
     #[error("{what}: {cause}")]
     Io {
@@ -134,11 +142,21 @@ impl App {
             Arc::clone(&metrics),
             registry.load()?,
         );
+        let (commands, desk) = CommandDesk::new(
+            Commands::open(
+                &config.data_dir.join("commands.sqlite"),
+                config.commands.limits.clone(),
+            )?,
+            Arc::clone(&metrics),
+        );
+        let media = MediaStore::open(&config.data_dir.join("media"), config.media.limits.clone())?;
         let gateway = Arc::new(Gateway {
             live: LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics)),
             rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
             store_is_away: DashMap::new(),
             listeners,
+            packets: ReassemblyPool::new(config.packets.clone()),
+            started: Instant::now(),
             connections: AtomicU32::new(0),
             live_clients: AtomicU32::new(0),
             stop: CancellationToken::new(),
@@ -148,11 +166,13 @@ impl App {
             catalog,
             directory,
             registry,
+            commands,
+            media,
             log,
             store,
             config,
         });
-        Self::run(gateway, sockets, web, writer)
+        Self::run(gateway, sockets, web, writer, desk)
     }
 
     fn run(
@@ -160,6 +180,7 @@ impl App {
         sockets: Sockets,
         web: TcpListener,
         writer: storage::log::LogWriter,
+        desk: DeskInbox,
     ) -> Result<Self, StartError> {
         let http_address = web.local_addr().map_err(no_address)?;
         for listener in gateway.listeners.status() {
@@ -200,6 +221,7 @@ impl App {
             tokio::spawn(tick(share())),
             tokio::spawn(upkeep(share())),
             tokio::spawn(saver::run(share(), stop_outlets.clone())),
+            tokio::spawn(commands::run(share(), desk, stop_outlets.clone())),
         ];
         let tls = sockets.tls();
         let mut accepting = sockets.serve(&gateway, &connections, &stop_listening);
@@ -414,8 +436,10 @@ async fn upkeep(gateway: Arc<Gateway>) {
         if let Err(error) = tokio::task::block_in_place(|| gateway.log.retain()) {
             tracing::warn!(%error, "old segments cannot be removed");
         }
+        media::make_room(&gateway).await;
         if let Ok(stages) = gateway.store.cases_by_stage().await {
-            for (stage, count) in stages {
+            for stage in Stage::ALL {
+                let count = stages.get(&stage).copied().unwrap_or_default();
                 let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
                 gateway
                     .metrics

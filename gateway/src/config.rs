@@ -3,8 +3,10 @@
 //!
 //! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
 
+mod commands;
 mod listeners;
 pub mod network;
+mod packets;
 pub mod source;
 
 use std::{
@@ -14,8 +16,11 @@ use std::{
     time::Duration,
 };
 
+pub use commands::{CommandRules, Commands};
 pub use listeners::{Tls, Udp};
 pub use network::Network;
+pub use packets::Media;
+use protocols::jt808::reassembly::ReassemblyLimits;
 pub use source::{Mistake, Raw};
 
 const KIB: u64 = 1024;
@@ -39,6 +44,12 @@ pub struct Config {
     pub udp: Udp,
     /// Who may be a terminal.
     pub terminals: Terminals,
+    /// Commands to terminals.
+    pub commands: Commands,
+    /// `[packets]`: messages that come in several packets.
+    pub packets: ReassemblyLimits,
+    /// Pictures, sound, video and attachments.
+    pub media: Media,
     /// Which fix times are believed.
     pub ingest: Ingest,
     /// The durable log.
@@ -326,6 +337,9 @@ impl Config {
                 ),
                 events_queued_max: raw.count("terminals.events_queued_max", 20_000, 1..=1_000_000),
             },
+            commands: Commands::from_raw(&mut raw),
+            packets: packets::reassembly_limits(&mut raw),
+            media: Media::from_raw(&mut raw),
             ingest: Ingest {
                 future_max: raw.duration("ingest.future_max", seconds(600), seconds(0)..=24 * hour),
                 past_max: raw.duration("ingest.past_max", 720 * hour, hour..=438_000 * hour),

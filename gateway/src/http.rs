@@ -1,7 +1,9 @@
 //! Health, metrics, the API and the page. Errors are problem documents (RFC 9457).
 
 pub mod api;
+pub mod commands;
 pub mod live;
+pub mod media;
 pub mod page;
 pub mod terminals;
 pub mod view;

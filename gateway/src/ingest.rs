@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use geofence::{identity::TerminalId, units::Timestamp};
 use parking_lot::Mutex;
-use protocols::jt808::frame::Frame;
 
 use self::{
     normalise::{Window, normalise},
@@ -70,12 +69,12 @@ impl RejectedFrames {
     }
 }
 
-/// Shows what a recorded frame says on the live map, and counts its reports.
+/// Shows what a recorded message says on the live map, and counts its reports.
 pub fn feed_live(
     gateway: &Gateway,
     terminal: TerminalId,
     content: &Content,
-    frame: &Frame,
+    body: &Bytes,
     received_at: Timestamp,
     log_offset: u64,
 ) {
@@ -89,7 +88,7 @@ pub fn feed_live(
         Content::Other => {}
         Content::Report(report) => {
             gateway.metrics.positions_recorded.increment(1);
-            if let Ok(position) = normalise(report, &frame.body, &received, false, &window) {
+            if let Ok(position) = normalise(report, body, &received, false, &window) {
                 gateway.live.update(&position);
             }
         }

@@ -19,6 +19,7 @@
 pub mod auth;
 pub mod catalog;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod export;
@@ -26,6 +27,7 @@ pub mod http;
 pub mod http_client;
 pub mod ingest;
 pub mod listen;
+pub mod media;
 pub mod metrics;
 pub mod outlets;
 pub mod session;
@@ -38,15 +40,17 @@ mod status;
 use std::sync::{Arc, OnceLock, atomic::AtomicU32};
 
 use dashmap::DashMap;
-use storage::{log::Log, registry::Registry, store::Store};
+use protocols::jt808::reassembly::ReassemblyPool;
+use storage::{log::Log, media::MediaStore, registry::Registry, store::Store};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use app::{App, StartError};
 pub use status::Readiness;
 
 use crate::{
-    catalog::Catalog, config::Config, ingest::RejectedFrames, listen::Listeners, metrics::Metrics,
-    outlets::live_map::LiveMap, session::directory::Directory,
+    catalog::Catalog, commands::CommandDesk, config::Config, ingest::RejectedFrames,
+    listen::Listeners, metrics::Metrics, outlets::live_map::LiveMap, session::directory::Directory,
 };
 
 /// Exit code after a failed sync (EX_IOERR): what the disk holds is unknown, recovery runs at the
@@ -69,6 +73,10 @@ pub struct Gateway {
     pub directory: Directory,
     /// Where terminals and their events are kept.
     pub registry: Registry,
+    /// What terminals are to do.
+    pub commands: CommandDesk,
+    /// Pictures, sound, video and attachments.
+    pub media: MediaStore,
     /// The durable log.
     pub log: Log,
     /// The store behind it.
@@ -81,6 +89,10 @@ pub struct Gateway {
     pub store_is_away: DashMap<&'static str, String>,
     /// Where terminals come to.
     pub listeners: Listeners,
+    /// What all connections share to join packets with.
+    pub packets: Arc<ReassemblyPool>,
+    /// The moment that monotonic times count from.
+    pub started: Instant,
     /// Open connections of terminals.
     pub connections: AtomicU32,
     /// Open live streams.

@@ -8,7 +8,7 @@
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use protocols::jt808::{frame::RejectReason, message::MessageId};
+use protocols::jt808::{frame::RejectReason, message::MessageId, reassembly::Refusal};
 
 use crate::listen::Kind;
 
@@ -83,6 +83,56 @@ pub const METRICS: &[(&str, &str)] = &[
         "registry_errors_total",
         "Transactions of the registry that failed, by reason.",
     ),
+    (
+        "commands_requested_total",
+        "Commands that were asked for, by result.",
+    ),
+    (
+        "commands_sent_total",
+        "Commands handed to a connection, repetitions included.",
+    ),
+    ("commands_closed_total", "Commands that ended, by state."),
+    ("commands_open", "Commands that are queued or sent."),
+    (
+        "command_answers_unmatched_total",
+        "Answers of terminals that belong to no command that is open.",
+    ),
+    (
+        "command_errors_total",
+        "What the command desk could not do, by reason.",
+    ),
+    (
+        "media_stored_total",
+        "Media uploads that were stored, by result.",
+    ),
+    (
+        "media_refused_total",
+        "Media uploads that were not stored, by reason.",
+    ),
+    (
+        "media_removed_total",
+        "Media files that were removed, by reason.",
+    ),
+    ("media_files", "Media files in the store."),
+    ("media_bytes", "What media files hold, in whole blocks."),
+    ("packets_total", "Packets of longer messages, by result."),
+    (
+        "packet_requests_total",
+        "Requests for missing packets sent.",
+    ),
+    (
+        "messages_given_up_total",
+        "Messages of several packets that will not be whole, by cause.",
+    ),
+    (
+        "joined_too_long_total",
+        "Joined messages too long for a record; their packets are recorded.",
+    ),
+    (
+        "packet_sets",
+        "Messages of several packets that are not whole.",
+    ),
+    ("packet_bytes", "Memory of packets that wait for others."),
     ("received_bytes_total", "Bytes read from terminals."),
     (
         "frames_received_total",
@@ -208,6 +258,10 @@ pub struct Metrics {
     pub sessions_closed: Counter,
     pub registrations_unanswered: Counter,
     pub registry_batches: Counter,
+    pub commands_sent: Counter,
+    pub packet_requests: Counter,
+    pub joined_too_long: Counter,
+    pub command_answers_unmatched: Counter,
     pub received_bytes: Counter,
     pub frames_received: Counter,
     pub frames_recorded: Counter,
@@ -254,7 +308,6 @@ pub const SESSION_REJECTIONS: &[&str] = &[
     "no_phone",
     "link_full",
     "direction",
-    "sub_packet",
     "http",
 ];
 
@@ -292,7 +345,7 @@ impl Metrics {
         let reasons = RejectReason::ALL
             .iter()
             .map(|reason| reason.reason())
-            .chain(SESSION_REJECTIONS.iter().copied());
+            .chain(SESSION_REJECTIONS.iter().chain(Refusal::REASONS).copied());
         let metrics = Self {
             connections_opened: Kind::ALL
                 .map(|kind| labelled("connections_opened_total", "transport", kind.as_str())),
@@ -301,6 +354,10 @@ impl Metrics {
             sessions_closed: counter("sessions_closed_total"),
             registrations_unanswered: counter("registrations_unanswered_total"),
             registry_batches: counter("registry_batches_total"),
+            commands_sent: counter("commands_sent_total"),
+            packet_requests: counter("packet_requests_total"),
+            joined_too_long: counter("joined_too_long_total"),
+            command_answers_unmatched: counter("command_answers_unmatched_total"),
             received_bytes: counter("received_bytes_total"),
             frames_received: counter("frames_received_total"),
             frames_recorded: counter("frames_recorded_total"),
@@ -406,8 +463,9 @@ impl Metrics {
     /// A message was decoded.
     pub fn decoded(&self, id: MessageId) {
         self.decoded
-            .iter()
-            .find(|(known, _)| *known == id)
+            .binary_search_by_key(&id, |(known, _)| *known)
+            .ok()
+            .and_then(|index| self.decoded.get(index))
             .map_or(&self.decoded_other, |(_, c)| c)
             .increment(1);
     }

@@ -15,6 +15,7 @@
 
 pub mod control;
 pub mod directory;
+pub mod downlink;
 pub mod handshake;
 pub mod per_minute;
 pub mod plates;
@@ -24,11 +25,12 @@ pub mod unknown;
 
 mod seat;
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use self::{
     control::Control,
     directory::Directory,
+    downlink::Downlink,
     handshake::RegistrationRefusal,
     saver::PendingSave,
     seat::{Seat, Turn},
@@ -40,8 +42,11 @@ use protocols::jt808::{
     frame::Frame,
     header::TerminalPhone,
     message::{MessageId, location_batch::LocationBatch, location_report::LocationReport},
+    reassembly::{Action, Incomplete, Joined, Reassembler, ReassemblyPool},
 };
-use storage::registry::events::TerminalEventKind;
+use storage::{media::NewMedia, registry::events::TerminalEventKind};
+
+use crate::commands::TerminalAnswer;
 
 /// Result codes of 0x8001.
 pub mod result {
@@ -78,8 +83,21 @@ pub enum Outcome {
         revision: Revision,
         /// What it says.
         content: Content,
+        /// The whole message, of which the frame is the last packet to come.
+        joined: Option<Box<Joined>>,
         /// The response.
         response: Response,
+    },
+    /// A medium: the responses leave when it is stored.
+    Media {
+        /// What is known of it.
+        medium: Box<NewMedia>,
+        /// Its bytes.
+        data: Bytes,
+        /// Once it is stored: the response to the frame, and the one to the upload (0x8800).
+        taken: [Response; 2],
+        /// When it cannot be stored.
+        refused: Response,
     },
     /// It is not taken.
     Rejected {
@@ -92,14 +110,14 @@ pub enum Outcome {
     },
 }
 
-/// What a frame that is to be recorded says.
+/// What a frame says that is to be recorded.
 #[derive(Debug)]
 pub enum Content {
     /// 0x0200.
     Report(Box<LocationReport>),
     /// 0x0704.
     Batch(LocationBatch),
-    /// A message that has no meaning here yet.
+    /// Something else, or one packet of it.
     Other,
 }
 
@@ -136,11 +154,51 @@ pub struct Presented {
     pub is_online: bool,
 }
 
+/// What follows from a frame.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What it means.
+    pub outcome: Outcome,
+    /// Who came online or went offline with it.
+    pub presented: Option<Presented>,
+    /// What it says to a command, and the terminal that says it.
+    pub answer: Option<(TerminalId, Box<TerminalAnswer>)>,
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            presented: None,
+            answer: None,
+        }
+    }
+}
+
+/// What is due as time passes.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Requests for missing packets.
+    pub frames: Vec<Bytes>,
+    /// Messages that will not be whole.
+    pub given_up: Vec<Incomplete>,
+}
+
+/// When something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the calendar.
+    pub now: Timestamp,
+    /// Since a fixed moment; it never goes back.
+    pub elapsed: Duration,
+}
+
 /// The sessions of one connection: one, or several on the links of forwarding peers.
 #[derive(Debug)]
 pub struct Session {
     link: Link,
     seat: Seat,
+    packets: Reassembler,
     /// On a forwarding link only, where `seat` answers those that have no place.
     others: Option<Box<Others>>,
 }
@@ -154,11 +212,12 @@ struct Others {
 impl Session {
     /// A connection that has said nothing yet.
     #[must_use]
-    pub fn new(link: Link) -> Self {
+    pub fn new(link: Link, pool: Arc<ReassemblyPool>) -> Self {
         Self {
             others: link.is_shared.then(Box::default),
             link,
             seat: Seat::default(),
+            packets: Reassembler::new(pool),
         }
     }
 
@@ -195,16 +254,52 @@ impl Session {
             .collect()
     }
 
-    /// Judges a frame that was opened; says as well who came online or went offline with it.
-    pub fn on_frame(
-        &mut self,
-        frame: &Frame,
-        directory: &Directory,
-        now: Timestamp,
-    ) -> (Outcome, Option<Presented>) {
+    /// Frames that wait in the downlinks of the terminals, in order for each.
+    pub fn take_downlinks(&self) -> Vec<Bytes> {
+        let others = self.others.iter().flat_map(|others| others.seats.values());
+        let seats = others.chain([&self.seat]);
+        seats
+            .filter_map(Seat::downlink)
+            .flat_map(Downlink::take)
+            .collect()
+    }
+
+    /// When [`on_time`](Self::on_time) has something to do next, as [`Moment::elapsed`].
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.packets.next_deadline()
+    }
+
+    /// What is due.
+    pub fn on_time(&mut self, elapsed: Duration) -> Due {
+        let mut due = Due::default();
+        for action in self.packets.on_time(elapsed) {
+            match action {
+                Action::Ask(missing) => {
+                    let sender = terminal_of(&missing.header.phone);
+                    let seat = match &mut self.others {
+                        None => Some(&mut self.seat),
+                        Some(others) => sender.and_then(|sender| others.seats.get_mut(&sender)),
+                    };
+                    due.frames.extend(seat.map(|seat| seat.ask_for(&missing)));
+                }
+                Action::GiveUp(incomplete) => due.given_up.push(incomplete),
+            }
+        }
+        due
+    }
+
+    /// The messages that will not be whole, since the connection has ended.
+    pub fn give_up(&mut self) -> Vec<Incomplete> {
+        self.packets.close()
+    }
+
+    /// Judges a frame that was opened.
+    pub fn on_frame(&mut self, frame: &Frame, directory: &Directory, moment: Moment) -> Verdict {
+        let now = moment.now;
         let header = &frame.header;
         let Some(sender) = terminal_of(&header.phone) else {
-            return (self.refuse_no_phone(frame), None);
+            return self.refuse_no_phone(frame).into();
         };
         let refusal = Some(result::FAILURE);
         let seat = match &mut self.others {
@@ -214,14 +309,14 @@ impl Session {
                 .is_some_and(|terminal| terminal != sender) =>
             {
                 let outcome = self.seat.reject(header, "other_terminal", refusal, false);
-                return (outcome, None);
+                return outcome.into();
             }
             None => &mut self.seat,
             Some(others) => match others.seat(sender, directory.per_link_max()) {
                 Some(seat) => seat,
                 None => {
                     let outcome = self.seat.reject(header, "link_full", refusal, false);
-                    return (outcome, None);
+                    return outcome.into();
                 }
             },
         };
@@ -229,22 +324,29 @@ impl Session {
             seat.leave_if_replaced(&self.link, directory, now);
         }
         let before = seat.online();
-        let outcome = Turn {
+        let mut turn = Turn {
             link: &self.link,
+            packets: &mut self.packets,
+            answer: None,
             seat,
             frame,
             sender,
             directory,
-            now,
-        }
-        .judge();
+            moment,
+        };
+        let outcome = turn.judge();
+        let answer = turn.answer.take().map(|answer| (sender, answer));
         let after = seat.online();
         let presented = after.or(before).filter(|_| before != after);
         let presented = presented.map(|terminal| Presented {
             terminal,
             is_online: after.is_some(),
         });
-        (outcome, presented)
+        Verdict {
+            outcome,
+            presented,
+            answer,
+        }
     }
 
     /// A terminal that was never configured: nobody may report under the number zero.

@@ -91,6 +91,16 @@ impl Gateway {
                 f64::from(listener.connections),
             );
         }
+        let media = self.media.totals();
+        for (name, value) in [
+            ("commands_open", self.commands.open()),
+            ("media_files", media.files),
+            ("media_bytes", media.bytes),
+            ("packet_sets", self.packets.sets_pending() as u64),
+            ("packet_bytes", self.packets.bytes_used() as u64),
+        ] {
+            metrics.gauge(name, &[], approximate(value));
+        }
         if let Some(bytes) = resident_bytes() {
             metrics.gauge("process_resident_memory_bytes", &[], approximate(bytes));
         }

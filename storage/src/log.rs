@@ -383,6 +383,12 @@ impl Log {
         Ok(number)
     }
 
+    /// The longest payload of a record, in bytes.
+    #[must_use]
+    pub fn record_bytes_max(&self) -> usize {
+        self.shared.staging.lock().limits.record_max
+    }
+
     /// The number behind the last durable record: all below it are.
     #[must_use]
     pub fn durable(&self) -> u64 {

@@ -2,6 +2,7 @@
 //! against, and streams of them.
 
 mod corpus;
+mod document;
 mod frames;
 mod reassembly;
 mod streams;

@@ -9,9 +9,12 @@
 
 mod cases;
 mod command_line;
+mod commands;
 mod handshake;
 mod limits;
+mod packets;
 mod positions;
+mod protocol;
 mod real_input;
 mod sessions;
 mod transports;

@@ -21,7 +21,7 @@ use std::{
 use gateway::{
     App,
     config::{Config, Raw},
-    http_client,
+    http_client::{self, Method},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -144,6 +144,14 @@ impl TestGateway {
         let (status, body) = http_client::get(&self.http(), path).await.unwrap();
         assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap()
+    }
+
+    /// Status and JSON of a request; `null` where there is no JSON.
+    pub async fn ask(&self, method: Method, path: &str, document: Option<&Value>) -> (u16, Value) {
+        let (status, body) = http_client::ask(&self.http(), method, path, document)
+            .await
+            .unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
     /// The items of a list that must answer with 200.

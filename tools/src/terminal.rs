@@ -252,6 +252,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Terminal<S> {
         Ok((serial, frame))
     }
 
+    /// Builds the packets of a message that is too long for one frame, each with a serial number.
+    ///
+    /// # Errors
+    /// When a packet is too long, or there are too many.
+    pub fn compose_packets(
+        &mut self,
+        id: u16,
+        body: &[u8],
+        bytes_each: usize,
+    ) -> Result<Vec<(u16, Vec<u8>)>, TerminalError> {
+        let total = body.len().div_ceil(bytes_each);
+        let total = u16::try_from(total).map_err(|_| TerminalError::TooLong)?;
+        let mut packets = Vec::new();
+        for (number, part) in (1..).zip(body.chunks(bytes_each)) {
+            let serial = self.serial;
+            let frame = wire::packet(
+                id,
+                &self.identity.phone,
+                serial,
+                Some((total, number)),
+                part,
+            );
+            packets.push((serial, frame.ok_or(TerminalError::TooLong)?));
+            self.serial = self.serial.wrapping_add(1);
+        }
+        Ok(packets)
+    }
+
     /// Sends bytes as they are: frames built elsewhere, resends, damage.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::{CaseQuery, PositionQuery};
 
 use super::{
-    Problem, live, terminals,
+    Problem, commands, live, media, terminals,
     view::{CaseView, QuarantineView, TrackPoint, hex},
 };
 use crate::{Gateway, clock};
@@ -34,6 +34,8 @@ const TRACK_DEFAULT_MS: i64 = 24 * 3_600_000;
 pub fn routes() -> Router<Arc<Gateway>> {
     Router::new()
         .merge(terminals::routes())
+        .merge(commands::routes())
+        .merge(media::routes())
         .route("/catalog", get(catalog))
         .route("/catalog/unit-grids", get(unit_grids))
         .route("/catalog/fences", get(fences))
@@ -80,7 +82,7 @@ pub(super) fn limit(asked: Option<u32>) -> Result<u32, Problem> {
     }
 }
 
-fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+pub(super) fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     text.map(|text| {
         clock::parse_rfc3339(text).ok_or_else(|| {
             Problem::bad_request(format!(

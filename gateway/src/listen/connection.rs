@@ -17,13 +17,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use storage::log::WaitDurable;
 use tokio::time::{Instant, Sleep};
 
 use super::{codec::FrameCodec, responses::Responses, transport::Transport};
 use crate::{
-    Gateway, clock,
+    Gateway, clock, media,
     session::{
         Link, Session,
         control::{Control, Order},
@@ -123,13 +123,14 @@ pub(super) async fn serve<T: Transport>(
     if gateway.stop.is_cancelled() {
         control.tell(Order::Stop);
     }
-    let session = Session::new(Link {
+    let link = Link {
         connection: number,
         control: Arc::clone(&control),
         address: peer,
         transport: T::KIND.as_str(),
         is_shared: gateway.directory.is_forwarding(peer),
-    });
+    };
+    let session = Session::new(link, Arc::clone(&gateway.packets));
     let now = Instant::now();
     let mut connection = Connection {
         codec: FrameCodec::new(gateway.config.tcp.join_cut_frames),
@@ -181,6 +182,10 @@ impl<T: Transport> Connection<T> {
             match event.await {
                 Wake::Told(Order::Replaced) => return Closed::Replaced,
                 Wake::Told(Order::Stop) => is_stopping = true,
+                Wake::Told(Order::Send) => {
+                    let frames = self.session.take_downlinks();
+                    self.send_unasked(frames);
+                }
                 Wake::LogEnded => return Closed::LogFailed,
                 Wake::Durable => {
                     durable = None;
@@ -191,7 +196,9 @@ impl<T: Transport> Connection<T> {
                         return closed;
                     }
                     self.release(log.durable());
-                    if !self.session.is_authenticated() && self.deadline() < timer.deadline() {
+                    let is_earlier =
+                        !self.session.is_authenticated() || self.session.next_deadline().is_some();
+                    if is_earlier && self.deadline() < timer.deadline() {
                         timer.as_mut().reset(self.deadline());
                     }
                 }
@@ -200,6 +207,7 @@ impl<T: Transport> Connection<T> {
                     if let Some(closed) = self.overdue() {
                         return closed;
                     }
+                    self.on_time();
                     timer.as_mut().reset(self.deadline());
                 }
             }
@@ -287,8 +295,12 @@ impl<T: Transport> Connection<T> {
             self.unauthenticated_since + timeouts.authentication
         };
         let write = self.write_blocked_since.map(|since| since + timeouts.write);
+        let packets = self.session.next_deadline();
+        let packets = packets.map(|elapsed| self.gateway.started + elapsed);
         write
-            .map_or(idle, |write| write.min(idle))
+            .into_iter()
+            .chain(packets)
+            .fold(idle, Instant::min)
             .max(Instant::now() + Duration::from_millis(10))
     }
 
@@ -326,7 +338,25 @@ impl<T: Transport> Connection<T> {
         self.responses.release(durable, &self.gateway.metrics);
     }
 
+    /// Asks for missing packets, and gives up messages that will not be whole.
+    fn on_time(&mut self) {
+        let due = self.session.on_time(self.gateway.started.elapsed());
+        let asked = due.frames.len() as u64;
+        self.gateway.metrics.packet_requests.increment(asked);
+        self.send_unasked(due.frames);
+        media::give_up(&self.gateway, due.given_up);
+    }
+
+    /// Frames that are no responses; they leave after the responses before them.
+    fn send_unasked(&mut self, frames: impl IntoIterator<Item = Bytes>) {
+        for frame in frames {
+            self.responses.push_unasked(&frame);
+        }
+        self.release(self.gateway.log.durable());
+    }
+
     fn end_session(&mut self, closed: Closed) {
+        media::give_up(&self.gateway, self.session.give_up());
         let directory = &self.gateway.directory;
         let now = clock::now();
         for terminal in self.session.close(directory, closed.as_str(), now) {

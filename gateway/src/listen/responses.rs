@@ -24,7 +24,8 @@ struct Pending {
     durable: u64,
     /// Length in `Responses::unsent`.
     bytes: usize,
-    result: u8,
+    /// None of a frame that is no response.
+    result: Option<u8>,
     /// When its request was read; none for messages that are no reports.
     read_at: Option<Instant>,
 }
@@ -46,16 +47,30 @@ impl Responses {
         offset: Option<u64>,
         read_at: Option<Instant>,
     ) {
-        self.unsent.extend_from_slice(&response.frame);
-        // A response that waits for nothing still waits for those before it.
-        let durable = offset
-            .map(|offset| offset + 1)
-            .or_else(|| self.pending.back().map(|pending| pending.durable))
-            .unwrap_or_default();
+        let durable = offset.map(|offset| offset + 1);
+        self.add(&response.frame, durable, Some(response.result), read_at);
+    }
+
+    /// Queues a frame that is no response behind those that are there.
+    pub(super) fn push_unasked(&mut self, frame: &[u8]) {
+        self.add(frame, None, None, None);
+    }
+
+    fn add(
+        &mut self,
+        frame: &[u8],
+        durable: Option<u64>,
+        result: Option<u8>,
+        read_at: Option<Instant>,
+    ) {
+        self.unsent.extend_from_slice(frame);
+        // What waits for nothing still waits for what is before it.
+        let before = || self.pending.back().map(|pending| pending.durable);
+        let durable = durable.or_else(before).unwrap_or_default();
         self.pending.push_back(Pending {
             durable,
-            bytes: response.frame.len(),
-            result: response.result,
+            bytes: frame.len(),
+            result,
             read_at,
         });
     }
@@ -64,7 +79,9 @@ impl Responses {
     pub(super) fn release(&mut self, durable: u64, metrics: &Metrics) {
         while let Some(pending) = self.pending.pop_front_if(|first| first.durable <= durable) {
             self.ready += pending.bytes;
-            metrics.responded(pending.result);
+            if let Some(result) = pending.result {
+                metrics.responded(result);
+            }
             if let Some(read_at) = pending.read_at {
                 metrics
                     .response_duration

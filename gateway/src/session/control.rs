@@ -16,6 +16,8 @@ pub enum Order {
     Stop = 1,
     /// End: a newer connection has the terminal.
     Replaced = 2,
+    /// Take what waits in the downlinks of its terminals.
+    Send = 4,
 }
 
 /// The place where one connection is told.
@@ -26,7 +28,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Tells the connection; it stays told.
+    /// Tells the connection; it stays told, but for `Send`, which is heard once.
     pub fn tell(&self, order: Order) {
         self.orders.fetch_or(order as u8, Ordering::Release);
         self.waker.wake();
@@ -38,13 +40,18 @@ impl Control {
         self.orders.load(Ordering::Acquire) & order as u8 != 0
     }
 
-    /// Ready when the connection is told `Replaced`, or `Stop` unless it `is_stopping` already.
+    /// Ready when the connection is told `Replaced`, `Send`, or `Stop` unless it `is_stopping`
+    /// already.
     pub fn poll_told(&self, context: &Context<'_>, is_stopping: bool) -> Poll<Order> {
         self.waker.register(context.waker());
         if self.is_told(Order::Replaced) {
             Poll::Ready(Order::Replaced)
         } else if !is_stopping && self.is_told(Order::Stop) {
             Poll::Ready(Order::Stop)
+        } else if self.is_told(Order::Send) {
+            self.orders
+                .fetch_and(!(Order::Send as u8), Ordering::AcqRel);
+            Poll::Ready(Order::Send)
         } else {
             Poll::Pending
         }
@@ -63,6 +70,9 @@ mod tests {
         control.tell(Order::Stop);
         assert_eq!(control.poll_told(&context, false), Poll::Ready(Order::Stop));
         assert_eq!(control.poll_told(&context, true), Poll::Pending);
+        control.tell(Order::Send);
+        assert_eq!(control.poll_told(&context, true), Poll::Ready(Order::Send));
+        assert_eq!(control.poll_told(&context, true), Poll::Pending, "heard");
         control.tell(Order::Replaced);
         assert_eq!(
             control.poll_told(&context, true),

@@ -17,6 +17,7 @@ use std::{
 
 use dashmap::{DashMap, Entry};
 use geofence::{identity::TerminalId, units::Timestamp};
+use protocols::jt808::{Revision, reassembly::Outcome as PacketOutcome};
 use storage::registry::{
     Change, TerminalRecord,
     events::{TerminalEvent, TerminalEventKind},
@@ -27,6 +28,7 @@ pub use self::terminals::{LastSeen, TerminalState};
 use super::{
     Link,
     control::{Control, Order},
+    downlink::Downlink,
     handshake::{
         self, AuthenticationRefusal, Device, Facts, PhoneRefusal, RegistrationRefusal, State,
     },
@@ -278,11 +280,12 @@ impl Directory {
         code: &[u8],
         link: &Link,
         state: State,
+        downlink: Downlink,
         now: Timestamp,
     ) -> Result<Arc<Presence>, AuthenticationRefusal> {
         let result = self.judge_code(terminal, code, link, state, now);
         let result = result.and_then(|()| {
-            self.open_session(terminal, link, now)
+            self.open_session(terminal, link, downlink, now)
                 .ok_or(AuthenticationRefusal::TakeOver)
         });
         let refusal = match &result {
@@ -358,10 +361,11 @@ impl Directory {
         &self,
         terminal: TerminalId,
         link: &Link,
+        downlink: Downlink,
         now: Timestamp,
     ) -> Result<Arc<Presence>, PhoneRefusal> {
         let (refusal, reason, advice) = if self.trusts_phone(terminal) {
-            match self.open_session(terminal, link, now) {
+            match self.open_session(terminal, link, downlink, now) {
                 Some(presence) => return Ok(presence),
                 None => (PhoneRefusal::TakeOver, "take_over", ADVICE_TAKE_OVER),
             }
@@ -385,6 +389,25 @@ impl Directory {
         let is_listed = self.catalog.knows(terminal);
         let is_open = self.policy.registration == Registration::Open;
         is_listed || is_open && self.registered.contains_key(&terminal)
+    }
+
+    /// The revision that a terminal follows, as its session or its registration has it.
+    #[must_use]
+    pub fn revision_of(&self, terminal: TerminalId) -> Option<Revision> {
+        let owner = self.owner_of(terminal);
+        owner
+            .map(|owner| owner.presence.downlink.revision())
+            .or_else(|| Revision::of_year(self.registered.get(&terminal)?.revision))
+    }
+
+    /// A packet of a longer message came.
+    pub fn count_packet(&self, outcome: &PacketOutcome) {
+        let word = match outcome {
+            PacketOutcome::Duplicate { conflicts: true } => "conflicting",
+            PacketOutcome::Duplicate { conflicts: false } => "repeated",
+            _ => "taken",
+        };
+        self.metrics.count("packets_total", "result", word, 1);
     }
 
     /// What the terminal said at its registration.

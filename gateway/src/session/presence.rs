@@ -8,6 +8,8 @@ use std::{
 
 use geofence::units::Timestamp;
 
+use super::downlink::Downlink;
+
 /// Live reports of a half of the window.
 const HALF: u8 = 8;
 /// A clock that is off by whole hours is that exact, and that constant; seconds.
@@ -103,6 +105,8 @@ pub struct Presence {
     pub address: IpAddr,
     /// How it is connected: `tcp`.
     pub transport: &'static str,
+    /// The way down to the terminal.
+    pub downlink: Downlink,
     last_seen: AtomicI64,
     /// Seconds in the upper half, whole hours in the lower one; [`NO_OFFSET`] at first.
     clock_offset: AtomicI64,
@@ -114,11 +118,17 @@ const NO_OFFSET: i64 = i64::MIN;
 impl Presence {
     /// A session that begins.
     #[must_use]
-    pub const fn new(now: Timestamp, address: IpAddr, transport: &'static str) -> Self {
+    pub const fn new(
+        now: Timestamp,
+        address: IpAddr,
+        transport: &'static str,
+        downlink: Downlink,
+    ) -> Self {
         Self {
             online_since: now,
             address,
             transport,
+            downlink,
             last_seen: AtomicI64::new(now.millis()),
             clock_offset: AtomicI64::new(NO_OFFSET),
             has_fix: AtomicBool::new(false),
@@ -216,7 +226,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let presence = Presence::new(Timestamp(5), IpAddr::from([192, 0, 2, 1]), "tcp");
+        let presence = Presence::new(
+            Timestamp(5),
+            IpAddr::from([192, 0, 2, 1]),
+            "tcp",
+            Downlink::to_nobody(),
+        );
         assert_eq!((presence.clock_offset(), presence.has_fix()), (None, false));
         let mut clock = ClockWindow::default();
         for _ in 0..8 {

@@ -7,21 +7,27 @@ use geofence::{identity::TerminalId, units::Timestamp};
 use protocols::jt808::{
     Revision,
     frame::Frame,
-    header::{Header, HeaderForm},
+    header::{Header, HeaderForm, PacketItem},
     message::{
-        Message, MessageId, general_response::GeneralResponse,
-        registration_response::RegistrationResponse,
+        Message, MessageId, general_response::GeneralResponse, multimedia_data::MultimediaData,
+        multimedia_data_response::MultimediaDataResponse,
+        registration_response::RegistrationResponse, retransmission::RetransmissionRequest,
+        server_time::ServerTime,
     },
+    reassembly::{AskBy, Joined, MissingPackets, Outcome as Packet, Reassembler, Refusal},
 };
+use protocols::wire::DecodeError;
 use storage::registry::events::TerminalEventKind;
 
 use super::{
-    Content, Link, Outcome, Response,
+    Content, Link, Moment, Outcome, Response,
     directory::{Directory, record_of},
+    downlink::Downlink,
     handshake::{Answer, Input, State, Step, step},
     presence::{ClockWindow, Presence},
     result,
 };
+use crate::{commands::TerminalAnswer, media::medium_of};
 
 /// Status bit 1 of a report: the receiver has a fix.
 const POSITIONED: u32 = 1 << 1;
@@ -44,6 +50,26 @@ impl Seat {
         self.terminal.filter(|_| self.state == State::Authenticated)
     }
 
+    /// The request for missing packets.
+    pub(super) fn ask_for(&mut self, missing: &MissingPackets) -> Bytes {
+        let header = &missing.header;
+        let numbers = missing.numbers.clone();
+        let message = match missing.by {
+            AskBy::Retransmission => Message::PlatformRetransmissionRequest(
+                RetransmissionRequest::new(missing.first_serial, numbers),
+            ),
+            AskBy::MultimediaResponse(media_id) => Message::MultimediaDataResponse(
+                MultimediaDataResponse::incomplete(media_id, numbers),
+            ),
+        };
+        self.response(header, &message, result::SUCCESS).frame
+    }
+
+    /// The way down to the terminal, while it has a session.
+    pub(super) fn downlink(&self) -> Option<&Downlink> {
+        self.presence.as_ref().map(|presence| &presence.downlink)
+    }
+
     /// On a link of several nobody is told that a newer connection has its terminal.
     pub(super) fn leave_if_replaced(&mut self, link: &Link, directory: &Directory, now: Timestamp) {
         let Some(terminal) = self.online() else {
@@ -58,8 +84,21 @@ impl Seat {
 
     fn leave(&mut self) {
         self.state = State::Connected;
+        self.serial = self.next_serial();
         self.presence = None;
         self.clock = ClockWindow::default();
+    }
+
+    /// Responses share their serial numbers with commands, which others send.
+    fn next_serial(&mut self) -> u16 {
+        match &self.presence {
+            Some(presence) => presence.downlink.next_serial(),
+            None => {
+                let serial = self.serial;
+                self.serial = serial.wrapping_add(1);
+                serial
+            }
+        }
     }
 
     fn revision_of(&self, header: &Header) -> Revision {
@@ -105,10 +144,15 @@ impl Seat {
         self.response(header, &message, code)
     }
 
+    /// None outside the years that the protocol can say.
+    fn server_time(&mut self, header: &Header, now: Timestamp) -> Option<Response> {
+        let time = ServerTime::at_unix_seconds(now.millis().div_euclid(1_000))?;
+        Some(self.response(header, &Message::ServerTime(time), result::SUCCESS))
+    }
+
     /// In the header form of the request, with the same bytes of the phone number.
     fn response(&mut self, header: &Header, message: &Message, result: u8) -> Response {
-        let serial = self.serial;
-        self.serial = serial.wrapping_add(1);
+        let serial = self.next_serial();
         let frame = header.respond(message, serial).unwrap_or_else(|error| {
             // Responses are short; silence is the safe answer to what cannot happen.
             tracing::error!(%error, "a response does not fit a frame");
@@ -124,12 +168,15 @@ pub(super) struct Turn<'a> {
     pub(super) seat: &'a mut Seat,
     pub(super) frame: &'a Frame,
     pub(super) sender: TerminalId,
+    pub(super) packets: &'a mut Reassembler,
     pub(super) directory: &'a Directory,
-    pub(super) now: Timestamp,
+    pub(super) moment: Moment,
+    /// What the frame says to a command.
+    pub(super) answer: Option<Box<TerminalAnswer>>,
 }
 
 impl Turn<'_> {
-    pub(super) fn judge(mut self) -> Outcome {
+    pub(super) fn judge(&mut self) -> Outcome {
         if self.seat.terminal != Some(self.sender) {
             self.seat.terminal = Some(self.sender);
             self.seat.revision = None;
@@ -160,8 +207,10 @@ impl Turn<'_> {
             let code = Some(result::BAD_MESSAGE);
             return self.seat.reject(header, "body", code, false);
         };
-        let record = record_of(self.sender, &registration, self.now);
-        let judged = self.directory.register(record, self.link.address, self.now);
+        let record = record_of(self.sender, &registration, self.moment.now);
+        let judged = self
+            .directory
+            .register(record, self.link.address, self.moment.now);
         let (result, welcome) = match judged {
             // Without an answer the terminal asks again.
             Ok(None) => return Outcome::Handled { response: None },
@@ -191,14 +240,20 @@ impl Turn<'_> {
         };
         let code = &authentication.code;
         let state = self.seat.state;
-        let judged = self
-            .directory
-            .log_in(self.sender, code, self.link, state, self.now);
+        let downlink = self.downlink();
+        let judged = self.directory.log_in(
+            self.sender,
+            code,
+            self.link,
+            state,
+            downlink,
+            self.moment.now,
+        );
         let step = self.step(Input::Authentication(
             judged.as_ref().map(drop).map_err(|e| *e),
         ));
         if let Ok(presence) = judged {
-            self.sit_down(presence);
+            self.seat.presence = Some(presence);
         }
         let code = match step.answer {
             Answer::General(code) => code,
@@ -210,12 +265,13 @@ impl Turn<'_> {
 
     fn admit_by_phone(&mut self) -> Outcome {
         let header = &self.frame.header;
-        let judged = self
-            .directory
-            .log_in_by_phone(self.sender, self.link, self.now);
+        let downlink = self.downlink();
+        let judged =
+            self.directory
+                .log_in_by_phone(self.sender, self.link, downlink, self.moment.now);
         let step = self.step(Input::Other(judged.as_ref().map(drop).map_err(|e| *e)));
         if let Ok(presence) = judged {
-            self.sit_down(presence);
+            self.seat.presence = Some(presence);
         }
         match step.answer {
             Answer::ByMeaning => self.on_message(),
@@ -226,12 +282,14 @@ impl Turn<'_> {
         }
     }
 
-    fn sit_down(&mut self, presence: Arc<Presence>) {
-        self.seat.presence = Some(presence);
+    /// The way down that a session would have from here on.
+    fn downlink(&mut self) -> Downlink {
         if self.seat.revision.is_none() {
             let record = self.directory.registration_of(self.sender);
             self.seat.revision = record.and_then(|record| Revision::of_year(record.revision));
         }
+        let header = self.frame.header;
+        Downlink::new(header, self.seat.revision_of(&header), self.seat.serial)
     }
 
     fn log_out(&mut self) -> Outcome {
@@ -239,7 +297,7 @@ impl Turn<'_> {
         if let Some(kind) = step.event {
             let connection = self.link.connection;
             self.directory
-                .close_session(self.sender, connection, kind, "", self.now);
+                .close_session(self.sender, connection, kind, "", self.moment.now);
             self.seat.leave();
         }
         let code = match step.answer {
@@ -251,13 +309,13 @@ impl Turn<'_> {
     }
 
     fn on_message(&mut self) -> Outcome {
-        let header = &self.frame.header;
         if let Some(presence) = &self.seat.presence {
-            presence.seen(self.now);
+            presence.seen(self.moment.now);
         }
-        if header.packet.is_some_and(|packet| packet.total > 1) {
-            // Joining sub-packets is not done yet: kept, and told to be unsupported.
-            return self.record(Content::Other, result::UNSUPPORTED);
+        let header = self.frame.header;
+        let is_whole = |item: PacketItem| (item.total, item.number) == (1, 1);
+        if header.packet.is_some_and(|item| !is_whole(item)) {
+            return self.on_packet();
         }
         let is_log_out = header.message_id == MessageId::DEREGISTRATION
             || (header.message_id == MessageId::DEREGISTRATION_MISPRINT
@@ -266,47 +324,202 @@ impl Turn<'_> {
             return self.log_out();
         }
         match self.decode() {
-            Err(_) => {
-                let code = Some(result::BAD_MESSAGE);
-                self.seat.reject(header, "body", code, true)
-            }
-            Ok(Message::Heartbeat(_)) => {
-                let response = Some(self.seat.general(header, result::SUCCESS));
-                Outcome::Handled { response }
-            }
-            Ok(Message::TerminalResponse(_)) => Outcome::Handled { response: None },
-            Ok(Message::LocationReport(report)) => {
-                if let Some(presence) = &self.seat.presence {
-                    let has_fix = report.status.0 & POSITIONED != 0;
-                    let fixed_at = report.time.unix_seconds();
-                    presence.reported(has_fix, fixed_at, self.now, &mut self.seat.clock);
-                }
-                self.record(Content::Report(Box::new(report)), result::SUCCESS)
-            }
-            Ok(Message::LocationBatch(batch)) => {
-                self.record(Content::Batch(batch), result::SUCCESS)
-            }
-            Ok(_) if header.message_id.is_downlink() => {
-                let code = Some(result::UNSUPPORTED);
-                self.seat.reject(header, "direction", code, false)
-            }
-            Ok(_) => self.record(Content::Other, result::UNSUPPORTED),
+            Err(_) => self.reject("body", result::BAD_MESSAGE, true),
+            Ok(message) => self.on_whole(message, None),
         }
     }
 
-    fn decode(&self) -> Result<Message, protocols::wire::DecodeError> {
+    /// One packet of a message: it is answered and recorded like a message of its own, and with the
+    /// last one to come the whole message follows. Packets of media are not recorded, since the
+    /// whole goes to a place of its own.
+    fn on_packet(&mut self) -> Outcome {
+        let header = self.frame.header;
+        let accepted = self
+            .packets
+            .accept(&header, &self.frame.body, self.moment.elapsed);
+        match accepted {
+            Packet::Stored | Packet::Duplicate { .. } => {
+                self.directory.count_packet(&accepted);
+                if header.message_id == MessageId::MULTIMEDIA_DATA {
+                    let response = Some(self.seat.general(&header, result::SUCCESS));
+                    Outcome::Handled { response }
+                } else {
+                    self.record(Content::Other, None, result::SUCCESS)
+                }
+            }
+            Packet::Refused(refusal) => self.refuse_packet(refusal),
+            Packet::Complete(joined) => match self.decode_joined(&joined) {
+                Err(_) => self.reject("body", result::BAD_MESSAGE, true),
+                Ok(message) => self.on_whole(message, Some(Box::new(joined))),
+            },
+        }
+    }
+
+    fn decode_joined(&self, joined: &Joined) -> Result<Message, DecodeError> {
+        let revision = self.seat.revision_of(&joined.header);
+        Message::decode(joined.header.message_id, joined.body.clone(), revision)
+    }
+
+    fn refuse_packet(&mut self, refusal: Refusal) -> Outcome {
+        let code = if refusal.is_malformed() {
+            result::BAD_MESSAGE
+        } else {
+            result::FAILURE
+        };
+        self.reject(refusal.reason(), code, false)
+    }
+
+    fn on_whole(&mut self, message: Message, joined: Option<Box<Joined>>) -> Outcome {
+        let header = self.frame.header;
+        match message {
+            Message::LocationReport(report) => {
+                if let Some(presence) = &self.seat.presence {
+                    let has_fix = report.status.0 & POSITIONED != 0;
+                    let fixed_at = report.time.unix_seconds();
+                    presence.reported(has_fix, fixed_at, self.moment.now, &mut self.seat.clock);
+                }
+                self.record(Content::Report(Box::new(report)), joined, result::SUCCESS)
+            }
+            Message::LocationBatch(batch) => {
+                self.record(Content::Batch(batch), joined, result::SUCCESS)
+            }
+            Message::Heartbeat(_) => {
+                let response = Some(self.seat.general(&header, result::SUCCESS));
+                Outcome::Handled { response }
+            }
+            Message::TerminalResponse(response) => {
+                self.hear(|| TerminalAnswer {
+                    message_id: MessageId::TERMINAL_RESPONSE,
+                    serial: Some(response.answered_serial),
+                    answered_id: Some(response.answered_id),
+                    result: Some(response.result),
+                    content: None,
+                });
+                Outcome::Handled { response: None }
+            }
+            _ if header.message_id.is_downlink() => {
+                self.reject("direction", result::UNSUPPORTED, false)
+            }
+            Message::ServerTimeQuery(_) => {
+                let response = self.seat.server_time(&header, self.moment.now);
+                Outcome::Handled { response }
+            }
+            Message::TerminalRetransmissionRequest(request) => self.send_again(&request),
+            Message::MultimediaData(upload) => self.on_media(&upload, joined.is_some()),
+            Message::LocationQueryResponse(ref response) => {
+                self.hear(|| answer_of(&message));
+                let report = Box::new(response.report.clone());
+                self.record(Content::Report(report), joined, result::SUCCESS)
+            }
+            Message::VehicleControlResponse(ref response) => {
+                self.hear(|| answer_of(&message));
+                let report = Box::new(response.report.clone());
+                self.record(Content::Report(report), joined, result::SUCCESS)
+            }
+            Message::Unknown { .. } => self.record(Content::Other, joined, result::UNSUPPORTED),
+            message => {
+                self.hear(|| answer_of(&message));
+                self.record(Content::Other, joined, result::SUCCESS)
+            }
+        }
+    }
+
+    /// Packets of a long command, as they were sent before.
+    fn send_again(&mut self, request: &RetransmissionRequest) -> Outcome {
+        let (serial, numbers) = (request.original_serial, &request.packets);
+        let packets = self
+            .seat
+            .downlink()
+            .and_then(|downlink| downlink.again(serial, numbers, self.moment.now));
+        let header = &self.frame.header;
+        let response = match packets {
+            Some(frames) => Response {
+                frame: frames.concat().into(),
+                result: result::SUCCESS,
+            },
+            None => self.seat.general(header, result::FAILURE),
+        };
+        Outcome::Handled {
+            response: Some(response),
+        }
+    }
+
+    /// A picture, sound or video, whole; or in 2011 a packet of it, numbered in its body.
+    fn on_media(&mut self, upload: &MultimediaData, is_joined: bool) -> Outcome {
+        if let (Some(item), false) = (upload.packet(), is_joined) {
+            let header = Header {
+                packet: Some(item),
+                ..self.frame.header
+            };
+            let part = upload.part();
+            return match self.packets.accept(&header, &part, self.moment.elapsed) {
+                Packet::Complete(whole) => match MultimediaData::of_parts(whole.body) {
+                    Ok(upload) => self.on_media(&upload, true),
+                    Err(_) => self.reject("body", result::BAD_MESSAGE, true),
+                },
+                Packet::Refused(refusal) => self.refuse_packet(refusal),
+                accepted @ (Packet::Stored | Packet::Duplicate { .. }) => {
+                    self.directory.count_packet(&accepted);
+                    let response = Some(self.seat.general(&header, result::SUCCESS));
+                    Outcome::Handled { response }
+                }
+            };
+        }
+        let header = self.frame.header;
+        let (medium, data) = medium_of(self.sender, upload, true, self.moment.now);
+        let whole = MultimediaDataResponse::complete(medium.media_id);
+        let whole = Message::MultimediaDataResponse(whole);
+        Outcome::Media {
+            medium: Box::new(medium),
+            data,
+            taken: [
+                self.seat.general(&header, result::SUCCESS),
+                self.seat.response(&header, &whole, result::SUCCESS),
+            ],
+            refused: self.seat.general(&header, result::FAILURE),
+        }
+    }
+
+    /// Something that may answer a command, where one is on its way.
+    fn hear(&mut self, answer: impl FnOnce() -> TerminalAnswer) {
+        if self.seat.downlink().is_some_and(Downlink::is_expecting) {
+            self.answer = Some(Box::new(answer()));
+        }
+    }
+
+    fn reject(&mut self, reason: &'static str, code: u8, is_kept: bool) -> Outcome {
+        self.seat
+            .reject(&self.frame.header, reason, Some(code), is_kept)
+    }
+
+    fn decode(&self) -> Result<Message, DecodeError> {
         let header = &self.frame.header;
         let revision = self.seat.revision_of(header);
         Message::decode(header.message_id, self.frame.body.clone(), revision)
     }
 
-    fn record(&mut self, content: Content, code: u8) -> Outcome {
+    fn record(&mut self, content: Content, joined: Option<Box<Joined>>, code: u8) -> Outcome {
         let header = &self.frame.header;
         Outcome::Record {
             terminal: self.sender,
             revision: self.seat.revision_of(header),
             content,
+            joined,
             response: self.seat.general(header, code),
         }
+    }
+}
+
+/// What a message that is an answer says.
+fn answer_of(message: &Message) -> TerminalAnswer {
+    let fields = message.to_json();
+    TerminalAnswer {
+        message_id: message.id(),
+        serial: message.answered_serial(),
+        answered_id: None,
+        result: fields
+            .get("result")
+            .and_then(|result| u8::try_from(result.as_u64()?).ok()),
+        content: Some(serde_json::Value::Object(fields).to_string()),
     }
 }

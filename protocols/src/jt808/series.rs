@@ -79,6 +79,13 @@ impl SentSeries {
         })
     }
 
+    /// The same with other serial numbers.
+    #[must_use]
+    pub const fn starting_at(mut self, serial: u16) -> Self {
+        self.header.serial = serial;
+        self
+    }
+
     /// How many frames, and serial numbers; at least 1.
     #[must_use]
     pub const fn packets(&self) -> u16 {

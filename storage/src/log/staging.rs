@@ -17,7 +17,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Staging {
     commit: Commit,
-    limits: Limits,
+    pub(super) limits: Limits,
     /// What the writer has taken and not synced yet.
     taken_bytes: usize,
     /// The writer sleeps, and wants to be woken when so many bytes are staged.

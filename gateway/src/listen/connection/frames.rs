@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use geofence::units::Timestamp;
-use protocols::jt808::frame::{Frame, Split, looks_like_http};
+use protocols::jt808::{
+    Revision,
+    frame::{Frame, Split, looks_like_http},
+    reassembly::Joined,
+};
 use storage::log::AppendError;
 use tokio::time::Instant;
 use tokio_util::codec::Decoder as _;
@@ -14,7 +18,8 @@ use super::{Closed, Connection, READ_BYTES, READ_BYTES_MAX, Transport};
 use crate::{
     clock,
     ingest::{self, Rejected},
-    session::{Content, Outcome, Response, control::Order},
+    media,
+    session::{Content, Moment, Outcome, Response, Verdict, control::Order},
 };
 
 /// A log without room is asked again after this pause.
@@ -116,7 +121,15 @@ impl<T: Transport> Connection<T> {
             metrics.frames_deviating.increment(1);
         }
         let was_authenticated = self.session.is_authenticated();
-        let (outcome, presented) = self.session.on_frame(frame, &gateway.directory, now);
+        let moment = Moment {
+            now,
+            elapsed: read_at - gateway.started,
+        };
+        let Verdict {
+            outcome,
+            presented,
+            answer,
+        } = self.session.on_frame(frame, &gateway.directory, moment);
         if let Some(presented) = presented {
             gateway
                 .live
@@ -157,19 +170,64 @@ impl<T: Transport> Connection<T> {
                 terminal,
                 revision,
                 content,
+                joined,
                 response,
             } => {
                 let prefix = ingest::record::prefix(revision);
                 let parts = [&prefix[..], raw];
                 let kind = ingest::record::FRAME;
-                let offset = self.append(kind, now, &parts).await?;
+                let mut offset = self.append(kind, now, &parts).await?;
                 metrics.frames_recorded.increment(1);
-                ingest::feed_live(&gateway, terminal, &content, frame, now, offset);
+                let mut content = content;
+                let mut body = &frame.body;
+                if let Some(joined) = &joined {
+                    body = &joined.body;
+                    match self.append_joined(revision, joined, now).await? {
+                        Some(whole) => offset = whole,
+                        None => content = Content::Other,
+                    }
+                }
+                ingest::feed_live(&gateway, terminal, &content, body, now, offset);
                 let read_at = (!matches!(content, Content::Other)).then_some(read_at);
                 self.queue(Some(&response), Some(offset), read_at);
             }
+            Outcome::Media {
+                medium,
+                data,
+                taken: [response, whole],
+                refused,
+            } => {
+                metrics.frames_handled.increment(1);
+                if media::store(&gateway, *medium, data).await {
+                    self.queue(Some(&response), None, None);
+                    self.queue(Some(&whole), None, None);
+                } else {
+                    self.queue(Some(&refused), None, None);
+                }
+            }
+        }
+        if let Some((terminal, answer)) = answer {
+            gateway.commands.answered(terminal, *answer).await;
         }
         Ok(())
+    }
+
+    /// The whole message after its last packet, for those who follow the log. One that is too long
+    /// for a record is there in its packets alone.
+    async fn append_joined(
+        &self,
+        revision: Revision,
+        joined: &Joined,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Closed> {
+        let head = ingest::record::joined(revision, joined);
+        if head.len() + joined.body.len() > self.gateway.log.record_bytes_max() {
+            self.gateway.metrics.joined_too_long.increment(1);
+            return Ok(None);
+        }
+        let parts = [&head[..], &joined.body];
+        let kind = ingest::record::JOINED;
+        self.append(kind, now, &parts).await.map(Some)
     }
 
     /// Appends, and waits where the log has no room: meanwhile this connection is not read.

@@ -8,7 +8,7 @@ use storage::registry::events::TerminalEventKind;
 use tokio::sync::broadcast;
 
 use super::{Directory, LastSeen, Opened, Owner};
-use crate::session::{Link, control::Order, presence::Presence};
+use crate::session::{Link, control::Order, downlink::Downlink, presence::Presence};
 
 impl Directory {
     /// The session of the terminal goes to this link, and an older connection is told to end.
@@ -17,13 +17,14 @@ impl Directory {
         &self,
         terminal: TerminalId,
         link: &Link,
+        downlink: Downlink,
         now: Timestamp,
     ) -> Option<Arc<Presence>> {
         let owner = || Owner {
             connection: link.connection,
             epoch: self.next_epoch.fetch_add(1, Ordering::Relaxed),
             control: Arc::clone(&link.control),
-            presence: Arc::new(Presence::new(now, link.address, link.transport)),
+            presence: Arc::new(Presence::new(now, link.address, link.transport, downlink)),
             is_shared: link.is_shared,
         };
         let (opened, older) = match self.sessions.entry(terminal) {

@@ -69,7 +69,14 @@ impl City {
     fn log_in(&self, phone: &str, code: &str, link: &Link) -> Result<(), AuthenticationRefusal> {
         let terminal = phone.parse().unwrap();
         self.directory
-            .log_in(terminal, code.as_bytes(), link, State::Connected, NOW)
+            .log_in(
+                terminal,
+                code.as_bytes(),
+                link,
+                State::Connected,
+                Downlink::to_nobody(),
+                NOW,
+            )
             .map(drop)
     }
 }
@@ -155,9 +162,14 @@ fn wrong_codes_hold_up_their_own_address_only() {
     let terminal = "9".parse().unwrap();
     let registered = State::Registered;
     let code = code.as_bytes();
-    let judged = city
-        .directory
-        .log_in(terminal, code, &guesser, registered, NOW);
+    let judged = city.directory.log_in(
+        terminal,
+        code,
+        &guesser,
+        registered,
+        Downlink::to_nobody(),
+        NOW,
+    );
     assert!(judged.is_ok());
 }
 
@@ -216,7 +228,10 @@ fn a_known_phone_needs_no_code_where_that_is_the_policy() {
     assert_eq!(city.log_in("9", "authentication", &link), refused);
     let by_phone = |phone: &str| {
         let terminal = phone.parse().unwrap();
-        let judged = city.directory.log_in_by_phone(terminal, &link, NOW);
+        let downlink = Downlink::to_nobody();
+        let judged = city
+            .directory
+            .log_in_by_phone(terminal, &link, downlink, NOW);
         judged.map(drop)
     };
     assert_eq!(by_phone("2"), Ok(()));

@@ -25,7 +25,7 @@ use super::{
     location_report::LocationReport,
 };
 use crate::{
-    jt808::Revision,
+    jt808::{Revision, header::PacketItem},
     wire::{DecodeError, EncodeError, EncodeErrorKind, Reader, Writer},
 };
 
@@ -77,6 +77,74 @@ const PACKET_PREFIX_BYTES: usize = SHORT_PREFIX_BYTES + 8;
 const LOCATION_PREFIX_BYTES: usize = SHORT_PREFIX_BYTES + LocationReport::FIXED_BYTES;
 /// The packets that a message can have in its header; more say that it is no count of packets.
 const PACKETS_MAX: u32 = 65_535;
+
+impl MultimediaData {
+    /// Which packet of its item this is, where the body says so (2011).
+    #[must_use]
+    pub fn packet(&self) -> Option<PacketItem> {
+        let MediaContext::Packet { total, number } = self.prefix.as_ref()?.context else {
+            return None;
+        };
+        Some(PacketItem {
+            total: u16::try_from(total).ok()?,
+            number: u16::try_from(number).ok()?,
+        })
+    }
+
+    /// The part that such a packet has in the body of the whole: its data, and with the first one
+    /// what stands in front of it. [`of_parts`](Self::of_parts) reads them joined.
+    #[must_use]
+    pub fn part(&self) -> Bytes {
+        let is_first = self.packet().is_some_and(|packet| packet.number == 1);
+        let Some(prefix) = self.prefix.as_ref().filter(|_| is_first) else {
+            return self.data.clone();
+        };
+        let mut writer = Writer::new();
+        prefix.encode_short(&mut writer);
+        writer.bytes(&self.data);
+        writer.finish()
+    }
+}
+
+impl MultimediaData {
+    /// The whole of joined [`part`](Self::part)s.
+    ///
+    /// # Errors
+    /// When there is not even what stands in front.
+    pub fn of_parts(parts: Bytes) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(parts);
+        let prefix = MediaPrefix::decode_short(&mut r, |_| Ok(MediaContext::None))?;
+        Ok(Self {
+            prefix: Some(prefix),
+            data: r.rest(),
+        })
+    }
+}
+
+impl MediaPrefix {
+    fn decode_short(
+        r: &mut Reader,
+        context: impl FnOnce(&mut Reader) -> Result<MediaContext, DecodeError>,
+    ) -> Result<Self, DecodeError> {
+        Ok(Self {
+            media_id: r.dword("media_id")?,
+            media_type: r.byte("media_type")?,
+            media_format: r.byte("media_format")?,
+            event: r.byte("event")?,
+            channel: r.byte("channel")?,
+            context: context(r)?,
+        })
+    }
+
+    /// Up to the channel.
+    fn encode_short(&self, w: &mut Writer) {
+        w.dword(self.media_id);
+        w.byte(self.media_type);
+        w.byte(self.media_format);
+        w.byte(self.event);
+        w.byte(self.channel);
+    }
+}
 
 /// Where the data of a body begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,21 +199,16 @@ impl Body for MultimediaData {
                 data: r.rest(),
             });
         }
-        let prefix = MediaPrefix {
-            media_id: r.dword("media_id")?,
-            media_type: r.byte("media_type")?,
-            media_format: r.byte("media_format")?,
-            event: r.byte("event")?,
-            channel: r.byte("channel")?,
-            context: match start {
+        let prefix = MediaPrefix::decode_short(r, |r| {
+            Ok(match start {
                 Start::Location => MediaContext::Location(decode_location(r, revision)?),
                 Start::Packet => MediaContext::Packet {
                     total: r.dword("total")?,
                     number: r.dword("number")?,
                 },
                 Start::Short | Start::Bare => MediaContext::None,
-            },
-        };
+            })
+        })?;
         Ok(Self {
             prefix: Some(prefix),
             data: r.rest(),
@@ -154,11 +217,7 @@ impl Body for MultimediaData {
 
     fn encode(&self, w: &mut Writer, revision: Revision) -> Result<(), EncodeError> {
         if let Some(prefix) = &self.prefix {
-            w.dword(prefix.media_id);
-            w.byte(prefix.media_type);
-            w.byte(prefix.media_format);
-            w.byte(prefix.event);
-            w.byte(prefix.channel);
+            prefix.encode_short(w);
             match &prefix.context {
                 MediaContext::Location(location) => encode_location(location, w, revision)?,
                 MediaContext::Packet { total, number } => {

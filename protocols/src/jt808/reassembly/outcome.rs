@@ -107,6 +107,15 @@ impl Refusal {
         "budget_spent",
     ];
 
+    /// The packet item has no meaning; otherwise it is a limit that was met.
+    #[must_use]
+    pub const fn is_malformed(&self) -> bool {
+        matches!(
+            self,
+            Self::TotalZero | Self::NumberZero | Self::NumberBeyondTotal { .. }
+        )
+    }
+
     /// The word for a metric's label.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
