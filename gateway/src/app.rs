@@ -41,6 +41,7 @@ use crate::{
         self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
         runtime::OutletsRuntime, store_writer::StoreWriter,
     },
+    platform_key::{PlatformKey, PlatformKeyError},
     session::{directory::Directory, saver},
 };
 
@@ -73,6 +74,9 @@ pub enum StartError {
     /// A listener for terminals.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The key that terminals encrypt with.
+    #[error("terminals.rsa_key: {0}")]
+    PlatformKey(#[from] PlatformKeyError),
     /// The exporter.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -135,8 +139,11 @@ impl App {
             ),
         };
         tracing::info!(store = store.description(), "store");
+        let platform_key = config.terminals.rsa_key.as_deref();
+        let platform_key = platform_key.map(PlatformKey::load).transpose()?;
         let directory = Directory::new(
             key,
+            platform_key,
             config.terminals.clone(),
             Arc::clone(&catalog),
             Arc::clone(&metrics),

@@ -141,6 +141,9 @@ pub struct Terminals {
     /// A registration that is not on the disk by then gets no response: the terminal asks again.
     /// Default 10 s.
     pub save_timeout: Duration,
+    /// PEM: the platform's RSA key of 1024 bits, which terminals are told (0x8A00) and encrypt
+    /// with; none by default.
+    pub rsa_key: Option<PathBuf>,
     /// Events of terminals are kept for so long. Default 90 days.
     pub events_kept_for: Duration,
     /// Events kept of one terminal. Default 200.
@@ -325,6 +328,7 @@ impl Config {
                     seconds(10),
                     seconds(1)..=hour,
                 ),
+                rsa_key: raw.path("terminals.rsa_key", ""),
                 events_kept_for: raw.duration(
                     "terminals.events_kept_for",
                     2_160 * hour,

@@ -30,6 +30,7 @@ pub mod listen;
 pub mod media;
 pub mod metrics;
 pub mod outlets;
+pub mod platform_key;
 pub mod session;
 pub mod telemetry;
 

@@ -48,6 +48,9 @@ use storage::{media::NewMedia, registry::events::TerminalEventKind};
 
 use crate::commands::TerminalAnswer;
 
+/// The encryption that the standard knows (bit 10 of the body attributes).
+const RSA: u8 = 1;
+
 /// Result codes of 0x8001.
 pub mod result {
     /// Received; for reports: durable.
@@ -324,12 +327,20 @@ impl Session {
             seat.leave_if_replaced(&self.link, directory, now);
         }
         let before = seat.online();
+        // It costs much: only those with a session may ask for it.
+        let clear = match directory.platform_key() {
+            Some(key) if header.encryption == RSA && before == Some(sender) => key
+                .decrypt(&frame.body)
+                .map(|body| frame.with_clear_body(body)),
+            _ => None,
+        };
         let mut turn = Turn {
             link: &self.link,
             packets: &mut self.packets,
             answer: None,
             seat,
-            frame,
+            is_decrypted: clear.is_some(),
+            frame: clear.as_ref().unwrap_or(frame),
             sender,
             directory,
             moment,

@@ -10,6 +10,7 @@
 mod cases;
 mod command_line;
 mod commands;
+mod encryption;
 mod handshake;
 mod limits;
 mod packets;

@@ -184,7 +184,8 @@ pub fn escape_into(content: &[u8], frame: &mut Vec<u8>) {
 }
 
 /// Takes escapes back; `None` where 0x7D is followed by something else than 01 or 02.
-fn unescape(escaped: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn unescape(escaped: &[u8]) -> Option<Vec<u8>> {
     let mut content = Vec::with_capacity(escaped.len());
     let mut bytes = escaped.iter();
     while let Some(byte) = bytes.next() {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Packets of a longer message are frames of their own. The whole follows the last one to come, so
-//! that who follows the log has nothing to join.
+//! that who follows the log has nothing to join; and the clear message follows an encrypted frame.
 
 use bytes::Bytes;
 use geofence::{identity::TerminalId, units::Timestamp};
@@ -33,7 +33,7 @@ pub const UNDECODED: RecordKind = RecordKind(2);
 /// Time passed and nothing came.
 pub const TICK: RecordKind = RecordKind(3);
 
-/// A message that came in packets.
+/// A message that came in packets, or encrypted.
 pub const JOINED: RecordKind = RecordKind(4);
 
 /// The messages that carry positions: no others are read again.
@@ -104,7 +104,8 @@ fn whole(record: &Record) -> Result<Option<Whole>, RecordError> {
     let content = record.payload.slice(2..);
     let (phone, id, body) = if record.kind == FRAME {
         let frame = Frame::open(content).map_err(|_| RecordError::Frame)?;
-        if frame.header.packet.is_some_and(|packet| packet.total > 1) {
+        let is_packet = frame.header.packet.is_some_and(|packet| packet.total > 1);
+        if is_packet || frame.header.encryption != 0 {
             return Ok(None);
         }
         (frame.header.phone, frame.header.message_id, frame.body)

@@ -43,6 +43,7 @@ use crate::{
     catalog::Catalog,
     config::{Authentication, Registration, Terminals},
     metrics::Metrics,
+    platform_key::PlatformKey,
 };
 
 /// Sessions that opened and that a listener may be behind before it loses some.
@@ -55,6 +56,7 @@ const ADVICE_TAKE_OVER: &str = "several connections show the code of this termin
 #[derive(Debug)]
 pub struct Directory {
     key: AuthKey,
+    platform_key: Option<PlatformKey>,
     policy: Terminals,
     catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
@@ -112,6 +114,7 @@ impl Directory {
     #[must_use]
     pub fn new(
         key: AuthKey,
+        platform_key: Option<PlatformKey>,
         policy: Terminals,
         catalog: Arc<Catalog>,
         metrics: Arc<Metrics>,
@@ -123,6 +126,7 @@ impl Directory {
                 policy.save_timeout,
                 Arc::clone(&metrics),
             ),
+            platform_key,
             unknown: UnknownTerminals::new(policy.unknown_kept_max),
             wrong_codes: PerMinute::new(policy.wrong_codes_per_minute_max),
             wrong_codes_of_address: PerMinute::new(policy.wrong_codes_per_address_max),
@@ -398,6 +402,12 @@ impl Directory {
         owner
             .map(|owner| owner.presence.downlink.revision())
             .or_else(|| Revision::of_year(self.registered.get(&terminal)?.revision))
+    }
+
+    /// The key that terminals may encrypt with.
+    #[must_use]
+    pub const fn platform_key(&self) -> Option<&PlatformKey> {
+        self.platform_key.as_ref()
     }
 
     /// A packet of a longer message came.

@@ -167,6 +167,8 @@ pub(super) struct Turn<'a> {
     pub(super) link: &'a Link,
     pub(super) seat: &'a mut Seat,
     pub(super) frame: &'a Frame,
+    /// The frame's body was encrypted on the link.
+    pub(super) is_decrypted: bool,
     pub(super) sender: TerminalId,
     pub(super) packets: &'a mut Reassembler,
     pub(super) directory: &'a Directory,
@@ -371,6 +373,16 @@ impl Turn<'_> {
 
     fn on_whole(&mut self, message: Message, joined: Option<Box<Joined>>) -> Outcome {
         let header = self.frame.header;
+        // Who reads the log has no key: the clear message follows the frame.
+        let clear = || {
+            Box::new(Joined {
+                header,
+                body: self.frame.body.clone(),
+                first_serial: header.serial,
+                total: 1,
+            })
+        };
+        let joined = joined.or_else(|| self.is_decrypted.then(clear));
         match message {
             Message::LocationReport(report) => {
                 if let Some(presence) = &self.seat.presence {
@@ -403,6 +415,16 @@ impl Turn<'_> {
             Message::ServerTimeQuery(_) => {
                 let response = self.seat.server_time(&header, self.moment.now);
                 Outcome::Handled { response }
+            }
+            Message::TerminalRsaKey(_) => {
+                let response = match self.directory.platform_key() {
+                    Some(key) => {
+                        let key = Message::PlatformRsaKey(Box::new(key.public().clone()));
+                        self.seat.response(&header, &key, result::SUCCESS)
+                    }
+                    None => self.seat.general(&header, result::SUCCESS),
+                };
+                self.record_with(Content::Other, joined, response)
             }
             Message::TerminalRetransmissionRequest(request) => self.send_again(&request),
             Message::MultimediaData(upload) => self.on_media(&upload, joined.is_some()),
@@ -499,13 +521,22 @@ impl Turn<'_> {
     }
 
     fn record(&mut self, content: Content, joined: Option<Box<Joined>>, code: u8) -> Outcome {
-        let header = &self.frame.header;
+        let response = self.seat.general(&self.frame.header, code);
+        self.record_with(content, joined, response)
+    }
+
+    fn record_with(
+        &self,
+        content: Content,
+        joined: Option<Box<Joined>>,
+        response: Response,
+    ) -> Outcome {
         Outcome::Record {
             terminal: self.sender,
-            revision: self.seat.revision_of(header),
+            revision: self.seat.revision_of(&self.frame.header),
             content,
             joined,
-            response: self.seat.general(header, code),
+            response,
         }
     }
 }

@@ -115,6 +115,19 @@ impl Frame {
         }
     }
 
+    /// The same with the body that its encrypted one stands for.
+    #[must_use]
+    pub fn with_clear_body(&self, body: Bytes) -> Self {
+        Self {
+            header: Header {
+                encryption: 0,
+                ..self.header
+            },
+            body,
+            deviates: self.deviates,
+        }
+    }
+
     fn of(content: Content, mut body: Bytes) -> Self {
         let Content {
             header,

@@ -25,7 +25,7 @@ fn city(settings: &str) -> City {
     let catalog = Arc::new(Catalog::load(&files).unwrap());
     let metrics = Arc::new(Metrics::new().unwrap());
     City {
-        directory: Directory::new(key, policy, catalog, metrics, Vec::new()),
+        directory: Directory::new(key, None, policy, catalog, metrics, Vec::new()),
         _folder: folder,
     }
 }
