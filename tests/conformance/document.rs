@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
-use protocols::jt808::message::{Answer, MessageId};
+use protocols::jt808::message::{Answer, MessageId, parameters::table};
 use serde_json::Value;
 use tools::decode::decode_line;
 
@@ -25,7 +25,19 @@ messages; it cannot be out of date.
 
 ";
 
-/// The shortest example of each message.
+const PARAMETERS: &str = "\
+## Parameters of terminals
+
+Set with `parameter_setting` (0x8103), asked for with `parameter_query` and `parameter_query_given`,
+shown in `parameters` (0x0104): in `params_by_name` by these names, in `params` by id and in hex.
+Either can be set. Values of another length than their type's, and ids that are not here, are in
+`params` alone.
+
+| id | name | type | what | since |
+|---|---|---|---|---|
+";
+
+/// The longest example of each message that can be shown.
 fn examples() -> BTreeMap<u16, Value> {
     let mut examples: BTreeMap<u16, (usize, Value)> = BTreeMap::new();
     for frame in objects("frames.jsonl") {
@@ -101,6 +113,16 @@ fn the_document_of_messages_is_what_the_code_says() {
             )
             .unwrap();
         }
+    }
+    document.push_str(PARAMETERS);
+    for info in table::PARAMETERS {
+        let (id, name, kind) = (info.id.0, info.name, info.kind.word());
+        let (title, since) = (info.title, info.since.year());
+        writeln!(
+            document,
+            "| `0x{id:04X}` | `{name}` | {kind} | {title} | {since} |"
+        )
+        .unwrap();
     }
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../gateway/docs/messages.md");
     if std::env::var_os("UPDATE_DOCUMENTS").is_some() {

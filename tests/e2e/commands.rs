@@ -252,6 +252,10 @@ async fn what_is_asked_for_wrongly_is_explained() {
         assert_eq!(status, 400, "{command}: {detail}");
         assert!(detail.contains(word), "{command}: {detail}");
     }
+    let unknown = json!({"message": "text_message", "colour": 1});
+    let (status, detail) = post(unknown).await;
+    assert_eq!(status, 422, "{detail}");
+    assert!(detail.contains("colour"), "{detail}");
     let mut named = hello();
     named["idempotency_key"] = "one".into();
     let first = queue(&gateway, named.clone()).await;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{Path, Query, State, rejection::JsonRejection},
     http::StatusCode,
     routing::{get, post},
 };
@@ -175,8 +175,9 @@ async fn enqueue(
     State(gateway): Shared,
     Path(phone): Path<String>,
     Query(parameters): Query<WaitParameters>,
-    Json(request): Json<CommandRequest>,
+    request: Result<Json<CommandRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<CommandWithHistory>), Problem> {
+    let Json(request) = request?;
     let wait = parameters.wait.unwrap_or_default();
     if wait > WAIT_MAX_S {
         return Err(Problem::bad_request(format!("wait: at most {WAIT_MAX_S}")));
@@ -222,8 +223,9 @@ struct AreasRequest {
 async fn set_areas(
     State(gateway): Shared,
     Path(phone): Path<String>,
-    Json(asked): Json<AreasRequest>,
+    asked: Result<Json<AreasRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Page<CommandView>>), Problem> {
+    let Json(asked) = asked?;
     let terminal = terminal(&phone)?;
     let snapshot = gateway.catalog.current();
     let requests = if asked.delete {

@@ -164,6 +164,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_response_keeps_its_place_and_counts_as_none() {
+        let metrics = Metrics::new().unwrap();
+        let mut responses = Responses::default();
+        responses.push(&response("one"), Some(4), None);
+        responses.push_unasked(b"down");
+        responses.release(4, &metrics);
+        assert_eq!(responses.ready(), b"");
+        responses.release(5, &metrics);
+        assert_eq!(responses.ready(), b"onedown");
+        let counted = "gridtrace_responses_total{result=\"0\"} 1\n";
+        assert!(metrics.render().contains(counted), "{}", metrics.render());
+    }
+
+    #[test]
     fn a_response_that_waits_for_nothing_is_ready_at_once() {
         let metrics = Metrics::new().unwrap();
         let mut responses = Responses::default();

@@ -40,7 +40,7 @@ impl Control {
         self.orders.load(Ordering::Acquire) & order as u8 != 0
     }
 
-    /// Ready when the connection is told `Replaced`, `Send`, or `Stop` unless it `is_stopping`
+    /// Ready when the connection is told `Replaced`, or `Stop` or `Send` unless it `is_stopping`
     /// already.
     pub fn poll_told(&self, context: &Context<'_>, is_stopping: bool) -> Poll<Order> {
         self.waker.register(context.waker());
@@ -48,7 +48,7 @@ impl Control {
             Poll::Ready(Order::Replaced)
         } else if !is_stopping && self.is_told(Order::Stop) {
             Poll::Ready(Order::Stop)
-        } else if self.is_told(Order::Send) {
+        } else if !is_stopping && self.is_told(Order::Send) {
             self.orders
                 .fetch_and(!(Order::Send as u8), Ordering::AcqRel);
             Poll::Ready(Order::Send)
@@ -67,12 +67,13 @@ mod tests {
         let control = Control::default();
         let context = Context::from_waker(std::task::Waker::noop());
         assert_eq!(control.poll_told(&context, false), Poll::Pending);
+        control.tell(Order::Send);
+        assert_eq!(control.poll_told(&context, true), Poll::Pending);
+        assert_eq!(control.poll_told(&context, false), Poll::Ready(Order::Send));
+        assert_eq!(control.poll_told(&context, false), Poll::Pending, "heard");
         control.tell(Order::Stop);
         assert_eq!(control.poll_told(&context, false), Poll::Ready(Order::Stop));
         assert_eq!(control.poll_told(&context, true), Poll::Pending);
-        control.tell(Order::Send);
-        assert_eq!(control.poll_told(&context, true), Poll::Ready(Order::Send));
-        assert_eq!(control.poll_told(&context, true), Poll::Pending, "heard");
         control.tell(Order::Replaced);
         assert_eq!(
             control.poll_told(&context, true),

@@ -16,7 +16,7 @@
 //!
 //! The layout of 2011 is read where that of 2013 does not fit and it does, to the last byte and with
 //! a parameter at least; few terminals know it. The lengths alone divide the list: makers choose
-//! other widths than the [table](table) has.
+//! other widths than the [table] has.
 //!
 //! In JSON `params` has the bytes of each value under its id, as they came, and `params_by_name`
 //! those that have a name and a reading. Either field sets parameters, by name with a value or by
