@@ -491,7 +491,7 @@ messages! {
     0x9003 AV_ATTRIBUTES_QUERY "av_attributes_query" AvAttributesQuery(AvAttributesQuery) V2011 Answer::Message(MessageId(0x1003)), "Query of the attributes of sound and picture (查询终端音视频属性).";
     0x9101 LIVE_STREAM_REQUEST "live_stream_request" LiveStreamRequest(LiveStreamRequest) V2011 Answer::General, "Request of a live stream (实时音视频传输请求).";
     0x9102 LIVE_STREAM_CONTROL "live_stream_control" LiveStreamControl(LiveStreamControl) V2011 Answer::General, "Control of a live stream (音视频实时传输控制).";
-    0x9105 LIVE_STREAM_STATE "live_stream_state" LiveStreamState(LiveStreamState) V2011 Answer::None, "State of a live stream (实时音视频传输状态通知).";
+    0x9105 LIVE_STREAM_STATE "live_stream_state" LiveStreamState(LiveStreamState) V2011 Answer::General, "State of a live stream (实时音视频传输状态通知).";
     0x9201 PLAYBACK_REQUEST "playback_request" PlaybackRequest(PlaybackRequest) V2011 Answer::Message(MessageId(0x1205)), "Request of a playback (平台下发远程录像回放请求).";
     0x9202 PLAYBACK_CONTROL "playback_control" PlaybackControl(PlaybackControl) V2011 Answer::General, "Control of a playback (平台下发远程录像回放控制).";
     0x9205 RESOURCE_QUERY "resource_query" ResourceQuery(ResourceQuery) V2011 Answer::Message(MessageId(0x1205)), "Query of recordings (查询资源列表).";

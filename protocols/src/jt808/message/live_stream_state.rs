@@ -1,4 +1,5 @@
-//! 0x9105 state of a live stream (实时音视频传输状态通知): platform -> terminal, not answered.
+//! 0x9105 state of a live stream (实时音视频传输状态通知): platform -> terminal, answered by
+//! 0x0001 like any other command: JT/T 1078 says nothing else.
 //!
 //! JT/T 1078-2016, 5.5.3.
 //!
