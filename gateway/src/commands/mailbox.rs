@@ -75,6 +75,14 @@ enum Stage {
         first_serial: u16,
         packets: u16,
     },
+    /// It failed without an answer, which may be late: that a terminal has done it after all is not
+    /// to be lost.
+    GivenUp {
+        epoch: u64,
+        until: Timestamp,
+        first_serial: u16,
+        packets: u16,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -94,8 +102,21 @@ impl Entry {
                 first_serial,
                 packets,
                 ..
+            }
+            | Stage::GivenUp {
+                first_serial,
+                packets,
+                ..
             } => serial.wrapping_sub(*first_serial) < *packets,
         }
+    }
+
+    /// It was sent, and is not over.
+    const fn is_under_way(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::InFlight { .. } | Stage::Acknowledged { .. }
+        )
     }
 
     fn is_waiting(&self) -> bool {
@@ -119,7 +140,7 @@ impl Mailbox {
         self.entries.is_empty()
     }
 
-    /// Something was sent and is not done.
+    /// Something was sent, and an answer to it may come.
     #[must_use]
     pub fn is_expecting(&self) -> bool {
         self.entries.iter().any(|entry| !entry.is_waiting())
@@ -192,7 +213,7 @@ impl Mailbox {
                 && self
                     .entries
                     .iter()
-                    .any(|entry| !entry.is_waiting() && entry.rule.content == waiting.rule.content)
+                    .any(|entry| entry.is_under_way() && entry.rule.content == waiting.rule.content)
         };
         self.entries
             .iter()
@@ -221,18 +242,10 @@ impl Mailbox {
         Some((id, Change::Sent(sending)))
     }
 
-    /// It cannot be sent at all.
+    /// It cannot be sent, or nobody knows what became of it.
     pub fn fail(&mut self, id: CommandId, reason: String) -> Move {
         self.remove(id);
-        let (result, answer) = (None, None);
-        (
-            id,
-            Change::Failed {
-                reason,
-                result,
-                answer,
-            },
-        )
+        (id, failed(reason))
     }
 
     /// The terminal said something. `None` when it belongs to no command: repeated answers, and
@@ -259,12 +272,20 @@ impl Mailbox {
         let serial = answer.serial?;
         let result = answer.result?;
         let entry = self.entries.iter_mut().find(|entry| {
-            let Stage::InFlight { series, .. } = &entry.stage else {
-                return false;
-            };
-            answer.answered_id == Some(MessageId(entry.command.message_id))
-                && series.has_serial(serial)
+            !matches!(entry.stage, Stage::Waiting | Stage::Acknowledged { .. })
+                && answer.answered_id == Some(MessageId(entry.command.message_id))
+                && entry.has_serial(serial)
         })?;
+        if matches!(entry.stage, Stage::GivenUp { .. }) {
+            // A late no changes nothing, and a late yes is not yet the content that was asked for.
+            if result != result::SUCCESS || entry.rule.needs_content {
+                return None;
+            }
+            let id = entry.command.id;
+            self.remove(id);
+            let (result, answer) = (Some(result), None);
+            return Some((id, Change::Answered { result, answer }));
+        }
         let id = entry.command.id;
         if result != result::SUCCESS {
             self.remove(id);
@@ -295,11 +316,17 @@ impl Mailbox {
     }
 
     fn content(&mut self, answer: &TerminalAnswer) -> Option<Move> {
-        let entry = self.entries.iter().find(|entry| {
-            !entry.is_waiting()
-                && entry.rule.content == Some(answer.message_id)
+        let is_answered = |entry: &&Entry| {
+            entry.rule.content == Some(answer.message_id)
                 && answer.serial.is_none_or(|serial| entry.has_serial(serial))
-        })?;
+        };
+        // Where no serial number tells, it belongs to what is under way.
+        let under_way = self.entries.iter().filter(|entry| entry.is_under_way());
+        let given_up = self
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.stage, Stage::GivenUp { .. }));
+        let entry = under_way.chain(given_up).find(is_answered)?;
         let id = entry.command.id;
         self.remove(id);
         let (result, content) = (answer.result, answer.content.clone());
@@ -327,6 +354,9 @@ impl Mailbox {
 
     /// The terminal is on the link with this epoch, or on none: what is on an elder one comes back.
     pub fn on_link(&mut self, current: Option<u64>, rules: &CommandRules) -> Vec<Move> {
+        // Serial numbers begin anew: a late answer could be one to something else.
+        let is_elder = |entry: &mut Entry| matches!(entry.stage, Stage::GivenUp { epoch, .. } if Some(epoch) != current);
+        self.entries.retain_mut(|entry| !is_elder(entry));
         let lost: Vec<_> = self
             .entries
             .iter()
@@ -360,11 +390,13 @@ impl Mailbox {
         now: Timestamp,
         rules: &CommandRules,
     ) -> Vec<(Move, Option<SentSeries>)> {
+        self.entries
+            .retain(|entry| !matches!(entry.stage, Stage::GivenUp { until, .. } if until <= now));
         let overdue: Vec<_> = self
             .entries
             .iter()
             .filter(|entry| match entry.stage {
-                Stage::Waiting => false,
+                Stage::Waiting | Stage::GivenUp { .. } => false,
                 Stage::InFlight { overdue_at, .. } => overdue_at <= now,
                 Stage::Acknowledged { until, .. } => until <= now,
             })
@@ -384,12 +416,20 @@ impl Mailbox {
     ) -> Option<(Move, Option<SentSeries>)> {
         let entry = self.entry(id)?;
         match &mut entry.stage {
-            Stage::Waiting => None,
+            Stage::Waiting | Stage::GivenUp { .. } => None,
             Stage::InFlight {
-                series, overdue_at, ..
+                epoch,
+                series,
+                overdue_at,
             } => {
                 if entry.rule.is_once || entry.attempts >= rules.attempts_max {
-                    return Some((self.fail(id, "no_answer".to_owned()), None));
+                    entry.stage = Stage::GivenUp {
+                        epoch: *epoch,
+                        until: after(now, rules.content_timeout),
+                        first_serial: series.first_serial(),
+                        packets: series.packets(),
+                    };
+                    return Some(((id, failed("no_answer".to_owned())), None));
                 }
                 entry.attempts += 1;
                 *overdue_at = after(now, rules.answer_timeout);
@@ -406,6 +446,14 @@ impl Mailbox {
                 Some(((id, Change::Answered { result, answer }), None))
             }
         }
+    }
+}
+
+const fn failed(reason: String) -> Change {
+    Change::Failed {
+        reason,
+        result: None,
+        answer: None,
     }
 }
 

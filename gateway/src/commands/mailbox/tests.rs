@@ -277,7 +277,67 @@ fn without_an_answer_the_same_bytes_go_out_again_so_often_and_no_more() {
     }
     let given_up = failed("no_answer", None);
     assert_eq!(mailbox.on_time(at(30), &RULES), [((id(1), given_up), None)]);
+    assert_eq!(mailbox.on_time(at(89), &RULES), []);
+    assert!(!mailbox.is_empty(), "it may answer late");
+    assert_eq!(mailbox.on_time(at(90), &RULES), []);
     assert!(mailbox.is_empty());
+}
+
+/// Sent and given up, over the link with epoch 1 and with the serial number 10.
+fn given_up(message: MessageId) -> Mailbox {
+    let mut mailbox = mailbox(&[message]);
+    send(&mut mailbox, 1, 10, START);
+    for seconds in [10, 20, 30] {
+        mailbox.on_time(at(seconds), &RULES);
+    }
+    mailbox
+}
+
+#[test]
+fn a_late_answer_is_not_lost() {
+    let yes = Change::Answered {
+        result: Some(0),
+        answer: None,
+    };
+    let mut late = given_up(TEXT);
+    assert_eq!(
+        late.answer(&general(TEXT, 10, 1), at(40), &RULES),
+        None,
+        "it has failed already"
+    );
+    assert_eq!(
+        late.answer(&general(TEXT, 10, 0), at(40), &RULES),
+        Some((id(1), yes))
+    );
+    assert!(late.is_empty());
+    let mut query = given_up(WHERE);
+    assert_eq!(
+        query.answer(&general(WHERE, 10, 0), at(40), &RULES),
+        None,
+        "no place yet"
+    );
+    let place = content(MessageId::LOCATION_QUERY_RESPONSE, Some(10));
+    let answered = query.answer(&place, at(41), &RULES);
+    assert!(matches!(answered, Some((_, Change::Answered { .. }))));
+}
+
+#[test]
+fn a_late_answer_is_taken_for_nothing_else() {
+    // The next link has serial numbers of its own.
+    let mut late = given_up(TEXT);
+    assert_eq!(late.on_link(Some(2), &RULES), []);
+    assert_eq!(late.answer(&general(TEXT, 10, 0), at(40), &RULES), None);
+    // Without a serial number it belongs to what is under way.
+    let mut query = given_up(WHERE);
+    query.push(command(2, WHERE));
+    assert_eq!(
+        send(&mut query, 1, 11, at(40)),
+        Some(id(2)),
+        "nothing else is under way"
+    );
+    let place = content(MessageId::LOCATION_QUERY_RESPONSE, None);
+    let answered = query.answer(&place, at(41), &RULES);
+    assert!(matches!(answered, Some((answered, _)) if answered == id(2)));
 }
 
 #[test]
