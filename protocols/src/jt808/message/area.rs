@@ -3,6 +3,7 @@
 //! A group of fields is there where its bit of the attributes is set, and nowhere else. So one that
 //! is wrong about its bits has another length: the body must be filled, or the layout is another.
 
+pub mod outline;
 pub mod place;
 
 use self::place::Signs;

@@ -17,127 +17,60 @@
 //! | name       | length WORD, STRING | 2019, always                                               |
 
 use super::{
-    Body,
     area::{
-        AreaAttributes, Name, Period, SpeedLimit, decode_if, decode_name, decode_night, encode_if,
-        encode_name, encode_night,
+        outline::{Area, Outline},
         place::{Place, Signs},
-        put_common, put_optional, take_common, take_night_and_name,
     },
-    field::{Field as _, take_or},
+    field::Field as _,
     json::{self, JsonError, Object},
 };
-use crate::{
-    jt808::Revision,
-    wire::{DecodeError, EncodeError, Reader, Writer},
-};
+use crate::wire::{DecodeError, EncodeError, Reader, Writer};
 
 /// A circle.
+pub type Circle = Area<Round>;
+
+/// Where a circle is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Circle {
-    /// Id among the circles, from 1.
-    pub id: u32,
-    /// What it is for, and the hemispheres of its centre.
-    pub attributes: AreaAttributes,
+pub struct Round {
     /// Its centre.
     pub center: Place,
     /// Metres.
     pub radius_m: u32,
-    /// When it holds; with [`AreaAttributes::BY_TIME`].
-    pub period: Option<Period>,
-    /// With [`AreaAttributes::SPEED_LIMIT`].
-    pub speed: Option<SpeedLimit>,
-    /// The night's limit, in km/h: 2019 and with a limit. The day's holds where there is none.
-    pub night_max_speed_kmh: Option<u16>,
-    /// 2019.
-    pub name: Option<Name>,
 }
 
-impl Body for Circle {
-    fn decode(r: &mut Reader, wire: Revision) -> Result<Self, DecodeError> {
-        let id = r.dword("id")?;
-        let attributes = AreaAttributes(r.word("attributes")?);
-        let has = |bit| attributes.contains(bit);
-        let center = Place::decode(r)?;
-        let radius_m = r.dword("radius_m")?;
-        let period = decode_if(has(AreaAttributes::BY_TIME), r, wire)?;
-        let speed = decode_if(has(AreaAttributes::SPEED_LIMIT), r, wire)?;
+impl Outline for Round {
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            id,
-            attributes,
-            center,
-            radius_m,
-            period,
-            speed,
-            night_max_speed_kmh: decode_night(speed, r, wire)?,
-            name: decode_name(r, wire)?,
+            center: Place::decode(r)?,
+            radius_m: r.dword("radius_m")?,
         })
     }
 
-    fn encode(&self, w: &mut Writer, wire: Revision) -> Result<(), EncodeError> {
-        let has = |bit| self.attributes.contains(bit);
-        let (by_time, by_speed) = (AreaAttributes::BY_TIME, AreaAttributes::SPEED_LIMIT);
-        w.dword(self.id);
-        w.word(self.attributes.0);
+    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
         self.center.encode(w)?;
         w.dword(self.radius_m);
-        encode_if("period", has(by_time), self.period.as_ref(), w, wire)?;
-        encode_if("speed", has(by_speed), self.speed.as_ref(), w, wire)?;
-        encode_night(self.speed, self.night_max_speed_kmh, w, wire)?;
-        encode_name(self.name.as_ref(), w, wire)
+        Ok(())
     }
 
-    fn to_json(&self, object: &mut Object) {
-        let is = |bit| self.attributes.contains(bit);
-        let (south, west) = (is(AreaAttributes::SOUTH), is(AreaAttributes::WEST));
-        json::put(object, "id", self.id);
-        json::put(object, "attr", self.attributes.0);
+    fn put(&self, object: &mut Object, south: bool, west: bool) {
         self.center.put(object, "", south, west);
         json::put(object, "radius_m", self.radius_m);
-        put_common(self.period, self.speed, object);
-        put_optional(
-            object,
-            "night_max_speed_kmh",
-            self.night_max_speed_kmh.as_ref(),
-        );
-        put_optional(object, "name", self.name.as_ref());
     }
 
-    fn from_json(object: &mut Object) -> Result<Self, JsonError> {
-        let said = AreaAttributes(take_or(object, "attr", 0)?);
-        let mut signs = Signs::default();
-        let center = Place::take(object, "", &mut signs)?;
-        let (period, speed, attributes) = take_common(object, said, signs)?;
-        let (night_max_speed_kmh, name) = take_night_and_name(object)?;
+    fn take(object: &mut Object, signs: &mut Signs) -> Result<Self, JsonError> {
         Ok(Self {
-            id: u32::take(object, "id")?,
-            attributes,
-            center,
+            center: Place::take(object, "", signs)?,
             radius_m: u32::take(object, "radius_m")?,
-            period,
-            speed,
-            night_max_speed_kmh,
-            name,
         })
     }
 }
 
 #[cfg(test)]
-impl super::arbitrary::Arbitrary for Circle {
-    fn arbitrary(c: &mut super::arbitrary::Choices, wire: Revision) -> Self {
-        let attributes = AreaAttributes(c.any(wire));
-        let has = |bit| attributes.contains(bit);
-        let (speed, night_max_speed_kmh) =
-            super::area::arbitrary::speed(c, has(AreaAttributes::SPEED_LIMIT), wire);
+impl super::arbitrary::Arbitrary for Round {
+    fn arbitrary(c: &mut super::arbitrary::Choices, wire: crate::jt808::Revision) -> Self {
         Self {
-            id: c.any(wire),
-            attributes,
             center: c.any(wire),
             radius_m: c.any(wire),
-            period: has(AreaAttributes::BY_TIME).then(|| c.any(wire)),
-            speed,
-            night_max_speed_kmh,
-            name: super::area::arbitrary::name(c, wire),
         }
     }
 }
@@ -149,9 +82,10 @@ mod tests {
     use super::*;
     use crate::{
         hex,
+        jt808::Revision,
         jt808::message::{
             Message, MessageId,
-            area::{AreaLayout, SetAreas},
+            area::{AreaLayout, Name, SetAreas},
             location_report::MicroDegrees,
         },
     };
@@ -199,8 +133,8 @@ mod tests {
             let [circle] = &circles.areas[..] else {
                 panic!("{circles:?}")
             };
-            assert_eq!((circle.id, circle.radius_m), (7, 500));
-            assert_eq!(circle.center.latitude, MicroDegrees(22_546_000));
+            assert_eq!((circle.id, circle.outline.radius_m), (7, 500));
+            assert_eq!(circle.outline.center.latitude, MicroDegrees(22_546_000));
             assert_eq!(circle.period.unwrap().start.0.to_string(), "000000083000");
             assert_eq!(circle.speed.unwrap().max_speed_kmh, 40);
             assert_eq!(circle.night_max_speed_kmh, night);

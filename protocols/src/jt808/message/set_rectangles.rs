@@ -17,128 +17,58 @@
 //! | name       | length WORD, STRING | 2019, always                                               |
 
 use super::{
-    Body,
     area::{
-        AreaAttributes, Name, Period, SpeedLimit, decode_if, decode_name, decode_night, encode_if,
-        encode_name, encode_night,
+        outline::{Area, Outline},
         place::{Place, Signs},
-        put_common, put_optional, take_common, take_night_and_name,
     },
-    field::{Field as _, take_or},
-    json::{self, JsonError, Object},
+    json::{JsonError, Object},
 };
-use crate::{
-    jt808::Revision,
-    wire::{DecodeError, EncodeError, Reader, Writer},
-};
+use crate::wire::{DecodeError, EncodeError, Reader, Writer};
 
 /// A rectangle.
+pub type Rectangle = Area<Corners>;
+
+/// Where a rectangle is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rectangle {
-    /// Id among the rectangles, from 1.
-    pub id: u32,
-    /// What it is for, and the hemispheres of its corners.
-    pub attributes: AreaAttributes,
+pub struct Corners {
     /// Its corner in the north-west.
     pub top_left: Place,
     /// Its corner in the south-east.
     pub bottom_right: Place,
-    /// When it holds; with [`AreaAttributes::BY_TIME`].
-    pub period: Option<Period>,
-    /// With [`AreaAttributes::SPEED_LIMIT`].
-    pub speed: Option<SpeedLimit>,
-    /// The night's limit, in km/h: 2019 and with a limit. The day's holds where there is none.
-    pub night_max_speed_kmh: Option<u16>,
-    /// 2019.
-    pub name: Option<Name>,
 }
 
-impl Body for Rectangle {
-    fn decode(r: &mut Reader, wire: Revision) -> Result<Self, DecodeError> {
-        let id = r.dword("id")?;
-        let attributes = AreaAttributes(r.word("attributes")?);
-        let has = |bit| attributes.contains(bit);
-        let top_left = Place::decode(r)?;
-        let bottom_right = Place::decode(r)?;
-        let period = decode_if(has(AreaAttributes::BY_TIME), r, wire)?;
-        let speed = decode_if(has(AreaAttributes::SPEED_LIMIT), r, wire)?;
+impl Outline for Corners {
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            id,
-            attributes,
-            top_left,
-            bottom_right,
-            period,
-            speed,
-            night_max_speed_kmh: decode_night(speed, r, wire)?,
-            name: decode_name(r, wire)?,
+            top_left: Place::decode(r)?,
+            bottom_right: Place::decode(r)?,
         })
     }
 
-    fn encode(&self, w: &mut Writer, wire: Revision) -> Result<(), EncodeError> {
-        let has = |bit| self.attributes.contains(bit);
-        let (by_time, by_speed) = (AreaAttributes::BY_TIME, AreaAttributes::SPEED_LIMIT);
-        w.dword(self.id);
-        w.word(self.attributes.0);
+    fn encode(&self, w: &mut Writer) -> Result<(), EncodeError> {
         self.top_left.encode(w)?;
-        self.bottom_right.encode(w)?;
-        encode_if("period", has(by_time), self.period.as_ref(), w, wire)?;
-        encode_if("speed", has(by_speed), self.speed.as_ref(), w, wire)?;
-        encode_night(self.speed, self.night_max_speed_kmh, w, wire)?;
-        encode_name(self.name.as_ref(), w, wire)
+        self.bottom_right.encode(w)
     }
 
-    fn to_json(&self, object: &mut Object) {
-        let is = |bit| self.attributes.contains(bit);
-        let (south, west) = (is(AreaAttributes::SOUTH), is(AreaAttributes::WEST));
-        json::put(object, "id", self.id);
-        json::put(object, "attr", self.attributes.0);
+    fn put(&self, object: &mut Object, south: bool, west: bool) {
         self.top_left.put(object, "top_left_", south, west);
         self.bottom_right.put(object, "bottom_right_", south, west);
-        put_common(self.period, self.speed, object);
-        put_optional(
-            object,
-            "night_max_speed_kmh",
-            self.night_max_speed_kmh.as_ref(),
-        );
-        put_optional(object, "name", self.name.as_ref());
     }
 
-    fn from_json(object: &mut Object) -> Result<Self, JsonError> {
-        let said = AreaAttributes(take_or(object, "attr", 0)?);
-        let mut signs = Signs::default();
-        let top_left = Place::take(object, "top_left_", &mut signs)?;
-        let bottom_right = Place::take(object, "bottom_right_", &mut signs)?;
-        let (period, speed, attributes) = take_common(object, said, signs)?;
-        let (night_max_speed_kmh, name) = take_night_and_name(object)?;
+    fn take(object: &mut Object, signs: &mut Signs) -> Result<Self, JsonError> {
         Ok(Self {
-            id: u32::take(object, "id")?,
-            attributes,
-            top_left,
-            bottom_right,
-            period,
-            speed,
-            night_max_speed_kmh,
-            name,
+            top_left: Place::take(object, "top_left_", signs)?,
+            bottom_right: Place::take(object, "bottom_right_", signs)?,
         })
     }
 }
 
 #[cfg(test)]
-impl super::arbitrary::Arbitrary for Rectangle {
-    fn arbitrary(c: &mut super::arbitrary::Choices, wire: Revision) -> Self {
-        let attributes = AreaAttributes(c.any(wire));
-        let has = |bit| attributes.contains(bit);
-        let (speed, night_max_speed_kmh) =
-            super::area::arbitrary::speed(c, has(AreaAttributes::SPEED_LIMIT), wire);
+impl super::arbitrary::Arbitrary for Corners {
+    fn arbitrary(c: &mut super::arbitrary::Choices, wire: crate::jt808::Revision) -> Self {
         Self {
-            id: c.any(wire),
-            attributes,
             top_left: c.any(wire),
             bottom_right: c.any(wire),
-            period: has(AreaAttributes::BY_TIME).then(|| c.any(wire)),
-            speed,
-            night_max_speed_kmh,
-            name: super::area::arbitrary::name(c, wire),
         }
     }
 }
@@ -150,9 +80,10 @@ mod tests {
     use super::*;
     use crate::{
         hex,
+        jt808::Revision,
         jt808::message::{
             Message, MessageId,
-            area::{AreaLayout, SetAreas},
+            area::{AreaLayout, Name, SetAreas},
             location_report::MicroDegrees,
         },
     };
@@ -201,8 +132,14 @@ mod tests {
                 panic!("{rectangles:?}")
             };
             assert_eq!(rectangle.id, 7);
-            assert_eq!(rectangle.top_left.latitude, MicroDegrees(22_546_000));
-            assert_eq!(rectangle.bottom_right.latitude, MicroDegrees(22_545_000));
+            assert_eq!(
+                rectangle.outline.top_left.latitude,
+                MicroDegrees(22_546_000)
+            );
+            assert_eq!(
+                rectangle.outline.bottom_right.latitude,
+                MicroDegrees(22_545_000)
+            );
             assert_eq!(
                 rectangle.period.unwrap().start.0.to_string(),
                 "000000083000"

@@ -71,7 +71,7 @@ impl Place {
 
 /// Which hemispheres the signs of places say, where they say one: 0 has no sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Signs {
+pub struct Signs {
     /// South, not north.
     pub(in super::super) south: Option<bool>,
     /// West, not east.
