@@ -4,5 +4,6 @@
 mod corpus;
 mod document;
 mod frames;
+mod hostile;
 mod reassembly;
 mod streams;
