@@ -1,38 +1,41 @@
-//! What a location report costs from the wire to its struct, in time and in allocations, beside
-//! the least that any decoder does: one pass for the check code and one copy.
+//! What a message costs from the wire to its struct, in time and in allocations, beside the least
+//! that any decoder does: one pass for the check code and one copy. And how fast a stream is cut
+//! into frames, beside a search for the delimiter and no more.
 //!
 //! `cargo bench -p benchmarks --bench decode`
 
 #![expect(clippy::print_stdout, reason = "figures are the output of a benchmark")]
 
-use std::{hint::black_box, time::Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
+use benchmarks::frames::{Corpus, batch_frame, candidate, long_frame, media_packet, report_frame};
 use bytes::{Bytes, BytesMut};
 use protocols::jt808::{
     Revision,
     frame::{Frame, Split, Splitter},
-    header::{Header, TerminalPhone},
-    message::{
-        Message, MessageId,
-        location_report::{
-            DeciKmh, Degrees, LocationReport, Meters, MicroDegrees,
-            additional_item::AdditionalItem,
-            flags::{AlarmFlags, StatusFlags},
-            items::Items,
-        },
-    },
+    header::PacketItem,
+    message::{Message, location_report::LocationReport},
+    reassembly::{Joined, Outcome, Reassembler, ReassemblyLimits, ReassemblyPool},
 };
-use protocols::wire::bcd::Gmt8Time;
 
 /// Frames of a stream: about one full read of a busy connection.
 const FRAMES: usize = 900;
 /// Runs of each figure; the best counts, the others were disturbed.
 const RUNS: usize = 200;
+/// Packets of an upload.
+const PACKETS: u16 = 10;
 
 fn main() {
+    let corpus = Corpus::read();
     decoding();
     println!();
-    splitting();
+    messages(&corpus);
+    joining(&corpus);
+    println!();
+    splitting(&corpus);
 }
 
 fn decoding() {
@@ -42,13 +45,7 @@ fn decoding() {
     );
     let frame = report_frame(Revision::V2013, 1);
     let stream: Vec<u8> = frame.repeat(FRAMES);
-    let mut copy = vec![0; stream.len()];
-    let floor = measure(|| {
-        for (from, to) in stream.chunks(frame.len()).zip(copy.chunks_mut(frame.len())) {
-            black_box(from.iter().fold(0, |code, byte| code ^ byte));
-            to.copy_from_slice(black_box(from));
-        }
-    });
+    let floor = measure_floor(&frame);
     print("floor: check code and copy", floor, floor);
 
     for (name, revision, serial) in [
@@ -69,27 +66,25 @@ fn decoding() {
         ),
     ] {
         let frame = report_frame(revision, serial);
-        let raw = between_delimiters(&frame);
+        let raw = candidate(&frame);
         let figure = measure(|| {
             for _ in 0..FRAMES {
-                black_box(decode(black_box(&raw).clone(), revision));
+                black_box(decode(black_box(&raw).clone()));
             }
         });
         print(name, figure, floor);
     }
 
-    let raw = between_delimiters(&frame);
+    let raw = candidate(&frame);
     let items = measure(|| {
         for _ in 0..FRAMES {
-            read_items(&decode(black_box(&raw).clone(), Revision::V2013));
+            read_items(&decode(black_box(&raw).clone()));
         }
     });
     print("the first of them, and every item read", items, floor);
 
     let wire = measure(|| {
-        let count = split(black_box(&stream), |raw| {
-            read_items(&decode(raw, Revision::V2013))
-        });
+        let count = split(black_box(&stream), |raw| read_items(&decode(raw)));
         assert_eq!(count, FRAMES);
     });
     print(
@@ -99,10 +94,116 @@ fn decoding() {
     );
 }
 
-fn splitting() {
+/// The messages that make up nearly all traffic.
+fn messages(corpus: &Corpus) {
+    println!(
+        "{:<58} {:>6} {:>8} {:>8} {:>7} {:>8} {:>7}",
+        "open and decode", "bytes", "floor ns", "ns", "ratio", "items ns", "allocs"
+    );
+    let report = corpus.frame("emqx-003");
+    let batch = batch_frame(&report);
+    let upload = media_packet(corpus, None);
+    for (name, frame) in [
+        ("0x0200 location, 2013, seven items", report),
+        (
+            "0x0200 location, 2019, eight items",
+            corpus.frame("hikvision-001"),
+        ),
+        (
+            "0x0200 location, active safety, items 0x64 to 0x67",
+            corpus.frame("yezhihao-137"),
+        ),
+        ("0x0704 batch, ten of the first", batch),
+        ("0x0002 heartbeat", corpus.frame("yezhihao-003")),
+        ("0x0102 authentication, 2013", corpus.frame("traccar-037")),
+        ("0x0100 registration, 2013", corpus.frame("traccar-082")),
+        ("0x0001 general response", corpus.frame("emqx-047")),
+        ("0x0801 multimedia data, in one frame", upload),
+        ("0x0104 parameters, 52 of them", corpus.frame("emqx-008")),
+    ] {
+        let raw = candidate(&frame);
+        let floor = measure_floor(&frame);
+        let figure = measure(|| {
+            for _ in 0..FRAMES {
+                black_box(decode(black_box(&raw).clone()));
+            }
+        });
+        let with_items = measure(|| {
+            for _ in 0..FRAMES {
+                read_items(black_box(&decode(black_box(&raw).clone())));
+            }
+        });
+        let frames = FRAMES as f64;
+        println!(
+            "{name:<58} {:>6} {:>8.1} {:>8.1} {:>7.1} {:>8.1} {:>7.2}",
+            frame.len(),
+            floor.ns / frames,
+            figure.ns / frames,
+            figure.ns / floor.ns,
+            with_items.ns / frames,
+            with_items.allocations as f64 / frames
+        );
+    }
+}
+
+/// An upload in packets, which is a message when the last of them has come.
+fn joining(corpus: &Corpus) {
+    let packets: Vec<Vec<u8>> = (1..=PACKETS)
+        .map(|number| PacketItem {
+            total: PACKETS,
+            number,
+        })
+        .map(|packet| media_packet(corpus, Some(packet)))
+        .collect();
+    let bytes: usize = packets.iter().map(Vec::len).sum();
+    let raw: Vec<Bytes> = packets.iter().map(|packet| candidate(packet)).collect();
+    let pool = ReassemblyPool::new(ReassemblyLimits::default());
+    let figure = measure(|| {
+        let mut reassembler = Reassembler::new(pool.clone());
+        let mut joined = None;
+        for raw in &raw {
+            let frame = Frame::open(black_box(raw).clone()).expect("a frame of ours");
+            if let Outcome::Complete(whole) =
+                reassembler.accept(&frame.header, &frame.body, Duration::ZERO)
+            {
+                joined = Some(whole);
+            }
+        }
+        let Joined { header, body, .. } = joined.expect("all packets came");
+        let message = Message::decode(header.message_id, body, header.revision());
+        black_box(message.expect("an upload of ours"));
+    });
+    let mut copy = Vec::with_capacity(bytes);
+    let floor = measure(|| {
+        copy.clear();
+        for packet in &packets {
+            black_box(check_code(black_box(packet)));
+            copy.extend_from_slice(packet);
+        }
+        black_box(&copy);
+    });
+    let per_packet = f64::from(PACKETS);
+    println!(
+        "{:<58} {:>6.0} {:>8.1} {:>8.1} {:>7.1} {:>8} {:>7.2}",
+        "0x0801 multimedia data, a packet of ten that are joined",
+        bytes as f64 / per_packet,
+        floor.ns / per_packet,
+        figure.ns / per_packet,
+        figure.ns / floor.ns,
+        "",
+        figure.allocations as f64 / per_packet
+    );
+}
+
+fn splitting(corpus: &Corpus) {
     println!("{:<58} {:>8} {:>7}", "splitter alone", "MB/s", "ratio");
     let short = report_frame(Revision::V2013, 1).repeat(FRAMES);
-    for (name, stream) in [("short frames", short), ("long frames", long_frames())] {
+    let mixed = corpus.device_frames().flatten().collect::<Vec<_>>();
+    for (name, stream) in [
+        ("short frames", short),
+        ("frames of devices, mixed", mixed.repeat(8)),
+        ("long frames", long_frame().repeat(60)),
+    ] {
         let rate = |figure: Figure| stream.len() as f64 / figure.ns * 1e3;
         let floor = measure(|| {
             let mut buffer = BytesMut::with_capacity(stream.len());
@@ -150,6 +251,22 @@ fn measure(mut run: impl FnMut()) -> Figure {
     }
 }
 
+/// The check code and a copy of each of [`FRAMES`].
+fn measure_floor(frame: &[u8]) -> Figure {
+    let stream = frame.repeat(FRAMES);
+    let mut copy = vec![0; stream.len()];
+    measure(|| {
+        for (from, to) in stream.chunks(frame.len()).zip(copy.chunks_mut(frame.len())) {
+            black_box(check_code(from));
+            to.copy_from_slice(black_box(from));
+        }
+    })
+}
+
+fn check_code(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |code, byte| code ^ byte)
+}
+
 fn print(name: &str, figure: Figure, floor: Figure) {
     let frames = FRAMES as f64;
     let (ns, ratio) = (figure.ns / frames, figure.ns / floor.ns);
@@ -159,24 +276,26 @@ fn print(name: &str, figure: Figure, floor: Figure) {
     );
 }
 
-fn between_delimiters(frame: &[u8]) -> Bytes {
-    let [_, content @ .., _] = frame else {
-        panic!("no frame: {frame:02x?}")
-    };
-    Bytes::copy_from_slice(content)
+fn decode(raw: Bytes) -> Message {
+    let frame = Frame::open(raw).expect("a good frame");
+    let revision = frame.header.revision();
+    Message::decode(frame.header.message_id, frame.body, revision).expect("a good body")
 }
 
-fn decode(raw: Bytes, revision: Revision) -> Message {
-    let frame = Frame::open(raw).expect("a frame of ours");
-    Message::decode(frame.header.message_id, frame.body, revision).expect("a report of ours")
-}
-
+/// The additional items of all reports.
 fn read_items(message: &Message) {
-    let Message::LocationReport(report) = message else {
-        panic!("{message:?}")
+    let read = |report: &LocationReport| {
+        for item in &report.items {
+            black_box(item);
+        }
     };
-    for item in &report.items {
-        black_box(item);
+    match message {
+        Message::LocationReport(report) => read(report),
+        Message::LocationBatch(batch) => {
+            let entries = batch.entries.iter().flatten();
+            entries.for_each(|entry| read(&entry.report));
+        }
+        _ => {}
     }
 }
 
@@ -193,40 +312,4 @@ fn split(stream: &[u8], mut on_candidate: impl FnMut(Bytes)) -> usize {
         }
     }
     count
-}
-
-fn report_frame(revision: Revision, serial: u16) -> Vec<u8> {
-    let items = [
-        AdditionalItem::Mileage(123_456),
-        AdditionalItem::Fuel(120),
-        AdditionalItem::SignalStrength(31),
-        AdditionalItem::SatelliteCount(12),
-    ];
-    let report = Message::LocationReport(LocationReport {
-        alarms: AlarmFlags::OVERSPEED,
-        status: StatusFlags::ACC_ON | StatusFlags::POSITIONED,
-        latitude: MicroDegrees(37_870_600),
-        longitude: MicroDegrees(112_548_900),
-        altitude: Meters(800),
-        speed: DeciKmh(355),
-        heading: Degrees(90),
-        time: Gmt8Time([0x24, 0x07, 0x15, 0x08, 0x30, 0x15]),
-        items: Items::new(items, revision).expect("short items"),
-    });
-    let phone = match revision {
-        Revision::V2019 => TerminalPhone::Long([0, 0, 0, 0, 1, 0x38, 0, 0x13, 0x80, 0]),
-        Revision::V2011 | Revision::V2013 => TerminalPhone::Short([1, 0x38, 0, 0x13, 0x80, 0]),
-    };
-    let body = report.encode(revision).expect("short items");
-    let header = Header::new(MessageId::LOCATION_REPORT, phone, serial);
-    header.frame(&body).expect("a short body").to_vec()
-}
-
-fn long_frames() -> Vec<u8> {
-    let phone = TerminalPhone::Short([1, 0x38, 0, 0x13, 0x80, 0]);
-    let header = Header::new(MessageId(0x0801), phone, 1);
-    header
-        .frame(&[0x55; 1023])
-        .expect("the longest body")
-        .repeat(60)
 }

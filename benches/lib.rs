@@ -1,2 +1,3 @@
 //! Benchmarks of the hot paths. See each file.
+pub mod frames;
 pub mod servers;

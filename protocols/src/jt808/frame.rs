@@ -161,8 +161,16 @@ fn inspect(content: &[u8]) -> Result<Content, RejectReason> {
 }
 
 /// XOR of all bytes; 0 over a content with its check code.
+///
+/// By words: where the result is compared with 0, the compiler makes of a fold over bytes a loop of
+/// one byte a step.
 pub(super) fn check_code(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0, |code, byte| code ^ byte)
+    let (words, rest) = bytes.as_chunks();
+    let word = words
+        .iter()
+        .fold(0, |code, word| code ^ u64::from_ne_bytes(*word));
+    let code = word.to_ne_bytes().iter().fold(0, |code, byte| code ^ byte);
+    rest.iter().fold(code, |code, byte| code ^ byte)
 }
 
 /// Undoes the escapes; `None` when there are none.
@@ -362,6 +370,15 @@ mod tests {
         let raw = crate::hex::bytes("0900 0003 013800138000 0004 F07E01 2B");
         let body_at = raw.slice(12..15).as_ptr();
         assert_eq!(Frame::open(raw).unwrap().body.as_ptr(), body_at);
+    }
+
+    #[test]
+    fn a_check_code_is_the_xor_of_all_bytes() {
+        let bytes: Vec<u8> = (1..=40).map(|n: u8| n.wrapping_mul(77)).collect();
+        for length in 0..=bytes.len() {
+            let by_one = bytes[..length].iter().fold(0, |code, byte| code ^ byte);
+            assert_eq!(check_code(&bytes[..length]), by_one, "{length}");
+        }
     }
 
     #[test]
