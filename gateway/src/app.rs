@@ -30,7 +30,10 @@ use crate::{
     auth::AuthKey,
     catalog::{Catalog, CatalogError},
     clock,
-    commands::{self, CommandDesk, DeskInbox},
+    commands::{
+        self, CommandDesk, DeskInbox,
+        attachments::{self, AlarmInbox, AttachmentRequests},
+    },
     config::{Config, StoreChoice},
     http,
     ingest::{RejectedFrames, record},
@@ -39,9 +42,10 @@ use crate::{
     metrics::Metrics,
     outlets::{
         self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
-        runtime::OutletsRuntime, store_writer::StoreWriter,
+        runtime::OutletsRuntime, store_writer::StoreWriter, vendor_items::VendorItems,
     },
     platform_key::{PlatformKey, PlatformKeyError},
+    profiles::{ProfilesError, TerminalProfiles},
     session::{directory::Directory, saver},
 };
 
@@ -54,6 +58,9 @@ pub enum StartError {
     /// Nothing to do with the configuration's text: the catalog it names.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The profiles of terminals.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
     /// The log.
     #[error("log: {0}")]
     Log(#[from] LogError),
@@ -108,6 +115,7 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let catalog = Arc::new(Catalog::load(&config.catalog)?);
+        let profiles = TerminalProfiles::load(&config.profiles)?;
         let sockets = Sockets::bind(&config)?;
         let listeners = sockets.listeners().map_err(no_address)?;
         let web = listen::listen_on(config.http.listen).map_err(|cause| StartError::Io {
@@ -146,6 +154,7 @@ impl App {
             platform_key,
             config.terminals.clone(),
             Arc::clone(&catalog),
+            profiles,
             Arc::clone(&metrics),
             registry.load()?,
         );
@@ -157,8 +166,11 @@ impl App {
             Arc::clone(&metrics),
         );
         let media = MediaStore::open(&config.data_dir.join("media"), config.media.limits.clone())?;
+        let attachments_at = sockets.attachments().map_err(no_address)?;
+        let (attachments, alarms) = AttachmentRequests::new(&config.attachments, attachments_at);
         let gateway = Arc::new(Gateway {
             live: LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics)),
+            vendor_items: VendorItems::default(),
             rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
             store_is_away: DashMap::new(),
             listeners,
@@ -174,12 +186,13 @@ impl App {
             directory,
             registry,
             commands,
+            attachments,
             media,
             log,
             store,
             config,
         });
-        Self::run(gateway, sockets, web, writer, desk)
+        Self::run(gateway, sockets, web, writer, (desk, alarms))
     }
 
     fn run(
@@ -187,12 +200,15 @@ impl App {
         sockets: Sockets,
         web: TcpListener,
         writer: storage::log::LogWriter,
-        desk: DeskInbox,
+        (desk, alarms): (DeskInbox, AlarmInbox),
     ) -> Result<Self, StartError> {
         let http_address = web.local_addr().map_err(no_address)?;
         for listener in gateway.listeners.status() {
             let (transport, address) = (listener.transport, listener.address);
             tracing::info!(transport, %address, "listening for terminals");
+        }
+        if let Some(address) = gateway.attachments.address() {
+            tracing::info!(%address, "listening for attachments");
         }
         // Before anything can be removed: a consumer whose store is away still needs all of it.
         for consumer in [StoreWriter::NAME, EvaluatorConsumer::NAME] {
@@ -229,6 +245,7 @@ impl App {
             tokio::spawn(upkeep(share())),
             tokio::spawn(saver::run(share(), stop_outlets.clone())),
             tokio::spawn(commands::run(share(), desk, stop_outlets.clone())),
+            tokio::spawn(attachments::run(share(), alarms, stop_outlets.clone())),
         ];
         let tls = sockets.tls();
         let mut accepting = sockets.serve(&gateway, &connections, &stop_listening);
@@ -274,6 +291,12 @@ impl App {
     #[must_use]
     pub fn udp_address(&self) -> Option<SocketAddr> {
         self.gateway.listeners.address(Kind::Udp)
+    }
+
+    /// Where terminals bring the files of alarms; none when that is off.
+    #[must_use]
+    pub fn attachments_address(&self) -> Option<SocketAddr> {
+        self.gateway.attachments.address()
     }
 
     /// Reads the files of `[tls]` again, as SIGHUP does. Connections that are open stay.

@@ -18,6 +18,7 @@
 //! (0x8105, 0x8500) is sent once, and fails as `outcome_unknown` where the link ended meanwhile.
 
 pub mod areas;
+pub mod attachments;
 pub mod mailbox;
 mod request;
 

@@ -3,10 +3,12 @@
 //!
 //! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
 
+mod attachments;
 mod commands;
 mod listeners;
 pub mod network;
 mod packets;
+mod profiles;
 pub mod source;
 
 use std::{
@@ -16,10 +18,12 @@ use std::{
     time::Duration,
 };
 
+pub use attachments::Attachments;
 pub use commands::{CommandRules, Commands};
 pub use listeners::{Tls, Udp};
 pub use network::Network;
 pub use packets::Media;
+pub use profiles::{Choice, Profiles};
 use protocols::jt808::reassembly::ReassemblyLimits;
 pub use source::{Mistake, Raw};
 
@@ -44,12 +48,16 @@ pub struct Config {
     pub udp: Udp,
     /// Who may be a terminal.
     pub terminals: Terminals,
+    /// What some of them do otherwise.
+    pub profiles: Profiles,
     /// Commands to terminals.
     pub commands: Commands,
     /// `[packets]`: messages that come in several packets.
     pub packets: ReassemblyLimits,
     /// Pictures, sound, video and attachments.
     pub media: Media,
+    /// Where the files of alarms go.
+    pub attachments: Attachments,
     /// Which fix times are believed.
     pub ingest: Ingest,
     /// The durable log.
@@ -341,9 +349,11 @@ impl Config {
                 ),
                 events_queued_max: raw.count("terminals.events_queued_max", 20_000, 1..=1_000_000),
             },
+            profiles: Profiles::from_raw(&mut raw),
             commands: Commands::from_raw(&mut raw),
             packets: packets::reassembly_limits(&mut raw),
             media: Media::from_raw(&mut raw),
+            attachments: Attachments::from_raw(&mut raw),
             ingest: Ingest {
                 future_max: raw.duration("ingest.future_max", seconds(600), seconds(0)..=24 * hour),
                 past_max: raw.duration("ingest.past_max", 720 * hour, hour..=438_000 * hour),

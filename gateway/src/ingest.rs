@@ -2,12 +2,14 @@
 
 pub mod normalise;
 pub mod record;
+pub mod zone;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use geofence::{identity::TerminalId, units::Timestamp};
+use geofence::{identity::TerminalId, position::Position, units::Timestamp};
 use parking_lot::Mutex;
+use protocols::jt808::{message::location_report::LocationReport, profile::Profile};
 
 use self::{
     normalise::{Window, normalise},
@@ -69,26 +71,27 @@ impl RejectedFrames {
     }
 }
 
-/// Shows what a recorded message says on the live map, and counts its reports.
+/// Shows what a recorded message says on the live map, keeps what it says in items of its maker,
+/// and counts its reports.
 pub fn feed_live(
     gateway: &Gateway,
-    terminal: TerminalId,
+    received: &Received,
+    profile: Option<&Arc<Profile>>,
     content: &Content,
     body: &Bytes,
-    received_at: Timestamp,
-    log_offset: u64,
 ) {
     let window = Window::from(&gateway.config.ingest);
-    let received = Received {
-        terminal,
-        received_at,
-        log_offset,
+    let keep_items = |report: &LocationReport, position: &Position| {
+        if let Some(profile) = profile {
+            gateway.vendor_items.update(profile, position, report);
+        }
     };
     match content {
         Content::Other => {}
         Content::Report(report) => {
             gateway.metrics.positions_recorded.increment(1);
-            if let Ok(position) = normalise(report, body, &received, false, &window) {
+            if let Ok(position) = normalise(report, body, received, false, &window) {
+                keep_items(report, &position);
                 gateway.live.update(&position);
             }
         }
@@ -102,17 +105,14 @@ pub fn feed_live(
                         let position = normalise(
                             &entry.report,
                             &entry.body,
-                            &received,
+                            received,
                             batch.is_backlog(),
                             &window,
                         );
-                        if let Ok(position) = position
-                            && newest
-                                .as_ref()
-                                .is_none_or(|best: &geofence::position::Position| {
-                                    best.fixed_at < position.fixed_at
-                                })
-                        {
+                        let Ok(position) = position else { continue };
+                        keep_items(&entry.report, &position);
+                        let is_newest = |best: &Position| best.fixed_at < position.fixed_at;
+                        if newest.as_ref().is_none_or(is_newest) {
                             newest = Some(position);
                         }
                     }

@@ -31,6 +31,7 @@ pub mod media;
 pub mod metrics;
 pub mod outlets;
 pub mod platform_key;
+pub mod profiles;
 pub mod session;
 pub mod telemetry;
 
@@ -50,8 +51,14 @@ pub use app::{App, StartError};
 pub use status::Readiness;
 
 use crate::{
-    catalog::Catalog, commands::CommandDesk, config::Config, ingest::RejectedFrames,
-    listen::Listeners, metrics::Metrics, outlets::live_map::LiveMap, session::directory::Directory,
+    catalog::Catalog,
+    commands::{CommandDesk, attachments::AttachmentRequests},
+    config::Config,
+    ingest::RejectedFrames,
+    listen::Listeners,
+    metrics::Metrics,
+    outlets::{live_map::LiveMap, vendor_items::VendorItems},
+    session::directory::Directory,
 };
 
 /// Exit code after a failed sync (EX_IOERR): what the disk holds is unknown, recovery runs at the
@@ -76,6 +83,8 @@ pub struct Gateway {
     pub registry: Registry,
     /// What terminals are to do.
     pub commands: CommandDesk,
+    /// Alarms whose files are to be asked for.
+    pub attachments: AttachmentRequests,
     /// Pictures, sound, video and attachments.
     pub media: MediaStore,
     /// The durable log.
@@ -84,6 +93,8 @@ pub struct Gateway {
     pub store: Arc<dyn Store>,
     /// The newest positions.
     pub live: LiveMap,
+    /// The newest items of the makers.
+    pub vendor_items: VendorItems,
     /// The newest frames that were not taken.
     pub rejected: RejectedFrames,
     /// Consumers whose store does not answer, with the reason.

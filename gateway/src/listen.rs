@@ -2,6 +2,7 @@
 //! and share its limits.
 
 mod admission;
+mod attachments;
 mod codec;
 mod connection;
 mod responses;
@@ -41,6 +42,7 @@ pub struct Sockets {
     tcp: TcpListener,
     tls: Option<(TcpListener, Arc<Tls>)>,
     udp: Option<UdpSocket>,
+    attachments: Option<TcpListener>,
 }
 
 /// Why there is no listener.
@@ -51,6 +53,14 @@ pub enum ListenError {
     Bind {
         /// The kind of link.
         kind: Kind,
+        /// Where.
+        address: SocketAddr,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// The address of the server of attachments.
+    #[error("listening for attachments on {address}: {cause}")]
+    Attachments {
         /// Where.
         address: SocketAddr,
         /// The cause.
@@ -91,7 +101,16 @@ impl Sockets {
                 Some(bound.map_err(failed(Kind::Udp, address))?)
             }
         };
-        Ok(Self { tcp, tls, udp })
+        let bind = |address| {
+            listen_on(address).map_err(|cause| ListenError::Attachments { address, cause })
+        };
+        let attachments = config.attachments.listen.map(bind).transpose()?;
+        Ok(Self {
+            tcp,
+            tls,
+            udp,
+            attachments,
+        })
     }
 
     /// Where they are.
@@ -106,6 +125,15 @@ impl Sockets {
             tls.transpose()?,
             udp.transpose()?,
         ]))
+    }
+
+    /// Where the server of attachments is; none when it is off.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn attachments(&self) -> io::Result<Option<SocketAddr>> {
+        let listener = self.attachments.as_ref();
+        listener.map(TcpListener::local_addr).transpose()
     }
 
     /// The keys of TLS, to be read again when it is told.
@@ -141,6 +169,12 @@ impl Sockets {
         if let Some(socket) = self.udp {
             let (to, stop) = share();
             tasks.push(tokio::spawn(udp::receive(to, socket, stop)));
+        }
+        if let Some(listener) = self.attachments {
+            let (_, stop) = share();
+            let (gateway, connections) = (Arc::clone(gateway), connections.clone());
+            let accept = attachments::accept(gateway, listener, connections, stop);
+            tasks.push(tokio::spawn(accept));
         }
         tasks
     }

@@ -125,22 +125,28 @@ fn check(settings: &Settings) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    match gateway::catalog::Catalog::load(&config.catalog) {
-        Ok(catalog) => {
-            let catalog = catalog.current();
-            show(&format!(
-                "the configuration is good: {} unit grids, {} fences, {} vehicles\n",
-                catalog.unit_grids().len(),
-                catalog.fences().len(),
-                catalog.vehicles().len()
-            ));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(EXIT_CONFIG)
-        }
+    let catalog = gateway::catalog::Catalog::load(&config.catalog);
+    let profiles = gateway::profiles::TerminalProfiles::load(&config.profiles);
+    for error in [
+        catalog.as_ref().err().map(ToString::to_string),
+        profiles.as_ref().err().map(ToString::to_string),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        eprintln!("{error}");
     }
+    let (Ok(catalog), Ok(_)) = (catalog, profiles) else {
+        return ExitCode::from(EXIT_CONFIG);
+    };
+    let catalog = catalog.current();
+    show(&format!(
+        "the configuration is good: {} unit grids, {} fences, {} vehicles\n",
+        catalog.unit_grids().len(),
+        catalog.fences().len(),
+        catalog.vehicles().len()
+    ));
+    ExitCode::SUCCESS
 }
 
 fn run(settings: &Settings, fleet: Option<demo::FleetOptions>) -> ExitCode {
@@ -178,7 +184,7 @@ fn run(settings: &Settings, fleet: Option<demo::FleetOptions>) -> ExitCode {
             Ok(app) => app,
             Err(error) => {
                 eprintln!("gridtrace: {error}");
-                let is_config = matches!(error, StartError::Catalog(_));
+                let is_config = matches!(error, StartError::Catalog(_) | StartError::Profiles(_));
                 return ExitCode::from(if is_config { EXIT_CONFIG } else { 1 });
             }
         };

@@ -15,16 +15,23 @@ use protocols::jt808::{
     },
     reassembly::Incomplete,
 };
-use storage::media::{MediaError, MediaSource, NewMedia, Outcome};
+use storage::media::{MediaError, MediaSource, NewMedia, Outcome, Stored};
 
-use crate::{Gateway, clock, session::terminal_of};
+use crate::{
+    Gateway, clock,
+    ingest::zone,
+    metrics::Metrics,
+    session::{directory::Directory, terminal_of},
+};
 
-/// What is known of an upload, and its content.
+/// What is known of an upload, and its content. `utc_offset_minutes` is that of the terminal's
+/// clock.
 #[must_use]
 pub fn medium_of(
     terminal: TerminalId,
     upload: &MultimediaData,
     is_complete: bool,
+    utc_offset_minutes: i16,
     now: Timestamp,
 ) -> (NewMedia, Bytes) {
     let prefix = upload.prefix.as_ref();
@@ -38,7 +45,8 @@ pub fn medium_of(
         let is_somewhere = latitude.micro_degrees() != 0 || longitude.micro_degrees() != 0;
         is_somewhere.then_some((latitude, longitude))
     });
-    let taken_at = report.and_then(|report| report.time.unix_seconds());
+    let taken_at =
+        report.and_then(|report| zone::at_gmt8(report.time, utc_offset_minutes).unix_seconds());
     let medium = NewMedia {
         terminal,
         received_at: now,
@@ -70,26 +78,28 @@ pub async fn store(gateway: &Arc<Gateway>, medium: NewMedia, content: Bytes) -> 
             return false;
         }
     };
-    let metrics = &gateway.metrics;
-    match stored {
-        Ok(stored) => {
-            let word = match stored.outcome {
-                Outcome::Added => "added",
-                Outcome::Completed => "completed",
-                Outcome::Duplicate => "duplicate",
-            };
-            metrics.count("media_stored_total", "result", word, 1);
-            let removed = stored.removed.files;
-            if removed > 0 {
-                metrics.count("media_removed_total", "reason", "room", removed);
-            }
-            true
-        }
-        Err(error) => {
-            metrics.count("media_refused_total", "reason", error.reason(), 1);
-            tracing::warn!(%error, "a medium is not stored");
-            false
-        }
+    count_stored(&gateway.metrics, &stored);
+    if let Err(error) = &stored {
+        tracing::warn!(%error, "a medium is not stored");
+    }
+    stored.is_ok()
+}
+
+/// Counts what became of a medium, and what had to go for it.
+pub fn count_stored(metrics: &Metrics, stored: &Result<Stored, MediaError>) {
+    let stored = match stored {
+        Ok(stored) => stored,
+        Err(error) => return metrics.count("media_refused_total", "reason", error.reason(), 1),
+    };
+    let word = match stored.outcome {
+        Outcome::Added => "added",
+        Outcome::Completed => "completed",
+        Outcome::Duplicate => "duplicate",
+    };
+    metrics.count("media_stored_total", "result", word, 1);
+    let removed = stored.removed.files;
+    if removed > 0 {
+        metrics.count("media_removed_total", "reason", "room", removed);
     }
 }
 
@@ -125,7 +135,7 @@ pub fn give_up(gateway: &Arc<Gateway>, messages: Vec<Incomplete>) {
         gateway
             .metrics
             .count("messages_given_up_total", "cause", cause, 1);
-        let Some((medium, content)) = beginning_of(&message) else {
+        let Some((medium, content)) = beginning_of(&gateway.directory, &message) else {
             continue;
         };
         let gateway = Arc::clone(gateway);
@@ -133,13 +143,16 @@ pub fn give_up(gateway: &Arc<Gateway>, messages: Vec<Incomplete>) {
     }
 }
 
-fn beginning_of(message: &Incomplete) -> Option<(NewMedia, Bytes)> {
+fn beginning_of(directory: &Directory, message: &Incomplete) -> Option<(NewMedia, Bytes)> {
     let body = message.prefix.as_ref()?.body.clone();
     let terminal = terminal_of(&message.header.phone)?;
     let revision = message.header.revision();
     match Message::decode(message.header.message_id, body, revision) {
         Ok(Message::MultimediaData(upload)) => {
-            Some(medium_of(terminal, &upload, false, clock::now()))
+            let profile = directory.profile_of(terminal);
+            let minutes = zone::utc_offset_minutes(profile.as_deref());
+            let now = clock::now();
+            Some(medium_of(terminal, &upload, false, minutes, now))
         }
         _ => None,
     }

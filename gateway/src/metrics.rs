@@ -115,6 +115,46 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     ("media_files", "Media files in the store."),
     ("media_bytes", "What media files hold, in whole blocks."),
+    (
+        "attachment_requests_total",
+        "Alarms with files that were noticed, by result: asked, known, or why not.",
+    ),
+    (
+        "attachment_connections_opened_total",
+        "Connections of the server of attachments accepted.",
+    ),
+    (
+        "attachment_connections_refused_total",
+        "Connections of the server of attachments closed at once, by reason.",
+    ),
+    (
+        "attachment_connections_closed_total",
+        "Connections of the server of attachments ended, by reason.",
+    ),
+    (
+        "attachment_frames_received_total",
+        "Frames that came over these connections.",
+    ),
+    (
+        "attachment_frames_rejected_total",
+        "Frames of these that were not taken, by reason.",
+    ),
+    (
+        "attachment_files_total",
+        "Files of alarms that ended, by result.",
+    ),
+    (
+        "attachment_resends_total",
+        "Times that missing parts of a file were asked for.",
+    ),
+    (
+        "attachment_bytes_total",
+        "Data of files that were taken; repeated ones count again.",
+    ),
+    (
+        "attachment_bytes_dropped_total",
+        "Bytes of these connections that were not taken, by reason.",
+    ),
     ("packets_total", "Packets of longer messages, by result."),
     (
         "packet_requests_total",
@@ -152,7 +192,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "frames_deviating_total",
-        "Accepted frames whose length field is wrong.",
+        "Accepted frames whose length field is wrong, other than the terminal's profile tolerates.",
     ),
     ("messages_decoded_total", "Messages decoded, by message."),
     ("responses_total", "Responses written, by result code."),
@@ -263,6 +303,10 @@ pub struct Metrics {
     pub joined_too_long: Counter,
     pub command_answers_unmatched: Counter,
     pub received_bytes: Counter,
+    pub attachment_connections: Counter,
+    pub attachment_frames: Counter,
+    pub attachment_resends: Counter,
+    pub attachment_bytes: Counter,
     pub frames_received: Counter,
     pub frames_recorded: Counter,
     pub frames_handled: Counter,
@@ -359,6 +403,10 @@ impl Metrics {
             joined_too_long: counter("joined_too_long_total"),
             command_answers_unmatched: counter("command_answers_unmatched_total"),
             received_bytes: counter("received_bytes_total"),
+            attachment_connections: counter("attachment_connections_opened_total"),
+            attachment_frames: counter("attachment_frames_received_total"),
+            attachment_resends: counter("attachment_resends_total"),
+            attachment_bytes: counter("attachment_bytes_total"),
             frames_received: counter("frames_received_total"),
             frames_recorded: counter("frames_recorded_total"),
             frames_handled: counter("frames_handled_total"),

@@ -5,6 +5,7 @@ pub mod evaluator;
 pub mod live_map;
 pub mod runtime;
 pub mod store_writer;
+pub mod vendor_items;
 
 use std::{sync::Arc, time::Duration};
 

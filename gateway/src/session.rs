@@ -42,6 +42,7 @@ use protocols::jt808::{
     frame::Frame,
     header::TerminalPhone,
     message::{MessageId, location_batch::LocationBatch, location_report::LocationReport},
+    profile::Profile,
     reassembly::{Action, Incomplete, Joined, Reassembler, ReassemblyPool},
 };
 use storage::{media::NewMedia, registry::events::TerminalEventKind};
@@ -84,6 +85,8 @@ pub enum Outcome {
         terminal: TerminalId,
         /// The revision that the body follows.
         revision: Revision,
+        /// What the terminal does otherwise.
+        profile: Option<Arc<Profile>>,
         /// What it says.
         content: Content,
         /// The whole message, of which the frame is the last packet to come.
@@ -358,6 +361,30 @@ impl Session {
             presented,
             answer,
         }
+    }
+
+    /// A frame as its terminal means it, where a profile says more than the frame does.
+    #[must_use]
+    pub fn read_again(&self, frame: Frame, raw: &Bytes) -> Frame {
+        match self.profile_for(&frame) {
+            Some(profile) => profile.read_again(frame, raw),
+            None => frame,
+        }
+    }
+
+    /// The wrong length of a frame is one that is known of its terminal.
+    #[must_use]
+    pub fn tolerates(&self, frame: &Frame) -> bool {
+        let profile = self.profile_for(frame);
+        profile.is_some_and(|profile| profile.tolerates(frame))
+    }
+
+    fn profile_for(&self, frame: &Frame) -> Option<&Profile> {
+        let seat = match &self.others {
+            None => &self.seat,
+            Some(others) => others.seats.get(&terminal_of(&frame.header.phone)?)?,
+        };
+        seat.profile()
     }
 
     /// A terminal that was never configured: nobody may report under the number zero.

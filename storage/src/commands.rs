@@ -361,6 +361,19 @@ impl Commands {
         Ok(Some((command, history)))
     }
 
+    /// The command that was queued for a terminal under this idempotency key; `None` when there is
+    /// none, or it was deleted.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn find_by_key(
+        &self,
+        terminal: TerminalId,
+        key: &str,
+    ) -> Result<Option<Command>, StoreError> {
+        queue::find(&self.inner.lock().connection, terminal, key)
+    }
+
     /// How many commands stand in each state; every state is there.
     ///
     /// # Errors

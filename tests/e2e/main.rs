@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails here"
 )]
 
+mod attachments;
 mod cases;
 mod command_line;
 mod commands;
@@ -15,6 +16,7 @@ mod handshake;
 mod limits;
 mod packets;
 mod positions;
+mod profiles;
 mod protocol;
 mod real_input;
 mod sessions;

@@ -94,6 +94,12 @@ impl TestGateway {
         self.app.udp_address().unwrap()
     }
 
+    /// Where files of alarms go; the settings must name its address.
+    #[must_use]
+    pub fn attachments(&self) -> SocketAddr {
+        self.app.attachments_address().unwrap()
+    }
+
     /// The gateway itself.
     #[must_use]
     pub const fn app(&self) -> &App {

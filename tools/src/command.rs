@@ -11,10 +11,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 use tokio::runtime::Builder;
 
-/// Decodes stdin to stdout.
-pub(crate) fn decode() -> anyhow::Result<bool> {
+/// Decodes stdin to stdout, with the items of makers that a profile knows.
+pub(crate) fn decode(profile: Option<&str>) -> anyhow::Result<bool> {
+    let profile = profile.map(tools::decode::profile::choose).transpose()?;
     let output = io::BufWriter::new(io::stdout().lock());
-    match tools::decode::run(io::stdin().lock(), output) {
+    match tools::decode::run(io::stdin().lock(), output, profile.as_deref()) {
         Ok(_) => Ok(true),
         // Whoever read our lines has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),

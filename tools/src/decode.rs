@@ -4,6 +4,11 @@
 //! header's fields.
 //! A line that is no valid frame gives `{"error": reason}`; a body that is encrypted, one packet
 //! of several, without a layout here or not of its layout gives `body_hex`.
+//!
+//! With a profile, what a location report says in items of the terminal's maker is there as well,
+//! under `vendor_items`; in a batch, of each report in its place.
+
+pub mod profile;
 
 use std::io::{self, BufRead, BufWriter, Write};
 
@@ -14,8 +19,11 @@ use protocols::jt808::{
         Message,
         json::{self, Object},
     },
+    profile::Profile,
 };
 use serde_json::{Value, json};
+
+use self::profile::add_vendor_items;
 
 /// The longest line that is looked at, in bytes: a frame in hex, a space after each byte, and room.
 const LINE_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
@@ -28,19 +36,23 @@ pub struct Counts {
     pub errors: u64,
 }
 
-/// Decodes line by line until the input ends. What is written is flushed whenever the input has
+/// Decodes line by line until the input ends, with the items of makers that a profile knows. What is written is flushed whenever the input has
 /// nothing ready, so that a person at a pipe sees each answer at once.
 ///
 /// # Errors
 /// When the input cannot be read or the output cannot be written.
-pub fn run(mut input: impl BufRead, output: impl Write) -> io::Result<Counts> {
+pub fn run(
+    mut input: impl BufRead,
+    output: impl Write,
+    profile: Option<&Profile>,
+) -> io::Result<Counts> {
     let mut output = BufWriter::new(output);
     let mut counts = Counts::default();
     let mut line = Vec::new();
     while let Some(is_complete) = read_line(&mut input, &mut output, &mut line)? {
         let decoded = match std::str::from_utf8(&line) {
             _ if !is_complete => error("too_long"),
-            Ok(hex) => decode_line(hex),
+            Ok(hex) => decode_line_by(hex, profile),
             Err(_) => error("hex"),
         };
         counts.lines += 1;
@@ -96,8 +108,12 @@ fn read_line(
 /// Decodes a frame in hex, with its delimiters and escapes; space between the digits is skipped.
 #[must_use]
 pub fn decode_line(hex: &str) -> Value {
+    decode_line_by(hex, None)
+}
+
+fn decode_line_by(hex: &str, profile: Option<&Profile>) -> Value {
     match open(hex) {
-        Ok(frame) => Value::Object(object(&frame)),
+        Ok(frame) => Value::Object(object(&frame, profile)),
         Err(reason) => error(reason),
     }
 }
@@ -127,7 +143,7 @@ fn open(hex: &str) -> Result<Frame, &'static str> {
     Ok(frame)
 }
 
-fn object(frame: &Frame) -> Object {
+fn object(frame: &Frame, profile: Option<&Profile>) -> Object {
     let Header {
         message_id,
         body_len,
@@ -163,7 +179,12 @@ fn object(frame: &Frame) -> Object {
         .then(|| Message::decode(message_id, frame.body.clone(), frame.header.revision()).ok())
         .flatten();
     match message {
-        Some(message) => object.extend(message.to_json()),
+        Some(message) => {
+            object.extend(message.to_json());
+            if let Some(profile) = profile {
+                add_vendor_items(&mut object, &message, profile);
+            }
+        }
         None => json::put_hex(&mut object, "body", &frame.body),
     }
     object
@@ -179,7 +200,7 @@ mod tests {
         let mut output = Vec::new();
         // A reader that gives a few bytes at a time.
         let input = io::BufReader::with_capacity(7, input);
-        let counts = run(input, &mut output).unwrap();
+        let counts = run(input, &mut output, None).unwrap();
         let text = String::from_utf8(output).unwrap();
         (
             text.lines()
@@ -268,5 +289,33 @@ mod tests {
         );
         assert_eq!(value.get("time"), Some(&Value::Null), "{value}");
         assert_eq!(value.get("time_bcd"), Some(&json!("000000000000")));
+    }
+
+    #[test]
+    fn a_profile_adds_what_it_knows_and_nothing_else() {
+        use crate::wire::{Phone, Report, Revision, batch_body, frame, hex};
+        let report = |battery: u8| Report {
+            items: vec![(0x01, vec![0, 0, 0, 1]), (0x06, vec![battery])],
+            ..Report::default()
+        };
+        let phone = Phone::from_digits("13800138000", Revision::V2013).unwrap();
+        let line = |id, body: &[u8]| hex(&frame(id, &phone, 1, body).unwrap());
+        let one = line(0x0200, &report(80).body());
+        let batch = batch_body(false, &[report(80).body(), report(79).body()]).unwrap();
+        let batch = line(0x0704, &batch);
+        let trackers = profile::choose("asset-trackers").unwrap();
+        let battery = |value: u8| json!([{ "name": "battery", "value": value, "unit": "percent" }]);
+
+        let mut decoded = decode_line_by(&one, Some(&trackers));
+        let items = decoded.as_object_mut().unwrap().remove("vendor_items");
+        assert_eq!(items, Some(battery(80)));
+        assert_eq!(decoded, decode_line(&one));
+        let decoded = decode_line_by(&batch, Some(&trackers));
+        let items = |at: usize| &decoded["locations"][at]["vendor_items"];
+        assert_eq!((items(0), items(1)), (&battery(80), &battery(79)));
+        assert_eq!(
+            decode_line_by(HEARTBEAT, Some(&trackers)),
+            decode_line(HEARTBEAT)
+        );
     }
 }

@@ -38,7 +38,12 @@ enum Command {
     /// whole message with any result, a frame with a wrong check code not at all.
     Replay(replay::Arguments),
     /// Decode frames: hex on stdin, one a line; a JSON object a line on stdout.
-    Decode,
+    Decode {
+        /// Show what a profile knows of items of the maker, under `vendor_items`: its name, a file
+        /// that has it, or both.
+        #[arg(long, value_name = "NAME|FILE|FILE:NAME")]
+        profile: Option<String>,
+    },
     /// Load a gateway with reports, or hold idle connections, and measure.
     ///
     /// Every terminal registers and authenticates, then reports (0x0200 of 2013 with four
@@ -59,7 +64,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
-        Command::Decode => command::decode(),
+        Command::Decode { profile } => command::decode(profile.as_deref()),
         Command::Load(arguments) => load::run(&arguments),
     };
     match done {

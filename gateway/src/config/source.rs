@@ -281,15 +281,24 @@ impl Raw {
 
     /// Networks, separated by commas; none by default.
     pub fn networks(&mut self, key: &str) -> Vec<Network> {
-        let show = |networks: &Vec<Network>| {
-            let texts: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        self.list(key, |part| part.parse().map_err(|error| format!("{error}")))
+    }
+
+    /// Values separated by commas; none by default.
+    pub fn list<T: fmt::Display>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let show = |values: &Vec<T>| {
+            let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
             format!("\"{}\"", texts.join(", "))
         };
         self.parsed(key, Vec::new(), show, |text| {
             text.split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())
-                .map(|part| part.parse().map_err(|error| format!("{error}")))
+                .map(&parse)
                 .collect()
         })
     }

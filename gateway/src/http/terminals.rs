@@ -10,6 +10,7 @@ use axum::{
 };
 use geofence::identity::TerminalId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use storage::registry::events::TerminalEvent;
 
 use super::{
@@ -21,6 +22,8 @@ use crate::{
     Gateway,
     catalog::Catalog,
     clock::{self, rfc3339},
+    ingest::zone,
+    outlets::vendor_items::NewestItems,
     session::{
         directory::TerminalState,
         presence::ClockOffset,
@@ -34,6 +37,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/terminals/unknown", get(unknown))
         .route("/terminals/{phone}", get(one))
         .route("/terminals/{phone}/events", get(events))
+        .route("/terminals/{phone}/items", get(items))
         .route("/terminals/{phone}/release", post(release))
 }
 
@@ -46,12 +50,12 @@ struct ClockView {
     suggestion: Option<String>,
 }
 
-impl From<ClockOffset> for ClockView {
-    fn from(offset: ClockOffset) -> Self {
+impl ClockView {
+    fn new(offset: ClockOffset, utc_offset_minutes: i16) -> Self {
         Self {
             offset_s: offset.seconds,
             whole_hours: offset.whole_hours,
-            suggestion: offset.suggestion(),
+            suggestion: offset.suggestion(utc_offset_minutes),
         }
     }
 }
@@ -81,6 +85,8 @@ struct TerminalView {
     address: Option<String>,
     transport: Option<&'static str>,
     clock: Option<ClockView>,
+    /// The profile that was chosen for it.
+    profile: Option<String>,
     registration: Option<RegistrationView>,
 }
 
@@ -88,6 +94,8 @@ impl TerminalView {
     fn new(state: TerminalState, catalog: &Catalog) -> Self {
         let presence = state.owner.as_ref().map(|owner| &owner.presence);
         let seen = state.last_seen;
+        let profile = state.profile.as_deref();
+        let minutes = zone::utc_offset_minutes(profile);
         let reached = match (&presence, &seen) {
             (_, Some(seen)) if seen.has_fix => Some(Reached::FirstFix),
             (Some(_), _) => Some(Reached::Authenticated),
@@ -101,7 +109,10 @@ impl TerminalView {
             last_seen_at: seen.map(|seen| rfc3339(seen.at)),
             address: seen.map(|seen| seen.address.to_canonical().to_string()),
             transport: presence.map(|presence| presence.transport),
-            clock: seen.and_then(|seen| seen.clock_offset).map(ClockView::from),
+            clock: seen
+                .and_then(|seen| seen.clock_offset)
+                .map(|offset| ClockView::new(offset, minutes)),
+            profile: profile.map(|profile| profile.name().to_owned()),
             registration: state.record.map(|record| RegistrationView {
                 revision: record.revision,
                 manufacturer: record.manufacturer,
@@ -163,6 +174,41 @@ async fn one(
     Ok(Json(TerminalView::new(state, &gateway.catalog)))
 }
 
+/// What a terminal said in items of its maker.
+#[derive(Debug, Serialize)]
+struct ItemsView {
+    /// The profile that they are read by.
+    profile: String,
+    /// `null` where no report has had any since the start.
+    fixed_at: Option<String>,
+    received_at: Option<String>,
+    items: Vec<Value>,
+}
+
+/// Of the newest report that had such items.
+async fn items(
+    State(gateway): Shared,
+    Path(phone): Path<String>,
+) -> Result<Json<ItemsView>, Problem> {
+    let terminal = known(&gateway, &phone)?;
+    let Some(profile) = gateway.directory.profile_of(terminal) else {
+        return Err(Problem::not_found("no profile was chosen for the terminal"));
+    };
+    let newest = gateway.vendor_items.of(terminal);
+    let items = newest.iter().flat_map(NewestItems::readings);
+    Ok(Json(ItemsView {
+        profile: match &newest {
+            Some(newest) => newest.profile().name().to_owned(),
+            None => profile.name().to_owned(),
+        },
+        fixed_at: newest.as_ref().map(|newest| rfc3339(newest.fixed_at)),
+        received_at: newest.as_ref().map(|newest| rfc3339(newest.received_at)),
+        items: items
+            .filter_map(|reading| serde_json::to_value(reading).ok())
+            .collect(),
+    }))
+}
+
 #[derive(Debug, Serialize)]
 struct EventView {
     at: String,
@@ -217,7 +263,9 @@ async fn events(
 
 /// Lets another device register under the phone number.
 async fn release(State(gateway): Shared, Path(phone): Path<String>) -> Result<StatusCode, Problem> {
-    if gateway.directory.release(terminal(&phone)?, clock::now()) {
+    let terminal = terminal(&phone)?;
+    if gateway.directory.release(terminal, clock::now()) {
+        gateway.vendor_items.forget(terminal);
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("no such terminal has registered"))

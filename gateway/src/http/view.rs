@@ -120,6 +120,7 @@ pub struct QuarantineView {
     pub phone: String,
     /// Why it is there.
     pub quarantine: &'static str,
+    /// At GMT+8 as the standard has it, whatever the terminal's profile says of its clock.
     pub fixed_at: Option<String>,
     pub received_at: String,
     pub lat: Option<f64>,

@@ -2,12 +2,19 @@
 //! again.
 //!
 //! ```text
-//! kind 1, frame:      version BYTE (1) | revision BYTE (11, 13, 19) | frame without delimiters,
-//! kind 2, undecoded:  the same         | as received, escapes included
+//! kind 1, frame:      prefix | frame without delimiters, as received, escapes included
+//! kind 2, undecoded:  the same
 //! kind 3, tick:       nothing: its time of receipt is the content
-//! kind 4, joined:     version BYTE (1) | revision BYTE | message id WORD | length of the phone
-//!                     number BYTE (6, 10) | phone number | the body of all packets
+//! kind 4, joined:     prefix | message id WORD | length of the phone number BYTE (6, 10) |
+//!                     phone number | the body of all packets
+//!
+//! prefix:             version BYTE (1) | revision BYTE (11, 13, 19)
+//!                     version BYTE (2) | revision BYTE | minutes of the terminal's clock ahead of
+//!                     UTC, signed WORD | flags BYTE: 1 the length in the header counts escapes
 //! ```
+//!
+//! Version 1 is for terminals that follow the standard: their clocks are at GMT+8, and their lengths
+//! are those of the body.
 //!
 //! Packets of a longer message are frames of their own. The whole follows the last one to come, so
 //! that who follows the log has nothing to join; and the clear message follows an encrypted frame.
@@ -19,11 +26,15 @@ use protocols::jt808::{
     frame::Frame,
     header::TerminalPhone,
     message::{Message, MessageId, location_report::LocationReport},
+    profile::Profile,
     reassembly::Joined,
 };
 use storage::log::{Record, RecordKind};
 
-use super::normalise::{Normalised, Window, normalise};
+use super::{
+    normalise::{Normalised, Window, normalise},
+    zone,
+};
 use crate::session::terminal_of;
 
 /// A frame of an authenticated terminal.
@@ -45,16 +56,76 @@ const HAVE_POSITIONS: [MessageId; 4] = [
 ];
 
 const VERSION: u8 = 1;
+const VERSION_OF_PROFILES: u8 = 2;
+/// Bytes of the longest prefix.
+pub const PREFIX_BYTES_MAX: usize = 5;
+const COUNTS_ESCAPES: u8 = 1;
 
 /// What stands before the frame in a record.
-#[must_use]
-pub fn prefix(revision: Revision) -> [u8; 2] {
-    let revision = match revision {
-        Revision::V2011 => 11,
-        Revision::V2013 => 13,
-        Revision::V2019 => 19,
-    };
-    [VERSION, revision]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The revision that bodies follow.
+    pub revision: Revision,
+    /// Minutes by which the terminal's clock is ahead of UTC.
+    pub utc_offset_minutes: i16,
+    /// The length in the frame's header counts escapes.
+    pub counts_escapes: bool,
+}
+
+impl Prefix {
+    /// Of a frame, by what its terminal does otherwise.
+    #[must_use]
+    pub fn new(revision: Revision, profile: Option<&Profile>, frame: &Frame) -> Self {
+        Self {
+            revision,
+            utc_offset_minutes: zone::utc_offset_minutes(profile),
+            counts_escapes: profile.is_some_and(|profile| profile.counts_escapes(frame)),
+        }
+    }
+
+    /// The bytes in the log, which stand in the buffer.
+    pub const fn encode(self, buffer: &mut [u8; PREFIX_BYTES_MAX]) -> &[u8] {
+        let revision = match self.revision {
+            Revision::V2011 => 11,
+            Revision::V2013 => 13,
+            Revision::V2019 => 19,
+        };
+        if self.utc_offset_minutes == zone::STANDARD_MINUTES && !self.counts_escapes {
+            *buffer = [VERSION, revision, 0, 0, 0];
+            return buffer.split_at(2).0;
+        }
+        let [high, low] = self.utc_offset_minutes.to_be_bytes();
+        let flags = if self.counts_escapes {
+            COUNTS_ESCAPES
+        } else {
+            0
+        };
+        *buffer = [VERSION_OF_PROFILES, revision, high, low, flags];
+        buffer
+    }
+
+    /// The prefix of a record, and the length of its bytes.
+    fn read(record: &[u8]) -> Result<(Self, usize), RecordError> {
+        let (revision, utc_offset_minutes, flags, length) = match *record {
+            [VERSION, revision, ..] => (revision, zone::STANDARD_MINUTES, 0, 2),
+            [VERSION_OF_PROFILES, revision, high, low, flags, ..] => {
+                (revision, i16::from_be_bytes([high, low]), flags, 5)
+            }
+            _ => return Err(RecordError::Version),
+        };
+        let revision = match revision {
+            11 => Revision::V2011,
+            13 => Revision::V2013,
+            19 => Revision::V2019,
+            _ => return Err(RecordError::Version),
+        };
+        let prefix = Self {
+            revision,
+            utc_offset_minutes,
+            counts_escapes: flags & COUNTS_ESCAPES != 0,
+        };
+        Ok((prefix, length))
+    }
 }
 
 /// Why a record could not be read again.
@@ -70,10 +141,10 @@ pub enum RecordError {
 
 /// What stands before the body in the record of a message that was joined from packets.
 #[must_use]
-pub fn joined(revision: Revision, joined: &Joined) -> Vec<u8> {
+pub fn joined(prefix: Prefix, joined: &Joined) -> Vec<u8> {
     let phone = joined.header.phone.as_bytes();
     let length = if phone.len() == 10 { 10 } else { 6 };
-    let mut head = prefix(revision).to_vec();
+    let mut head = prefix.encode(&mut [0; PREFIX_BYTES_MAX]).to_vec();
     head.extend_from_slice(&joined.header.message_id.0.to_be_bytes());
     head.push(length);
     head.extend_from_slice(phone);
@@ -85,25 +156,22 @@ struct Whole {
     terminal: TerminalId,
     id: MessageId,
     body: Bytes,
-    revision: Revision,
+    prefix: Prefix,
 }
 
 fn whole(record: &Record) -> Result<Option<Whole>, RecordError> {
     if record.kind != FRAME && record.kind != JOINED {
         return Ok(None);
     }
-    let [VERSION, revision, ..] = record.payload[..] else {
-        return Err(RecordError::Version);
-    };
-    let revision = match revision {
-        11 => Revision::V2011,
-        13 => Revision::V2013,
-        19 => Revision::V2019,
-        _ => return Err(RecordError::Version),
-    };
-    let content = record.payload.slice(2..);
+    let (prefix, length) = Prefix::read(&record.payload)?;
+    let content = record.payload.slice(length..);
     let (phone, id, body) = if record.kind == FRAME {
-        let frame = Frame::open(content).map_err(|_| RecordError::Frame)?;
+        let frame = if prefix.counts_escapes {
+            Frame::open_escaped(content)
+        } else {
+            Frame::open(content)
+        };
+        let frame = frame.map_err(|_| RecordError::Frame)?;
         let is_packet = frame.header.packet.is_some_and(|packet| packet.total > 1);
         if is_packet || frame.header.encryption != 0 {
             return Ok(None);
@@ -117,7 +185,7 @@ fn whole(record: &Record) -> Result<Option<Whole>, RecordError> {
         terminal,
         id,
         body,
-        revision,
+        prefix,
     }))
 }
 
@@ -150,8 +218,9 @@ pub fn reports(record: &Record, window: &Window) -> Result<Vec<Normalised>, Reco
         received_at: Timestamp(record.received_at),
         log_offset: record.offset,
     };
-    let message = Message::decode(whole.id, whole.body.clone(), whole.revision)
+    let mut message = Message::decode(whole.id, whole.body.clone(), whole.prefix.revision)
         .map_err(|_| RecordError::Frame)?;
+    zone::to_gmt8(&mut message, whole.prefix.utc_offset_minutes);
     let one =
         |report: &LocationReport| vec![normalise(report, &whole.body, &received, false, window)];
     Ok(match message {
@@ -191,4 +260,45 @@ pub struct Received {
 #[must_use]
 pub fn undecoded(raw: &Bytes) -> [&[u8]; 2] {
     [&[VERSION, 13], raw]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(revision: Revision, utc_offset_minutes: i16, counts_escapes: bool) -> Vec<u8> {
+        let prefix = Prefix {
+            revision,
+            utc_offset_minutes,
+            counts_escapes,
+        };
+        prefix.encode(&mut [0; PREFIX_BYTES_MAX]).to_vec()
+    }
+
+    #[test]
+    fn a_record_says_what_a_profile_makes_of_its_frame() {
+        assert_eq!(encode(Revision::V2013, 480, false), [1, 13]);
+        assert_eq!(encode(Revision::V2019, 0, false), [2, 19, 0, 0, 0]);
+        assert_eq!(encode(Revision::V2011, -60, true), [2, 11, 0xFF, 0xC4, 1]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_in_both_versions() {
+        for revision in [Revision::V2011, Revision::V2013, Revision::V2019] {
+            for (minutes, counts_escapes) in [(480, false), (480, true), (-60, false), (840, true)]
+            {
+                let bytes = encode(revision, minutes, counts_escapes);
+                let (prefix, length) = Prefix::read(&[&bytes[..], b"frame"].concat()).unwrap();
+                assert_eq!(length, bytes.len());
+                let read = (prefix.utc_offset_minutes, prefix.counts_escapes);
+                assert_eq!(
+                    (prefix.revision, read),
+                    (revision, (minutes, counts_escapes))
+                );
+            }
+        }
+        for record in [&[][..], &[1], &[1, 12], &[2, 13, 0, 0], &[3, 13, 0, 0, 0]] {
+            assert_eq!(Prefix::read(record), Err(RecordError::Version));
+        }
+    }
 }

@@ -17,7 +17,12 @@ use std::{
 
 use dashmap::{DashMap, Entry};
 use geofence::{identity::TerminalId, units::Timestamp};
-use protocols::jt808::{Revision, reassembly::Outcome as PacketOutcome};
+use protocols::jt808::{
+    Revision,
+    message::registration,
+    profile::{Profile, TextEncoding},
+    reassembly::Outcome as PacketOutcome,
+};
 use storage::registry::{
     Change, TerminalRecord,
     events::{TerminalEvent, TerminalEventKind},
@@ -44,6 +49,7 @@ use crate::{
     config::{Authentication, Registration, Terminals},
     metrics::Metrics,
     platform_key::PlatformKey,
+    profiles::TerminalProfiles,
 };
 
 /// Sessions that opened and that a listener may be behind before it loses some.
@@ -59,6 +65,7 @@ pub struct Directory {
     platform_key: Option<PlatformKey>,
     policy: Terminals,
     catalog: Arc<Catalog>,
+    profiles: TerminalProfiles,
     metrics: Arc<Metrics>,
     registered: DashMap<TerminalId, TerminalRecord>,
     last_seen: DashMap<TerminalId, LastSeen>,
@@ -117,6 +124,7 @@ impl Directory {
         platform_key: Option<PlatformKey>,
         policy: Terminals,
         catalog: Arc<Catalog>,
+        profiles: TerminalProfiles,
         metrics: Arc<Metrics>,
         registered: Vec<TerminalRecord>,
     ) -> Self {
@@ -135,6 +143,7 @@ impl Directory {
             key,
             policy,
             catalog,
+            profiles,
             metrics,
             registered: registered
                 .into_iter()
@@ -426,6 +435,28 @@ impl Directory {
         self.registered.get(&terminal).map(|record| record.clone())
     }
 
+    /// What the terminal does otherwise, where somebody has chosen a profile for it.
+    #[must_use]
+    pub fn profile_of(&self, terminal: TerminalId) -> Option<Arc<Profile>> {
+        self.profiles.of(terminal, || {
+            let record = self.registered.get(&terminal)?;
+            Some((record.manufacturer.clone(), record.model.clone()))
+        })
+    }
+
+    /// The same, by what a registration says.
+    #[must_use]
+    pub fn profile_by(
+        &self,
+        terminal: TerminalId,
+        registration: &registration::Registration,
+    ) -> Option<Arc<Profile>> {
+        self.profiles.of(terminal, || {
+            let (maker, model) = (registration.manufacturer(), registration.model());
+            Some((maker.into_owned(), model.into_owned()))
+        })
+    }
+
     fn take_over_refused(&self, terminal: TerminalId, address: IpAddr, now: Timestamp) {
         self.metrics
             .count("take_overs_total", "result", "refused", 1);
@@ -518,20 +549,23 @@ impl Directory {
     }
 }
 
-/// The record of a registration.
+/// The record of a registration, its texts read as the terminal's profile has them.
 #[must_use]
 pub fn record_of(
     terminal: TerminalId,
-    registration: &protocols::jt808::message::registration::Registration,
+    registration: &registration::Registration,
+    profile: Option<&Profile>,
     at: Timestamp,
 ) -> TerminalRecord {
+    let encoding = profile.map_or_else(TextEncoding::default, Profile::text_encoding);
+    let text = |field: &[u8]| encoding.decode(field).into_owned();
     TerminalRecord {
         terminal,
         revision: registration.revision().year(),
-        manufacturer: registration.manufacturer().into_owned(),
-        model: registration.model().into_owned(),
-        terminal_id: registration.terminal_id().into_owned(),
-        plate: registration.plate().into_owned(),
+        manufacturer: text(&registration.manufacturer),
+        model: text(&registration.model),
+        terminal_id: text(&registration.terminal_id),
+        plate: text(&registration.plate),
         plate_color: registration.plate_color,
         registered_at: at,
         deregistered_at: None,

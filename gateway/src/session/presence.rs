@@ -14,8 +14,6 @@ use super::downlink::Downlink;
 const HALF: u8 = 8;
 /// A clock that is off by whole hours is that exact, and that constant; seconds.
 const WHOLE_HOUR_TOLERANCE_S: i32 = 120;
-/// The hours of the time in reports: GMT+8.
-const REPORT_ZONE_H: i32 = 8;
 /// No place on earth is further from another one, in hours.
 const HOURS_MAX: i32 = 26;
 
@@ -31,16 +29,29 @@ pub struct ClockOffset {
 }
 
 impl ClockOffset {
-    /// What a constant offset of whole hours means.
+    /// What a constant offset of whole hours means. `utc_offset_minutes` is the zone that the
+    /// terminal's times were read in.
     #[must_use]
-    pub fn suggestion(&self) -> Option<String> {
+    pub fn suggestion(&self, utc_offset_minutes: i16) -> Option<String> {
         let hours = self.whole_hours?;
-        let zone = REPORT_ZONE_H - hours;
-        Some(if zone == 0 {
+        let read_in = i32::from(utc_offset_minutes);
+        let sent = zone_word(read_in - hours * 60);
+        Some(if sent == "UTC" {
             format!("{hours:+} h: terminal sends UTC")
         } else {
-            format!("{hours:+} h: terminal sends UTC{zone:+} instead of UTC{REPORT_ZONE_H:+}")
+            let read_in = zone_word(read_in);
+            format!("{hours:+} h: terminal sends {sent} instead of {read_in}")
         })
+    }
+}
+
+/// `UTC`, `UTC+8`, `UTC+5:30`.
+fn zone_word(minutes: i32) -> String {
+    let sign = if minutes < 0 { '-' } else { '+' };
+    match (minutes.abs() / 60, minutes.abs() % 60) {
+        (0, 0) => "UTC".to_owned(),
+        (hours, 0) => format!("UTC{sign}{hours}"),
+        (hours, minutes) => format!("UTC{sign}{hours}:{minutes:02}"),
     }
 }
 
@@ -212,11 +223,15 @@ mod tests {
     fn whole_hours_are_a_time_zone_when_they_are_constant() {
         let utc = after(&[28_801; 8]);
         assert_eq!(utc.whole_hours, Some(8));
-        assert_eq!(utc.suggestion().unwrap(), "+8 h: terminal sends UTC");
+        assert_eq!(utc.suggestion(480).unwrap(), "+8 h: terminal sends UTC");
         assert_eq!(after(&[28_801; 7]).whole_hours, None, "not yet sure");
         let east = after(&[-3_598; 16]);
         let expected = "-1 h: terminal sends UTC+9 instead of UTC+8";
-        assert_eq!(east.suggestion().unwrap(), expected);
+        assert_eq!(east.suggestion(480).unwrap(), expected);
+        let expected = "-1 h: terminal sends UTC+1 instead of UTC";
+        assert_eq!(east.suggestion(0).unwrap(), expected);
+        let expected = "-1 h: terminal sends UTC-4:30 instead of UTC-5:30";
+        assert_eq!(east.suggestion(-330).unwrap(), expected);
         assert_eq!(after(&[5; 16]).whole_hours, None);
         assert_eq!(after(&[5_400; 16]).whole_hours, None, "an hour and a half");
         // A backlog of an hour that is sent report by report is no time zone.

@@ -14,6 +14,7 @@ use protocols::jt808::{
         registration_response::RegistrationResponse, retransmission::RetransmissionRequest,
         server_time::ServerTime,
     },
+    profile::Profile,
     reassembly::{AskBy, Joined, MissingPackets, Outcome as Packet, Reassembler, Refusal},
 };
 use protocols::wire::DecodeError;
@@ -27,7 +28,7 @@ use super::{
     presence::{ClockWindow, Presence},
     result,
 };
-use crate::{commands::TerminalAnswer, media::medium_of};
+use crate::{commands::TerminalAnswer, ingest::zone, media::medium_of};
 
 /// Status bit 1 of a report: the receiver has a fix.
 const POSITIONED: u32 = 1 << 1;
@@ -42,6 +43,8 @@ pub(super) struct Seat {
     serial: u16,
     presence: Option<Arc<Presence>>,
     clock: ClockWindow,
+    /// What the terminal does otherwise.
+    profile: Option<Arc<Profile>>,
 }
 
 impl Seat {
@@ -63,6 +66,11 @@ impl Seat {
             ),
         };
         self.response(header, &message, result::SUCCESS).frame
+    }
+
+    /// What the terminal does otherwise, where somebody has chosen a profile for it.
+    pub(super) fn profile(&self) -> Option<&Profile> {
+        self.profile.as_deref()
     }
 
     /// The way down to the terminal, while it has a session.
@@ -182,6 +190,7 @@ impl Turn<'_> {
         if self.seat.terminal != Some(self.sender) {
             self.seat.terminal = Some(self.sender);
             self.seat.revision = None;
+            self.seat.profile = None;
             self.seat.leave();
         }
         let header = &self.frame.header;
@@ -209,7 +218,13 @@ impl Turn<'_> {
             let code = Some(result::BAD_MESSAGE);
             return self.seat.reject(header, "body", code, false);
         };
-        let record = record_of(self.sender, &registration, self.moment.now);
+        let profile = self.directory.profile_by(self.sender, &registration);
+        let record = record_of(
+            self.sender,
+            &registration,
+            profile.as_deref(),
+            self.moment.now,
+        );
         let judged = self
             .directory
             .register(record, self.link.address, self.moment.now);
@@ -240,12 +255,13 @@ impl Turn<'_> {
             let code = Some(result::BAD_MESSAGE);
             return self.seat.reject(header, "body", code, false);
         };
-        let code = &authentication.code;
         let state = self.seat.state;
         let downlink = self.downlink();
+        let shown = &authentication.code[..];
+        let code = self.seat.profile().map(|profile| profile.auth_code(shown));
         let judged = self.directory.log_in(
             self.sender,
-            code,
+            code.unwrap_or(shown),
             self.link,
             state,
             downlink,
@@ -284,8 +300,11 @@ impl Turn<'_> {
         }
     }
 
-    /// The way down that a session would have from here on.
+    /// The way down that a session would have from here on. Its profile is chosen here as well.
     fn downlink(&mut self) -> Downlink {
+        if self.seat.presence.is_none() {
+            self.seat.profile = self.directory.profile_of(self.sender);
+        }
         if self.seat.revision.is_none() {
             let record = self.directory.registration_of(self.sender);
             self.seat.revision = record.and_then(|record| Revision::of_year(record.revision));
@@ -371,8 +390,9 @@ impl Turn<'_> {
         self.reject(refusal.reason(), code, false)
     }
 
-    fn on_whole(&mut self, message: Message, joined: Option<Box<Joined>>) -> Outcome {
+    fn on_whole(&mut self, mut message: Message, joined: Option<Box<Joined>>) -> Outcome {
         let header = self.frame.header;
+        zone::to_gmt8(&mut message, zone::utc_offset_minutes(self.seat.profile()));
         // Who reads the log has no key: the clear message follows the frame.
         let clear = || {
             Box::new(Joined {
@@ -417,6 +437,7 @@ impl Turn<'_> {
                 Outcome::Handled { response }
             }
             Message::TerminalRsaKey(_) => {
+                self.hear(|| answer_of(&message));
                 let response = match self.directory.platform_key() {
                     Some(key) => {
                         let key = Message::PlatformRsaKey(Box::new(key.public().clone()));
@@ -488,7 +509,8 @@ impl Turn<'_> {
             };
         }
         let header = self.frame.header;
-        let (medium, data) = medium_of(self.sender, upload, true, self.moment.now);
+        let minutes = zone::utc_offset_minutes(self.seat.profile());
+        let (medium, data) = medium_of(self.sender, upload, true, minutes, self.moment.now);
         let whole = MultimediaDataResponse::complete(medium.media_id);
         let whole = Message::MultimediaDataResponse(whole);
         Outcome::Media {
@@ -534,6 +556,7 @@ impl Turn<'_> {
         Outcome::Record {
             terminal: self.sender,
             revision: self.seat.revision_of(&self.frame.header),
+            profile: self.seat.profile.clone(),
             content,
             joined,
             response,

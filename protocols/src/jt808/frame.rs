@@ -128,6 +128,15 @@ impl Frame {
         }
     }
 
+    /// Opens what a sender wrote who is known to escape, whatever its length field says.
+    ///
+    /// # Errors
+    /// When it is too short, or the check code is wrong.
+    pub fn open_escaped(raw: Bytes) -> Result<Self, RejectReason> {
+        let content = unescape(&raw).unwrap_or(raw);
+        Ok(Self::of(inspect(&content)?, content))
+    }
+
     fn of(content: Content, mut body: Bytes) -> Self {
         let Content {
             header,
@@ -320,6 +329,11 @@ mod tests {
         let frame = open("0900 0004 013800138000 0004 7D017D01 A3").unwrap();
         assert_eq!(frame.body, &[0x7D, 0x01, 0x7D, 0x01][..]);
         assert!(!frame.deviates);
+        // Of one who escapes it is another one, with a length that counts escapes.
+        let raw = crate::hex::bytes("0900 0004 013800138000 0004 7D017D01 A3");
+        let frame = Frame::open_escaped(raw).unwrap();
+        assert_eq!(frame.body, &[0x7D, 0x7D][..]);
+        assert!(frame.deviates);
     }
 
     #[test]

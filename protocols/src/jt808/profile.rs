@@ -9,7 +9,9 @@
 mod file;
 mod item;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
 
 use self::{
     file::Whose,
@@ -21,12 +23,17 @@ pub use self::{
 };
 use super::{
     frame::{DELIMITER, ESCAPE, Frame},
-    message::registration::Registration,
+    message::{
+        location_report::{additional_item::RawItem, items::RawItems},
+        registration::Registration,
+    },
 };
 use crate::wire::{bcd::Gmt8Time, text};
 
 /// Minutes by which the standard's time is ahead of UTC.
 const GMT8_MINUTES: i16 = 8 * 60;
+/// Item of a location report that wraps the maker's items.
+const WRAPPER: u8 = 0xE0;
 /// The name of the profile that changes nothing.
 const STANDARD: &str = "standard";
 /// Digits of the district code (GB/T 2260) that 2019 puts in front of the maker.
@@ -231,6 +238,31 @@ impl Profile {
         self.tolerates.iter().any(|error| error.explains(frame))
     }
 
+    /// The frame as these terminals mean it, `raw` being what it was opened from. A length that
+    /// counts escapes can be that of a sender who never escapes, and is read as such by
+    /// [`Frame::open`]; where such lengths are known, the escapes are taken for what they are.
+    #[must_use]
+    pub fn read_again(&self, frame: Frame, raw: &Bytes) -> Frame {
+        let may_differ = self.tolerates.contains(&LengthError::EscapesCounted)
+            && !frame.deviates
+            && memchr::memchr(ESCAPE, &frame.body).is_some();
+        if !may_differ {
+            return frame;
+        }
+        match Frame::open_escaped(raw.clone()) {
+            Ok(escaped) if self.counts_escapes(&escaped) => escaped,
+            _ => frame,
+        }
+    }
+
+    /// Whether the length of a frame counts escapes, as is known of these terminals: what it came
+    /// from is to be read by [`Frame::open_escaped`].
+    #[must_use]
+    pub fn counts_escapes(&self, frame: &Frame) -> bool {
+        let error = LengthError::EscapesCounted;
+        self.tolerates.contains(&error) && error.explains(frame)
+    }
+
     /// The first reading of an item of a location report; `None` when the profile knows no such
     /// item with such a length.
     #[must_use]
@@ -258,6 +290,17 @@ impl Profile {
             })
     }
 
+    /// The items of a location report that the profile knows, those inside of a wrapper (0xE0)
+    /// among them.
+    pub fn known_items<'a>(&self, items: RawItems<'a>) -> impl Iterator<Item = RawItem<'a>> {
+        items
+            .flat_map(|item| {
+                let wrapped = (item.id == WRAPPER).then(|| RawItems::wrapped(item.value));
+                std::iter::once(item).chain(wrapped.flatten().into_iter().flatten())
+            })
+            .filter(|item| self.item(item.id, item.value).is_some())
+    }
+
     fn known(&self, id: u8, part: Option<u16>) -> &[Item] {
         let start = self.items.partition_point(|item| item.key() < (id, part));
         let end = self.items.partition_point(|item| item.key() <= (id, part));
@@ -266,7 +309,9 @@ impl Profile {
 }
 
 impl TextEncoding {
-    fn decode(self, field: &[u8]) -> Cow<'_, str> {
+    /// The text of a field, without padding; what is none in the encoding becomes U+FFFD.
+    #[must_use]
+    pub fn decode(self, field: &[u8]) -> Cow<'_, str> {
         match self {
             Self::Gbk => text::decode(field),
             Self::Utf8 => String::from_utf8_lossy(text::trim(field)),
@@ -278,7 +323,7 @@ impl TextEncoding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profiles {
     /// Those that are to be asked first in front.
-    profiles: Vec<Profile>,
+    profiles: Vec<Arc<Profile>>,
 }
 
 impl Profiles {
@@ -287,7 +332,7 @@ impl Profiles {
     pub fn builtin() -> Self {
         let profiles = file::read(include_str!("profile/builtin.toml"), Whose::Builtin);
         Self {
-            profiles: profiles.expect("our own file has no mistakes"),
+            profiles: shared(profiles.expect("our own file has no mistakes")),
         }
     }
 
@@ -297,11 +342,11 @@ impl Profiles {
     /// # Errors
     /// When the text does not follow the form; all mistakes, each with its line.
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
-        let mut profiles = file::read(text, Whose::Operator)?;
+        let mut profiles = shared(file::read(text, Whose::Operator)?);
         let known = Self::builtin().profiles.into_iter();
         let own = profiles.len();
         for profile in known {
-            let is_replaced = |own: &[Profile]| own.iter().any(|p| p.name == profile.name);
+            let is_replaced = |own: &[Arc<Profile>]| own.iter().any(|p| p.name == profile.name);
             if !is_replaced(profiles.get(..own).unwrap_or_default()) {
                 profiles.push(profile);
             }
@@ -311,14 +356,14 @@ impl Profiles {
 
     /// The profile of this name. `standard` is always there, and changes nothing.
     #[must_use]
-    pub fn by_name(&self, name: &str) -> Option<&Profile> {
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Profile>> {
         self.profiles.iter().find(|profile| profile.name == name)
     }
 
     /// The first profile made for a maker and model as 0x0100 gives them, without padding; an
     /// operator's own come before those that are known here.
     #[must_use]
-    pub fn for_terminal(&self, maker: &str, model: &str) -> Option<&Profile> {
+    pub fn for_terminal(&self, maker: &str, model: &str) -> Option<&Arc<Profile>> {
         self.profiles
             .iter()
             .find(|profile| profile.fits.iter().any(|fits| fits.fit(maker, model)))
@@ -326,14 +371,18 @@ impl Profiles {
 
     /// The same for a registration.
     #[must_use]
-    pub fn for_registration(&self, registration: &Registration) -> Option<&Profile> {
+    pub fn for_registration(&self, registration: &Registration) -> Option<&Arc<Profile>> {
         self.for_terminal(&registration.manufacturer(), &registration.model())
     }
 
     /// All of them, in the order in which they are asked.
     pub fn iter(&self) -> impl Iterator<Item = &Profile> {
-        self.profiles.iter()
+        self.profiles.iter().map(Arc::as_ref)
     }
+}
+
+fn shared(profiles: Vec<Profile>) -> Vec<Arc<Profile>> {
+    profiles.into_iter().map(Arc::new).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How a command gets into the queue, and what keeps it out.
 
-use geofence::units::Timestamp;
+use geofence::{identity::TerminalId, units::Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -156,7 +156,11 @@ pub(super) fn enqueue(
     if let Err(refusal) = checked(limits, new) {
         return Ok(Err(refusal));
     }
-    if let Some(command) = of_same_key(connection, new)? {
+    let of_same_key = match &new.idempotency_key {
+        Some(key) => find(connection, new.terminal, key)?,
+        None => None,
+    };
+    if let Some(command) = of_same_key {
         let is_same = command.message_id == new.message_id
             && command.content == new.content
             && command.is_urgent == new.is_urgent;
@@ -217,17 +221,19 @@ fn checked(limits: &CommandLimits, new: &NewCommand) -> Result<(), Refusal> {
         .map_err(|_| Refusal::NotJson)
 }
 
-fn of_same_key(connection: &Connection, new: &NewCommand) -> Result<Option<Command>, StoreError> {
-    let Some(key) = &new.idempotency_key else {
-        return Ok(None);
-    };
+/// The command that has this key at its terminal.
+pub(super) fn find(
+    connection: &Connection,
+    terminal: TerminalId,
+    key: &str,
+) -> Result<Option<Command>, StoreError> {
     let sql = format!(
         "SELECT {} FROM commands WHERE terminal = ? AND idempotency_key = ?",
         rows::COLUMNS
     );
     connection
         .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_row((new.terminal.as_str(), key), rows::command))
+        .and_then(|mut statement| statement.query_row((terminal.as_str(), key), rows::command))
         .optional()
         .map_err(failed("find a command by its key"))
 }

@@ -235,6 +235,13 @@ fn the_same_key_finds_the_same_command_and_never_another() {
     queue.change(id, 2_001, answered("7"));
     let done = queue.commands.enqueue(&keyed("1", "1")).unwrap();
     assert_eq!(done.command.answer.as_deref(), Some("7"));
+    let found = |terminal: &str, key| {
+        let terminal = terminal.parse().unwrap();
+        let found = queue.commands.find_by_key(terminal, key).unwrap();
+        found.map(|command| command.id)
+    };
+    assert_eq!(found("1", "k"), Some(id));
+    assert_eq!((found("1", "K"), found("3", "k")), (None, None));
 }
 
 #[test]

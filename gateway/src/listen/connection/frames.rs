@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use geofence::units::Timestamp;
 use protocols::jt808::{
-    Revision,
     frame::{Frame, Split, looks_like_http},
     reassembly::Joined,
 };
@@ -17,7 +16,10 @@ use tokio_util::codec::Decoder as _;
 use super::{Closed, Connection, READ_BYTES, READ_BYTES_MAX, Transport};
 use crate::{
     clock,
-    ingest::{self, Rejected},
+    ingest::{
+        self, Rejected,
+        record::{PREFIX_BYTES_MAX, Prefix, Received},
+    },
     media,
     session::{Content, Moment, Outcome, Response, Verdict, control::Order},
 };
@@ -64,7 +66,10 @@ impl<T: Transport> Connection<T> {
         self.gateway.metrics.frames_received.increment(1);
         match split {
             Split::Candidate(raw) => match Frame::open(raw.clone()) {
-                Ok(frame) => self.on_frame(&frame, &raw, now, read_at).await,
+                Ok(frame) => {
+                    let frame = self.session.read_again(frame, &raw);
+                    self.on_frame(&frame, &raw, now, read_at).await
+                }
                 Err(rejection) => self.on_garbage(rejection.reason(), &raw, now),
             },
             Split::Dropped { reason, bytes, .. } => {
@@ -117,9 +122,6 @@ impl<T: Transport> Connection<T> {
         let gateway = Arc::clone(&self.gateway);
         let metrics = &gateway.metrics;
         metrics.decoded(frame.header.message_id);
-        if frame.deviates {
-            metrics.frames_deviating.increment(1);
-        }
         let was_authenticated = self.session.is_authenticated();
         let moment = Moment {
             now,
@@ -130,6 +132,9 @@ impl<T: Transport> Connection<T> {
             presented,
             answer,
         } = self.session.on_frame(frame, &gateway.directory, moment);
+        if frame.deviates && !self.session.tolerates(frame) {
+            metrics.frames_deviating.increment(1);
+        }
         if let Some(presented) = presented {
             gateway
                 .live
@@ -169,12 +174,14 @@ impl<T: Transport> Connection<T> {
             Outcome::Record {
                 terminal,
                 revision,
+                profile,
                 content,
                 joined,
                 response,
             } => {
-                let prefix = ingest::record::prefix(revision);
-                let parts = [&prefix[..], raw];
+                let prefix = Prefix::new(revision, profile.as_deref(), frame);
+                let mut buffer = [0; PREFIX_BYTES_MAX];
+                let parts = [prefix.encode(&mut buffer), raw];
                 let kind = ingest::record::FRAME;
                 let mut offset = self.append(kind, now, &parts).await?;
                 metrics.frames_recorded.increment(1);
@@ -182,12 +189,20 @@ impl<T: Transport> Connection<T> {
                 let mut body = &frame.body;
                 if let Some(joined) = &joined {
                     body = &joined.body;
-                    match self.append_joined(revision, joined, now).await? {
+                    match self.append_joined(prefix, joined, now).await? {
                         Some(whole) => offset = whole,
                         None => content = Content::Other,
                     }
                 }
-                ingest::feed_live(&gateway, terminal, &content, body, now, offset);
+                let received = Received {
+                    terminal,
+                    received_at: now,
+                    log_offset: offset,
+                };
+                ingest::feed_live(&gateway, &received, profile.as_ref(), &content, body);
+                if let Content::Report(report) = &content {
+                    gateway.attachments.notice(terminal, report, metrics);
+                }
                 let read_at = (!matches!(content, Content::Other)).then_some(read_at);
                 self.queue(Some(&response), Some(offset), read_at);
             }
@@ -216,11 +231,11 @@ impl<T: Transport> Connection<T> {
     /// for a record is there in its packets alone.
     async fn append_joined(
         &self,
-        revision: Revision,
+        prefix: Prefix,
         joined: &Joined,
         now: Timestamp,
     ) -> Result<Option<u64>, Closed> {
-        let head = ingest::record::joined(revision, joined);
+        let head = ingest::record::joined(prefix, joined);
         if head.len() + joined.body.len() > self.gateway.log.record_bytes_max() {
             self.gateway.metrics.joined_too_long.increment(1);
             return Ok(None);

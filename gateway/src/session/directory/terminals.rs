@@ -1,8 +1,9 @@
 //! The directory as a list: every terminal that has registered or is online.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use geofence::{identity::TerminalId, units::Timestamp};
+use protocols::jt808::profile::Profile;
 use storage::registry::TerminalRecord;
 
 use super::{Directory, Owner};
@@ -39,6 +40,8 @@ pub struct TerminalState {
     pub terminal: TerminalId,
     /// What it said when it registered.
     pub record: Option<TerminalRecord>,
+    /// What it does otherwise, where somebody has chosen a profile for it.
+    pub profile: Option<Arc<Profile>>,
     /// Its session, when it is online.
     pub owner: Option<Owner>,
     /// Its newest message: of the session, or of the last one since the start.
@@ -83,6 +86,7 @@ impl Directory {
         TerminalState {
             terminal,
             record: self.registration_of(terminal),
+            profile: self.profile_of(terminal),
             owner,
             last_seen,
         }

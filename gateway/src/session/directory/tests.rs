@@ -23,9 +23,10 @@ fn city(settings: &str) -> City {
     let policy = Config::from_raw(raw).unwrap().terminals;
     let key = AuthKey::load_or_create(&folder.path().join("key")).unwrap();
     let catalog = Arc::new(Catalog::load(&files).unwrap());
+    let profiles = TerminalProfiles::load(&crate::config::Profiles::default()).unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
     City {
-        directory: Directory::new(key, None, policy, catalog, metrics, Vec::new()),
+        directory: Directory::new(key, None, policy, catalog, profiles, metrics, Vec::new()),
         _folder: folder,
     }
 }

@@ -9,15 +9,17 @@ use crate::jt808::message::json;
 pub(super) const NUMBER_BYTES_MAX: usize = 6;
 
 /// What a maker's item says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct VendorReading<'a> {
     /// The profile's name for it.
     pub name: &'a str,
     /// Place in a list of alike values, from 0; `None` where the value stands alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<usize>,
     /// The value, in `unit`.
     pub value: VendorValue<'a>,
     /// The profile's word for the unit; `None` where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<&'a str>,
 }
 

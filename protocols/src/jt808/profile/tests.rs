@@ -1,5 +1,12 @@
 use super::*;
-use crate::{hex, jt808::Revision, jt808::message::Body as _, wire::Reader};
+use crate::{
+    hex,
+    jt808::{
+        Revision,
+        message::{Body as _, location_report::items::Items},
+    },
+    wire::Reader,
+};
 
 fn own(text: &str) -> Profiles {
     Profiles::parse(text).unwrap_or_else(|error| panic!("{error}"))
@@ -34,7 +41,7 @@ fn mistakes(text: &str) -> Vec<(usize, String)> {
 fn the_standard_changes_nothing() {
     let profiles = Profiles::builtin();
     let standard = profiles.by_name("standard").unwrap();
-    assert_eq!(standard, &Profile::default());
+    assert_eq!(**standard, Profile::default());
     let time = Gmt8Time([0x24, 0x07, 0x15, 0x08, 0x30, 0x15]);
     assert_eq!(standard.to_unix_seconds(time), time.unix_seconds());
     assert_eq!(standard.from_unix_seconds(1_721_003_415), Some(time));
@@ -400,4 +407,43 @@ fn any_value_of_any_item_is_read_without_a_fault() {
             }
         }
     }
+}
+
+#[test]
+fn known_items_are_found_in_a_wrapper_as_well() {
+    let profiles = Profiles::builtin();
+    let obd = profiles.by_name("obd").unwrap();
+    // Mileage; a list of the maker with the battery voltage of 12.5 V; the same, wrapped.
+    let list = "800501610204e2";
+    let text = format!("010400000001{list}e007{list}");
+    let bytes = hex::bytes(&text);
+    let items = Items::of(bytes, Revision::V2013);
+    let known: Vec<_> = obd.known_items(items.raw()).map(|item| item.id).collect();
+    assert_eq!(known, [0x80, 0x80]);
+    let readings = obd.known_items(items.raw());
+    let readings = readings.flat_map(|item| obd.readings(item.id, item.value));
+    let expected = serde_json::json!({ "name": "voltage", "value": 12.5, "unit": "volt" });
+    for reading in readings {
+        assert_eq!(serde_json::to_value(reading).unwrap(), expected);
+    }
+}
+
+#[test]
+fn escapes_that_the_length_counts_are_never_taken_for_the_body() {
+    let profiles = Profiles::builtin();
+    let known = profiles.by_name("escaped-length").unwrap();
+    let standard = profiles.by_name("standard").unwrap();
+    // Two pairs leave the check code right in both readings, and the length fits the wrong one.
+    let raw = hex::bytes("0900 0004 013800138000 0004 7D017D01 A3");
+    let frame = Frame::open(raw.clone()).unwrap();
+    assert_eq!(standard.read_again(frame.clone(), &raw), frame);
+    let again = known.read_again(frame, &raw);
+    assert_eq!(again.body, &[0x7D, 0x7D][..]);
+    assert!(known.counts_escapes(&again) && known.tolerates(&again));
+    // A length that counts none stays what it was.
+    let raw = hex::bytes("0900 0002 013800138000 0004 7D017D01 A5");
+    let frame = Frame::open(raw.clone()).unwrap();
+    assert_eq!(frame.body, &[0x7D, 0x7D][..]);
+    assert_eq!(known.read_again(frame.clone(), &raw), frame);
+    assert!(!known.counts_escapes(&frame));
 }
