@@ -173,7 +173,7 @@ fn inspect(content: &[u8]) -> Result<Content, RejectReason> {
 ///
 /// By words: where the result is compared with 0, the compiler makes of a fold over bytes a loop of
 /// one byte a step.
-pub(super) fn check_code(bytes: &[u8]) -> u8 {
+pub(crate) fn check_code(bytes: &[u8]) -> u8 {
     let (words, rest) = bytes.as_chunks();
     let word = words
         .iter()
@@ -219,7 +219,7 @@ fn find_escape(raw: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Appends `content` with its delimiters and escapes escaped.
-pub(super) fn escape_into(frame: &mut BytesMut, content: &[u8]) {
+pub(crate) fn escape_into(frame: &mut BytesMut, content: &[u8]) {
     let mut rest = content;
     while let Some(at) = memchr::memchr2(DELIMITER, ESCAPE, rest) {
         let (plain, special) = rest.split_at(at);
