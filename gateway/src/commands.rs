@@ -483,9 +483,7 @@ impl Desk {
     }
 
     fn forget_old(&self) {
-        let kept_for = self.gateway.config.commands.kept_for.as_millis();
-        let kept_for = i64::try_from(kept_for).unwrap_or(i64::MAX);
-        let before = clock::now().plus_millis(-kept_for);
+        let before = clock::now().before(self.gateway.config.commands.kept_for);
         let store = &self.gateway.commands.store;
         if let Err(error) = block_in_place(|| store.delete_closed_before(before)) {
             self.gateway

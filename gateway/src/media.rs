@@ -105,8 +105,7 @@ pub fn count_stored(metrics: &Metrics, stored: &Result<Stored, MediaError>) {
 
 /// Removes media that are too old, and the oldest where the disk is short of space.
 pub async fn make_room(gateway: &Gateway) {
-    let kept_for = gateway.config.media.kept_for.as_millis();
-    let before = clock::now().plus_millis(-i64::try_from(kept_for).unwrap_or(i64::MAX));
+    let before = clock::now().before(gateway.config.media.kept_for);
     let store = gateway.media.clone();
     let removed = tokio::task::spawn_blocking(move || {
         let old = store.delete_older_than(before)?;

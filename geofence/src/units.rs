@@ -1,6 +1,8 @@
 //! Units as types. Coordinates are integer millionths of a degree, as terminals send them:
 //! exact, and a third smaller in the store than floating point.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Latitude, WGS-84, in millionths of a degree; north positive, -90 to 90 degrees.
@@ -88,6 +90,18 @@ impl Timestamp {
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
+    }
+
+    /// The moment so long afterwards, saturating.
+    #[must_use]
+    pub fn after(self, pause: Duration) -> Self {
+        self.plus_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The moment so long ago, saturating.
+    #[must_use]
+    pub fn before(self, age: Duration) -> Self {
+        self.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Milliseconds from `earlier` to this moment, negative when this one is before it.

@@ -15,16 +15,12 @@ use geofence::catalog::{Catalog, Fence, FenceKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use protocols::jt808::message::json::Object;
+use protocols::jt808::message::{area::AreaAttributes, json::Object};
 
 use super::CommandRequest;
 
 /// The setting of 0x8600 that adds to what the terminal has.
 const ADD: u8 = 1;
-const ENTRY_TO_DRIVER: u16 = 1 << 2;
-const ENTRY_TO_PLATFORM: u16 = 1 << 3;
-const EXIT_TO_DRIVER: u16 = 1 << 4;
-const EXIT_TO_PLATFORM: u16 = 1 << 5;
 /// Seconds above a limit before the terminal warns.
 const OVERSPEED_S: u8 = 10;
 /// The width of a route is a byte, in metres.
@@ -162,15 +158,22 @@ fn fence<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Fence, AreaError> {
 
 fn set_one(fence: &Fence, feature: &Feature) -> Result<CommandRequest, AreaError> {
     let id = || fence.id.clone();
+    let none = AreaAttributes::default();
     let attributes = match fence.kind {
-        FenceKind::StayIn => EXIT_TO_DRIVER | EXIT_TO_PLATFORM,
-        FenceKind::KeepOut => ENTRY_TO_DRIVER | ENTRY_TO_PLATFORM,
-        FenceKind::SpeedLimit => 0,
-        FenceKind::Site => ENTRY_TO_PLATFORM | EXIT_TO_PLATFORM,
+        FenceKind::StayIn => none
+            .with(AreaAttributes::EXIT_TO_DRIVER, true)
+            .with(AreaAttributes::EXIT_TO_PLATFORM, true),
+        FenceKind::KeepOut => none
+            .with(AreaAttributes::ENTRY_TO_DRIVER, true)
+            .with(AreaAttributes::ENTRY_TO_PLATFORM, true),
+        FenceKind::SpeedLimit => none,
+        FenceKind::Site => none
+            .with(AreaAttributes::ENTRY_TO_PLATFORM, true)
+            .with(AreaAttributes::EXIT_TO_PLATFORM, true),
     };
     let mut area = object([
         ("id", area_id(&fence.id).into()),
-        ("attr", attributes.into()),
+        ("attr", attributes.0.into()),
     ]);
     let period = period(&feature.properties.windows).ok_or_else(|| AreaError::Windows(id()))?;
     if let Some((from, to)) = period {

@@ -5,8 +5,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use geofence::units::Timestamp;
 use protocols::jt808::{
     message::{Answer, MessageId},
@@ -179,7 +177,7 @@ impl Mailbox {
         if let (Some(_), Some(sending)) = (acknowledged, sending) {
             let entry = self.entry(id)?;
             entry.stage = Stage::Acknowledged {
-                until: after(now, rules.content_timeout),
+                until: now.after(rules.content_timeout),
                 first_serial: sending.first_serial,
                 packets: sending.packets,
             };
@@ -237,7 +235,7 @@ impl Mailbox {
         entry.stage = Stage::InFlight {
             epoch,
             series,
-            overdue_at: after(now, rules.answer_timeout),
+            overdue_at: now.after(rules.answer_timeout),
         };
         Some((id, Change::Sent(sending)))
     }
@@ -304,7 +302,7 @@ impl Mailbox {
             && let Stage::InFlight { series, .. } = &entry.stage
         {
             entry.stage = Stage::Acknowledged {
-                until: after(now, rules.content_timeout),
+                until: now.after(rules.content_timeout),
                 first_serial: series.first_serial(),
                 packets: series.packets(),
             };
@@ -425,14 +423,14 @@ impl Mailbox {
                 if entry.rule.is_once || entry.attempts >= rules.attempts_max {
                     entry.stage = Stage::GivenUp {
                         epoch: *epoch,
-                        until: after(now, rules.content_timeout),
+                        until: now.after(rules.content_timeout),
                         first_serial: series.first_serial(),
                         packets: series.packets(),
                     };
                     return Some(((id, failed("no_answer".to_owned())), None));
                 }
                 entry.attempts += 1;
-                *overdue_at = after(now, rules.answer_timeout);
+                *overdue_at = now.after(rules.answer_timeout);
                 let again = series.clone();
                 Some(((id, Change::Sent(sending(&again))), Some(again)))
             }
@@ -462,10 +460,6 @@ const fn sending(series: &SentSeries) -> Sending {
         first_serial: series.first_serial(),
         packets: series.packets(),
     }
-}
-
-fn after(now: Timestamp, pause: Duration) -> Timestamp {
-    now.plus_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
 }
 
 const fn refusal(code: u8) -> &'static str {

@@ -100,14 +100,13 @@ impl CommandRequest {
         if expires_in > expiry.max {
             return Err(RequestError::ExpiresTooLate(expiry.max.as_secs()));
         }
-        let millis = i64::try_from(expires_in.as_millis()).unwrap_or(i64::MAX);
         Ok(NewCommand {
             terminal,
             message_id: id.0,
             content: serde_json::Value::Object(content).to_string(),
             is_urgent: self.urgent,
             created_at: now,
-            expires_at: now.plus_millis(millis),
+            expires_at: now.after(expires_in),
             idempotency_key: self.idempotency_key.clone(),
             requested_by: self.requested_by.clone(),
         })

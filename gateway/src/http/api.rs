@@ -194,12 +194,12 @@ async fn range(
     from_default: Timestamp,
 ) -> Result<Json<Page<TrackPoint>>, Problem> {
     let limit = limit(parameters.limit)?;
-    let future = i64::try_from(gateway.config.ingest.future_max.as_millis()).unwrap_or(i64::MAX);
+    let future = gateway.config.ingest.future_max;
     let query = PositionQuery {
         terminal,
         from: moment("from", parameters.from.as_deref())?.unwrap_or(from_default),
         to: moment("to", parameters.to.as_deref())?
-            .unwrap_or_else(|| clock::now().plus_millis(future).plus_millis(1)),
+            .unwrap_or_else(|| clock::now().after(future).plus_millis(1)),
         after: decode_cursor(parameters.cursor.as_deref())?,
         limit,
     };
@@ -279,20 +279,20 @@ async fn case(State(gateway): Shared, Path(id): Path<CaseId>) -> Result<Json<Cas
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct QuarantineParameters {
-    cursor: Option<String>,
-    limit: Option<u32>,
+pub(super) struct PageParameters {
+    pub(super) cursor: Option<String>,
+    pub(super) limit: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LimitParameters {
-    limit: Option<u32>,
+pub(super) struct LimitParameters {
+    pub(super) limit: Option<u32>,
 }
 
 async fn quarantine(
     State(gateway): Shared,
-    Query(parameters): Query<QuarantineParameters>,
+    Query(parameters): Query<PageParameters>,
 ) -> Result<Json<Page<QuarantineView>>, Problem> {
     let limit = limit(parameters.limit)?;
     let before = decode_cursor(parameters.cursor.as_deref())?;

@@ -15,7 +15,10 @@ use storage::registry::events::TerminalEvent;
 
 use super::{
     Problem,
-    api::{Page, Shared, decode_cursor, encode_cursor, limit, terminal},
+    api::{
+        LimitParameters, Page, PageParameters, Shared, decode_cursor, encode_cursor, limit,
+        terminal,
+    },
     view::Subject,
 };
 use crate::{
@@ -228,13 +231,6 @@ impl From<TerminalEvent> for EventView {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PageParameters {
-    cursor: Option<String>,
-    limit: Option<u32>,
-}
-
 /// The newest first. Those of the last second may not be there yet.
 async fn events(
     State(gateway): Shared,
@@ -310,12 +306,6 @@ impl UnknownView {
             said_plate: word(said.plate),
         }
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitParameters {
-    limit: Option<u32>,
 }
 
 /// The newest first.

@@ -162,9 +162,8 @@ impl Saver {
     async fn write_events(&self, gateway: &Arc<Gateway>) {
         let events = Arc::new(std::mem::take(&mut self.queue.lock().events));
         let policy = &gateway.config.terminals;
-        let age = i64::try_from(policy.events_kept_for.as_millis()).unwrap_or(i64::MAX);
         let retention = EventRetention {
-            since: clock::now().plus_millis(-age),
+            since: clock::now().before(policy.events_kept_for),
             per_terminal_max: policy.events_per_terminal_max,
         };
         if events.is_empty() {

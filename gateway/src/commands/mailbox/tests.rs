@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use protocols::jt808::header::{Header, TerminalPhone};
 
