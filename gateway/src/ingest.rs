@@ -72,7 +72,7 @@ impl RejectedFrames {
 }
 
 /// Shows what a recorded message says on the live map, keeps what it says in items of its maker,
-/// and counts its reports.
+/// has the files of its alarms asked for, and counts its reports.
 pub fn feed_live(
     gateway: &Gateway,
     received: &Received,
@@ -86,10 +86,16 @@ pub fn feed_live(
             gateway.vendor_items.update(profile, position, report);
         }
     };
+    let notice_alarms = |report: &LocationReport| {
+        gateway
+            .attachments
+            .notice(received, report, &gateway.metrics);
+    };
     match content {
         Content::Other => {}
         Content::Report(report) => {
             gateway.metrics.positions_recorded.increment(1);
+            notice_alarms(report);
             if let Ok(position) = normalise(report, body, received, false, &window) {
                 keep_items(report, &position);
                 gateway.live.update(&position);
@@ -102,6 +108,7 @@ pub fn feed_live(
                     Err(_) => gateway.metrics.positions_rejected.increment(1),
                     Ok(entry) => {
                         gateway.metrics.positions_recorded.increment(1);
+                        notice_alarms(&entry.report);
                         let position = normalise(
                             &entry.report,
                             &entry.body,

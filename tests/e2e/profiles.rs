@@ -17,7 +17,11 @@ fits = [{ maker = "GTSIM", model = "SIM*" }]
 text = "utf-8"
 auth_code = "imei_behind"
 tolerates = ["escapes_counted"]
-items = [{ id = 0xF1, bytes = 2, name = "battery_voltage", unit = "volt", divide_by = 1000 }]
+headers = [{ id = 0xF001, form = "id16_length8" }]
+items = [
+    { id = 0xF1, bytes = 2, name = "battery_voltage", unit = "volt", divide_by = 1000 },
+    { id = 0xF001, bytes = 6, at = 5, name = "bucket" },
+]
 "#;
 const IMEI: &[u8] = b"860000000000001";
 const EIGHT_HOURS: i64 = 8 * 3_600;
@@ -235,6 +239,33 @@ async fn items_of_the_maker_are_read_where_the_model_chooses_the_profile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_with_another_header_does_not_disturb_the_standard_ones() {
+    let (gateway, _folder) = with_ours(&[("profiles.terminals", "13800000001=ours")]).await;
+    let mut terminal = gateway.terminal("13800000001", Revision::V2013).await;
+    let plain = report(37.87, 112.55, now_s());
+    // Id WORD, length BYTE. Read as an item of the standard its value ends with a mileage.
+    let odd = [0xF0, 0x01, 6, 1, 4, 0, 0, 0, 9];
+    let mileage = [1, 4, 0, 0, 0, 100];
+    let fixed = &plain.body()[..28];
+    let body = [fixed, &odd, &mileage].concat();
+    let serial = terminal
+        .send(message_id::LOCATION_REPORT, &body)
+        .await
+        .unwrap();
+    assert_eq!(terminal.response(serial).await.unwrap().result, 0);
+    gateway.drained().await;
+    let track = gateway.items("/api/v1/terminals/13800000001/track").await;
+    let latest = gateway.items("/api/v1/positions/latest").await;
+    for fix in [&track[0], &latest[0]] {
+        assert_eq!(fix["odometer_km"], 10.0, "{fix}");
+    }
+    let items = gateway.json("/api/v1/terminals/13800000001/items").await;
+    let expected = json!([{ "name": "bucket", "value": 9 }]);
+    assert_eq!(items["items"], expected);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_profile_there_are_no_items_of_a_maker() {
     let gateway = TestGateway::start(&[]).await;
     let _terminal = gateway.terminal("13800000001", Revision::V2013).await;
@@ -288,7 +319,7 @@ fn an_own_file_with_a_mistake_does_not_start_and_names_its_line() {
         })
     };
     for errors in start(&format!("file = {file:?}")) {
-        let expected = "own.toml: line 8: profile ours: item 0xf1: a number has a width of 1 to 6";
+        let expected = "own.toml: line 10: profile ours: item 0xf1: a number has a width of 1 to 6";
         assert!(errors.contains(expected), "{errors}");
     }
     for errors in start("terminals = \"13800000001=udc\"") {

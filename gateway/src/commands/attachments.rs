@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandRequest, request::body_of};
-use crate::{Gateway, clock, config::Attachments, metrics::Metrics};
+use crate::{Gateway, clock, config::Attachments, ingest::record::Received, metrics::Metrics};
 
 /// In hex it has the 32 characters of an alarm number.
 const NUMBER_BYTES: usize = 16;
@@ -82,10 +82,11 @@ impl AttachmentRequests {
     }
 
     /// A report came: its alarms with files are to be asked for. Never waits.
-    pub fn notice(&self, terminal: TerminalId, report: &LocationReport, metrics: &Metrics) {
+    pub fn notice(&self, received: &Received, report: &LocationReport, metrics: &Metrics) {
         let Some(alarms) = &self.alarms else { return };
-        let labels = report
-            .items
+        let terminal = received.terminal;
+        let items = received.headers.standard_items(&report.items);
+        let labels = items
             .raw()
             .filter_map(SafetyAlarm::of)
             .map(|alarm| alarm.label)

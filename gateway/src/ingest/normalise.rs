@@ -80,7 +80,7 @@ pub fn normalise(
     let is_somewhere = latitude.micro_degrees() != 0 || longitude.micro_degrees() != 0;
     let mut odometer_dkm = None;
     let mut satellites = None;
-    for item in &report.items {
+    for item in received.headers.standard_items(&report.items).iter() {
         match item {
             AdditionalItem::Mileage(value) => odometer_dkm = odometer_dkm.or(Some(value)),
             AdditionalItem::SatelliteCount(value) => satellites = satellites.or(Some(value)),

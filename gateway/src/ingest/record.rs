@@ -11,6 +11,8 @@
 //! prefix:             version BYTE (1) | revision BYTE (11, 13, 19)
 //!                     version BYTE (2) | revision BYTE | minutes of the terminal's clock ahead of
 //!                     UTC, signed WORD | flags BYTE: 1 the length in the header counts escapes
+//!                     version BYTE (3) | the same | items with another header: their number BYTE,
+//!                     and each as id WORD, form BYTE (`protocols::jt808::profile::HeaderForm`)
 //! ```
 //!
 //! Version 1 is for terminals that follow the standard: their clocks are at GMT+8, and their lengths
@@ -26,7 +28,7 @@ use protocols::jt808::{
     frame::Frame,
     header::TerminalPhone,
     message::{Message, MessageId, location_report::LocationReport},
-    profile::Profile,
+    profile::{HEADER_BYTES, HEADERS_MAX, Headers, Profile},
     reassembly::Joined,
 };
 use storage::log::{Record, RecordKind};
@@ -57,8 +59,11 @@ const HAVE_POSITIONS: [MessageId; 4] = [
 
 const VERSION: u8 = 1;
 const VERSION_OF_PROFILES: u8 = 2;
+const VERSION_OF_HEADERS: u8 = 3;
+/// Bytes in front of the items with other headers.
+const FIXED_BYTES: usize = 5;
 /// Bytes of the longest prefix.
-pub const PREFIX_BYTES_MAX: usize = 5;
+pub const PREFIX_BYTES_MAX: usize = FIXED_BYTES + 1 + HEADERS_MAX * HEADER_BYTES;
 const COUNTS_ESCAPES: u8 = 1;
 
 /// What stands before the frame in a record.
@@ -70,6 +75,8 @@ pub struct Prefix {
     pub utc_offset_minutes: i16,
     /// The length in the frame's header counts escapes.
     pub counts_escapes: bool,
+    /// Items of a location that have another header.
+    pub headers: Headers,
 }
 
 impl Prefix {
@@ -80,38 +87,69 @@ impl Prefix {
             revision,
             utc_offset_minutes: zone::utc_offset_minutes(profile),
             counts_escapes: profile.is_some_and(|profile| profile.counts_escapes(frame)),
+            headers: headers(profile),
         }
     }
 
     /// The bytes in the log, which stand in the buffer.
-    pub const fn encode(self, buffer: &mut [u8; PREFIX_BYTES_MAX]) -> &[u8] {
+    pub fn encode(self, buffer: &mut [u8; PREFIX_BYTES_MAX]) -> &[u8] {
         let revision = match self.revision {
             Revision::V2011 => 11,
             Revision::V2013 => 13,
             Revision::V2019 => 19,
         };
-        if self.utc_offset_minutes == zone::STANDARD_MINUTES && !self.counts_escapes {
-            *buffer = [VERSION, revision, 0, 0, 0];
-            return buffer.split_at(2).0;
-        }
+        let has_headers = !self.headers.is_standard();
+        let (version, length) = if self.utc_offset_minutes == zone::STANDARD_MINUTES
+            && !self.counts_escapes
+            && !has_headers
+        {
+            (VERSION, 2)
+        } else if has_headers {
+            (
+                VERSION_OF_HEADERS,
+                FIXED_BYTES + self.headers.encode().count(),
+            )
+        } else {
+            (VERSION_OF_PROFILES, FIXED_BYTES)
+        };
         let [high, low] = self.utc_offset_minutes.to_be_bytes();
         let flags = if self.counts_escapes {
             COUNTS_ESCAPES
         } else {
             0
         };
-        *buffer = [VERSION_OF_PROFILES, revision, high, low, flags];
-        buffer
+        let fixed = [version, revision, high, low, flags];
+        let bytes = fixed.into_iter().chain(self.headers.encode());
+        for (place, byte) in buffer.iter_mut().zip(bytes) {
+            *place = byte;
+        }
+        buffer.split_at(length).0
     }
 
     /// The prefix of a record, and the length of its bytes.
     fn read(record: &[u8]) -> Result<(Self, usize), RecordError> {
         let (revision, utc_offset_minutes, flags, length) = match *record {
             [VERSION, revision, ..] => (revision, zone::STANDARD_MINUTES, 0, 2),
-            [VERSION_OF_PROFILES, revision, high, low, flags, ..] => {
-                (revision, i16::from_be_bytes([high, low]), flags, 5)
-            }
+            [
+                VERSION_OF_PROFILES | VERSION_OF_HEADERS,
+                revision,
+                high,
+                low,
+                flags,
+                ..,
+            ] => (
+                revision,
+                i16::from_be_bytes([high, low]),
+                flags,
+                FIXED_BYTES,
+            ),
             _ => return Err(RecordError::Version),
+        };
+        let (headers, more) = match *record {
+            [VERSION_OF_HEADERS, _, _, _, _, ref headers @ ..] => {
+                Headers::decode(headers).ok_or(RecordError::Version)?
+            }
+            _ => (Headers::default(), 0),
         };
         let revision = match revision {
             11 => Revision::V2011,
@@ -123,9 +161,16 @@ impl Prefix {
             revision,
             utc_offset_minutes,
             counts_escapes: flags & COUNTS_ESCAPES != 0,
+            headers,
         };
-        Ok((prefix, length))
+        Ok((prefix, length + more))
     }
+}
+
+/// The items of a location that have another header, by what a terminal does otherwise.
+#[must_use]
+pub fn headers(profile: Option<&Profile>) -> Headers {
+    profile.map_or_else(Headers::default, |profile| *profile.headers())
 }
 
 /// Why a record could not be read again.
@@ -217,6 +262,7 @@ pub fn reports(record: &Record, window: &Window) -> Result<Vec<Normalised>, Reco
         terminal: whole.terminal,
         received_at: Timestamp(record.received_at),
         log_offset: record.offset,
+        headers: whole.prefix.headers,
     };
     let mut message = Message::decode(whole.id, whole.body.clone(), whole.prefix.revision)
         .map_err(|_| RecordError::Frame)?;
@@ -254,6 +300,8 @@ pub struct Received {
     pub received_at: Timestamp,
     /// The record it is.
     pub log_offset: u64,
+    /// Items of its locations that have another header.
+    pub headers: Headers,
 }
 
 /// A frame that could not be decoded, with the prefix of a record.
@@ -264,6 +312,8 @@ pub fn undecoded(raw: &Bytes) -> [&[u8]; 2] {
 
 #[cfg(test)]
 mod tests {
+    use protocols::jt808::profile::HeaderForm;
+
     use super::*;
 
     fn encode(revision: Revision, utc_offset_minutes: i16, counts_escapes: bool) -> Vec<u8> {
@@ -271,6 +321,7 @@ mod tests {
             revision,
             utc_offset_minutes,
             counts_escapes,
+            headers: Headers::default(),
         };
         prefix.encode(&mut [0; PREFIX_BYTES_MAX]).to_vec()
     }
@@ -297,8 +348,35 @@ mod tests {
                 );
             }
         }
-        for record in [&[][..], &[1], &[1, 12], &[2, 13, 0, 0], &[3, 13, 0, 0, 0]] {
+        for record in [
+            &[][..],
+            &[1],
+            &[1, 12],
+            &[2, 13, 0, 0],
+            &[3, 13, 0, 0, 0],
+            &[3, 13, 0, 0, 0, 1, 0, 1],
+            &[4, 13, 0, 0, 0, 0],
+        ] {
             assert_eq!(Prefix::read(record), Err(RecordError::Version));
+        }
+    }
+
+    #[test]
+    fn a_record_says_which_items_have_another_header() {
+        let header = (0xF001, HeaderForm::Id16Length16);
+        for headers in [vec![header], vec![header; HEADERS_MAX]] {
+            let prefix = Prefix {
+                revision: Revision::V2013,
+                utc_offset_minutes: 480,
+                counts_escapes: false,
+                headers: Headers::new(&headers).unwrap(),
+            };
+            let mut buffer = [0; PREFIX_BYTES_MAX];
+            let bytes = prefix.encode(&mut buffer);
+            assert_eq!(bytes.len(), 6 + 3 * headers.len());
+            assert_eq!(bytes[..9], [3, 13, 1, 0xE0, 0, bytes[5], 0xF0, 1, 2]);
+            let record = [bytes, b"frame"].concat();
+            assert_eq!(Prefix::read(&record), Ok((prefix, bytes.len())));
         }
     }
 }

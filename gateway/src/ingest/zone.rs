@@ -18,7 +18,7 @@ pub fn utc_offset_minutes(profile: Option<&Profile>) -> i16 {
     profile.map_or(STANDARD_MINUTES, Profile::utc_offset_minutes)
 }
 
-/// Brings the times of location reports in a message to GMT+8. The bytes of a body stay as they
+/// Brings the times in a message to GMT+8. The bytes of a body stay as they
 /// came.
 pub fn to_gmt8(message: &mut Message, utc_offset_minutes: i16) {
     if utc_offset_minutes == STANDARD_MINUTES {
@@ -38,6 +38,15 @@ pub fn to_gmt8(message: &mut Message, utc_offset_minutes: i16) {
         Message::StoredMediaAnswer(answer) => {
             let items = answer.items.iter_mut();
             items.for_each(|item| shift(&mut item.location));
+        }
+        Message::DriverIdentity(identity) => {
+            if let Some(card) = &mut identity.card {
+                card.time = at_gmt8(card.time, utc_offset_minutes);
+            }
+        }
+        Message::PassengerFlow(flow) => {
+            flow.start = at_gmt8(flow.start, utc_offset_minutes);
+            flow.end = at_gmt8(flow.end, utc_offset_minutes);
         }
         _ => {}
     }

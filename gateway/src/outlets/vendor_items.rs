@@ -8,8 +8,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use geofence::{identity::TerminalId, position::Position, units::Timestamp};
 use protocols::jt808::{
-    Revision,
-    message::location_report::{LocationReport, items::Items},
+    message::location_report::LocationReport,
     profile::{Profile, VendorReading},
 };
 
@@ -30,19 +29,18 @@ pub struct NewestItems {
     /// When it came.
     pub received_at: Timestamp,
     profile: Arc<Profile>,
-    items: Items,
+    items: Bytes,
 }
 
 impl NewestItems {
     fn new(profile: &Arc<Profile>, position: &Position, report: &LocationReport) -> Self {
-        // A copy: the slice would hold the whole read buffer. The revision makes no difference to
-        // bytes that a profile reads.
-        let bytes = Bytes::copy_from_slice(report.items.as_bytes());
+        // A copy: the slice would hold the whole read buffer.
+        let items = Bytes::copy_from_slice(report.items.as_bytes());
         Self {
             fixed_at: position.fixed_at,
             received_at: position.received_at,
             profile: Arc::clone(profile),
-            items: Items::of(bytes, Revision::V2013),
+            items,
         }
     }
 
@@ -54,7 +52,7 @@ impl NewestItems {
 
     /// What they say.
     pub fn readings(&self) -> impl Iterator<Item = VendorReading<'_>> {
-        let known = self.profile.known_items(self.items.raw());
+        let known = self.profile.known_items(&self.items);
         known
             .flat_map(|item| self.profile.readings(item.id, item.value))
             .take(READINGS_MAX)
@@ -64,7 +62,11 @@ impl NewestItems {
 impl VendorItems {
     /// A report came. One without such items changes nothing, and neither does one of before.
     pub fn update(&self, profile: &Arc<Profile>, position: &Position, report: &LocationReport) {
-        if profile.known_items(report.items.raw()).next().is_none() {
+        if profile
+            .known_items(report.items.as_bytes())
+            .next()
+            .is_none()
+        {
             return;
         }
         let newest = || NewestItems::new(profile, position, report);

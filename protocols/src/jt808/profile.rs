@@ -7,33 +7,30 @@
 //! the form; an operator's file has the same form.
 
 mod file;
+mod headers;
 mod item;
+mod list;
 
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 
-use self::{
-    file::Whose,
-    item::{Item, List},
-};
+use self::{file::Whose, item::Item, list::List};
 pub use self::{
     file::{Mistake, Problem, ProfileError},
+    headers::{HEADER_BYTES, HEADERS_MAX, HeaderForm, Headers, VendorItem, VendorItems},
     item::{VendorReading, VendorValue},
 };
 use super::{
     frame::{DELIMITER, ESCAPE, Frame},
-    message::{
-        location_report::{additional_item::RawItem, items::RawItems},
-        registration::Registration,
-    },
+    message::registration::Registration,
 };
 use crate::wire::{bcd::Gmt8Time, text};
 
 /// Minutes by which the standard's time is ahead of UTC.
 const GMT8_MINUTES: i16 = 8 * 60;
 /// Item of a location report that wraps the maker's items.
-const WRAPPER: u8 = 0xE0;
+const WRAPPER: u16 = 0xE0;
 /// The name of the profile that changes nothing.
 const STANDARD: &str = "standard";
 /// Digits of the district code (GB/T 2260) that 2019 puts in front of the maker.
@@ -145,6 +142,7 @@ pub struct Profile {
     text: TextEncoding,
     auth_code: AuthCodeForm,
     tolerates: Vec<LengthError>,
+    headers: Headers,
     lists: Vec<List>,
     /// In the order of their ids, and otherwise as they stand in the file.
     items: Vec<Item>,
@@ -159,6 +157,7 @@ impl Default for Profile {
             text: TextEncoding::Gbk,
             auth_code: AuthCodeForm::AsGiven,
             tolerates: Vec::new(),
+            headers: Headers::default(),
             lists: Vec::new(),
             items: Vec::new(),
         }
@@ -263,10 +262,16 @@ impl Profile {
         self.tolerates.contains(&error) && error.explains(frame)
     }
 
+    /// The items that have another header than the standard's.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
     /// The first reading of an item of a location report; `None` when the profile knows no such
     /// item with such a length.
     #[must_use]
-    pub fn item<'a>(&'a self, id: u8, value: &'a [u8]) -> Option<VendorReading<'a>> {
+    pub fn item<'a>(&'a self, id: u16, value: &'a [u8]) -> Option<VendorReading<'a>> {
         self.readings(id, value).next()
     }
 
@@ -274,7 +279,7 @@ impl Profile {
     /// behind its own. There is no more work in it than bytes in the value times known items.
     pub fn readings<'a>(
         &'a self,
-        id: u8,
+        id: u16,
         value: &'a [u8],
     ) -> impl Iterator<Item = VendorReading<'a>> {
         let list = self.lists.iter().find(|list| list.id == id);
@@ -282,26 +287,28 @@ impl Profile {
             .and_then(|list| list.parts(value))
             .into_iter()
             .flatten();
-        std::iter::once((None, value))
-            .chain(inner.map(|(part, value)| (Some(part), value)))
-            .flat_map(move |(part, value)| {
+        std::iter::once((None, None, value))
+            .chain(inner.map(|part| (Some(part.id), part.group, part.value)))
+            .flat_map(move |(part, group, value)| {
                 let known = self.known(id, part).iter();
-                known.flat_map(move |item| item.readings(value, self.text))
+                known.flat_map(move |item| item.readings(group, value, self.text))
             })
     }
 
-    /// The items of a location report that the profile knows, those inside of a wrapper (0xE0)
-    /// among them.
-    pub fn known_items<'a>(&self, items: RawItems<'a>) -> impl Iterator<Item = RawItem<'a>> {
-        items
+    /// The items that the profile knows in the bytes behind the fixed part of a location, those
+    /// inside of a wrapper (0xE0) among them.
+    pub fn known_items<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = VendorItem<'a>> {
+        self.headers
+            .items(bytes)
             .flat_map(|item| {
-                let wrapped = (item.id == WRAPPER).then(|| RawItems::wrapped(item.value));
+                let is_wrapper = item.is_standard && item.id == WRAPPER;
+                let wrapped = is_wrapper.then(|| self.headers.filling(item.value));
                 std::iter::once(item).chain(wrapped.flatten().into_iter().flatten())
             })
             .filter(|item| self.item(item.id, item.value).is_some())
     }
 
-    fn known(&self, id: u8, part: Option<u16>) -> &[Item] {
+    fn known(&self, id: u16, part: Option<u16>) -> &[Item] {
         let start = self.items.partition_point(|item| item.key() < (id, part));
         let end = self.items.partition_point(|item| item.key() <= (id, part));
         self.items.get(start..end).unwrap_or_default()

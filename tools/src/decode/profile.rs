@@ -108,7 +108,7 @@ pub(super) fn add_vendor_items(object: &mut Object, message: &Message, profile: 
 
 fn add(object: &mut Object, report: &LocationReport, profile: &Profile) {
     let readings = profile
-        .known_items(report.items.raw())
+        .known_items(report.items.as_bytes())
         .flat_map(|item| profile.readings(item.id, item.value))
         .filter_map(|reading| serde_json::to_value(reading).ok());
     object.insert("vendor_items".to_owned(), readings.collect());

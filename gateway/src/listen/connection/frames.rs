@@ -198,11 +198,9 @@ impl<T: Transport> Connection<T> {
                     terminal,
                     received_at: now,
                     log_offset: offset,
+                    headers: prefix.headers,
                 };
                 ingest::feed_live(&gateway, &received, profile.as_ref(), &content, body);
-                if let Content::Report(report) = &content {
-                    gateway.attachments.notice(terminal, report, metrics);
-                }
                 let read_at = (!matches!(content, Content::Other)).then_some(read_at);
                 self.queue(Some(&response), Some(offset), read_at);
             }

@@ -7,11 +7,14 @@ use toml::Spanned;
 
 use super::{
     AuthCodeForm, GMT8_MINUTES, LengthError, Pattern, Profile, STANDARD, Terminals, TextEncoding,
-    item::{Bits, Elements, Form, Item, List, ListForm, NUMBER_BYTES_MAX, Scale},
+    headers::{HEADERS_MAX, HeaderForm, Headers},
+    item::{Bits, Condition, Elements, Form, Item, NUMBER_BYTES_MAX, Scale},
+    list::{Fields, List, ListForm},
 };
 
 /// Bytes of the longest item: its length is a BYTE.
 const ITEM_BYTES_MAX: u8 = u8::MAX;
+const NO_CONDITION: &str = "no value meets its condition: width is 1 to 6, least up to most";
 /// Zones of the earth, in minutes east of UTC.
 const UTC_OFFSETS_MINUTES: std::ops::RangeInclusive<i16> = -12 * 60..=14 * 60;
 
@@ -73,15 +76,31 @@ pub enum Problem {
     UtcOffset(i16),
     /// Two lists with one id.
     #[error("a second list {0:#04x}")]
-    ListTwice(u8),
+    ListTwice(u16),
+    /// A key of a list that does not go with the others.
+    #[error("list {id:#04x}: {what}")]
+    List {
+        /// List.
+        id: u16,
+        /// Why not.
+        what: &'static str,
+    },
+    /// Two headers with one id, an id of one byte above 0xff, or too many of them.
+    #[error("header {id:#04x}: {what}")]
+    Header {
+        /// Item.
+        id: u16,
+        /// Why not.
+        what: &'static str,
+    },
     /// A part of an item that is no list.
     #[error("item {0:#04x} has a part, and there is no list {0:#04x}")]
-    PartOfNoList(u8),
+    PartOfNoList(u16),
     /// A value on the wire that no item of its list can have.
     #[error("item {id:#04x}: part {part:#06x} is above 0xff, the greatest of its list")]
     PartTooGreat {
         /// Item.
-        id: u8,
+        id: u16,
         /// Its part.
         part: u16,
     },
@@ -89,7 +108,7 @@ pub enum Problem {
     #[error("item {id:#04x}: {what}")]
     Item {
         /// Item.
-        id: u8,
+        id: u16,
         /// Why not.
         what: &'static str,
     },
@@ -116,6 +135,8 @@ struct RawProfile {
     #[serde(default)]
     tolerates: Vec<LengthError>,
     #[serde(default)]
+    headers: Vec<Spanned<RawHeader>>,
+    #[serde(default)]
     lists: Vec<Spanned<RawList>>,
     #[serde(default)]
     items: Vec<Spanned<RawItem>>,
@@ -130,17 +151,59 @@ struct RawTerminals {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawHeader {
+    id: u16,
+    form: HeaderForm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawList {
-    id: u8,
+    id: u16,
     #[serde(default)]
     after: u8,
     form: ListForm,
+    #[serde(default)]
+    widths: Vec<u8>,
+    #[serde(default)]
+    head: u8,
+    #[serde(default)]
+    repeats: bool,
+    when: Option<RawCondition>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCondition {
+    #[serde(default)]
+    at: u8,
+    width: u8,
+    least: u64,
+    most: Option<u64>,
+}
+
+impl RawCondition {
+    /// `None` when no value can hold it.
+    fn into_condition(self) -> Option<Condition> {
+        let width = usize::from(self.width);
+        let all = 1_u64
+            .checked_shl(u32::from(self.width) * 8)?
+            .checked_sub(1)?;
+        let most = self.most.unwrap_or(all);
+        let is_good = (1..=NUMBER_BYTES_MAX).contains(&width) && self.least <= most && most <= all;
+        is_good.then(|| Condition {
+            at: self.at.into(),
+            width,
+            least: self.least,
+            most,
+        })
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawItem {
-    id: u8,
+    id: u16,
     part: Option<u16>,
     name: String,
     unit: Option<String>,
@@ -161,6 +224,8 @@ struct RawItem {
     inverted: bool,
     #[serde(default)]
     none: Vec<u64>,
+    column: Option<u8>,
+    when: Option<RawCondition>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -252,6 +317,7 @@ impl Reading<'_> {
         {
             self.add(&offset.span(), Problem::UtcOffset(*offset.get_ref()));
         }
+        let headers = self.headers(raw.headers);
         let lists = self.lists(raw.lists);
         let items = self.items(raw.items, &lists);
         Profile {
@@ -261,23 +327,43 @@ impl Reading<'_> {
             text: raw.text,
             auth_code: raw.auth_code,
             tolerates: raw.tolerates,
+            headers,
             lists,
             items,
         }
     }
 
+    fn headers(&mut self, raw: Vec<Spanned<RawHeader>>) -> Headers {
+        let mut headers: Vec<(u16, HeaderForm)> = Vec::with_capacity(raw.len());
+        for raw in raw {
+            let RawHeader { id, form } = *raw.get_ref();
+            let what = if headers.iter().any(|header| header.0 == id) {
+                "a second one"
+            } else if !form.has_wide_id() && id > 0xFF {
+                "its id has one byte"
+            } else if headers.len() == HEADERS_MAX {
+                "there are 16 of them already"
+            } else {
+                headers.push((id, form));
+                continue;
+            };
+            self.add(&raw.span(), Problem::Header { id, what });
+        }
+        Headers::new(&headers).unwrap_or_default()
+    }
+
     fn lists(&mut self, raw: Vec<Spanned<RawList>>) -> Vec<List> {
         let mut lists: Vec<List> = Vec::with_capacity(raw.len());
         for raw in raw {
-            let RawList { id, after, form } = *raw.get_ref();
-            if lists.iter().any(|list| list.id == id) {
-                self.add(&raw.span(), Problem::ListTwice(id));
+            let span = raw.span();
+            let raw = raw.into_inner();
+            if lists.iter().any(|list| list.id == raw.id) {
+                self.add(&span, Problem::ListTwice(raw.id));
             }
-            lists.push(List {
-                id,
-                after: after.into(),
-                form,
-            });
+            match raw.into_list() {
+                Ok(list) => lists.push(list),
+                Err(problem) => self.add(&span, problem),
+            }
         }
         lists
     }
@@ -305,17 +391,21 @@ fn check(raw: &RawItem, lists: &[List]) -> Result<(), Problem> {
         (None, _) => {}
         (Some(_), None) => return Err(Problem::PartOfNoList(id)),
         (Some(part), Some(list)) => {
-            if list.form == ListForm::Id8Length8 && part > 0xFF {
+            if part > list.form.part_max() {
                 return Err(Problem::PartTooGreat { id, part });
             }
         }
     }
-    let has_number_keys =
-        raw.divide_by.is_some() || raw.add.is_some() || raw.bit.is_some() || !raw.none.is_empty();
+    let has_wire_keys = raw.bit.is_some() || !raw.none.is_empty();
+    let has_scale = raw.divide_by.is_some() || raw.add.is_some();
     let what = if !is_name(&raw.name) {
         "its name is none: a-z, 0-9, - and _"
-    } else if has_number_keys && !raw.form.is_number() {
+    } else if (has_wire_keys && !raw.form.is_number())
+        || (has_scale && !raw.form.is_number() && raw.form != Form::Decimal)
+    {
         "divide_by, add, bit and none are for numbers"
+    } else if raw.column.is_some() && raw.form.is_number() {
+        "column is for texts"
     } else if raw.divide_by == Some(0) {
         "divide_by is 0"
     } else if raw.every == Some(0) {
@@ -332,6 +422,35 @@ fn check(raw: &RawItem, lists: &[List]) -> Result<(), Problem> {
         return Ok(());
     };
     Err(Problem::Item { id, what })
+}
+
+impl RawList {
+    fn into_list(self) -> Result<List, Problem> {
+        let fail = |what| Err(Problem::List { id: self.id, what });
+        let widths: Vec<usize> = self.widths.iter().map(|width| (*width).into()).collect();
+        let has_mask_keys = !widths.is_empty() || self.head > 0 || self.repeats;
+        match self.form.mask_bits() {
+            None if has_mask_keys => return fail("widths, head and repeats are for masks"),
+            Some(_) if widths.is_empty() => return fail("a mask needs the widths of its fields"),
+            Some(bits) if widths.len() > bits => return fail("more widths than bits"),
+            _ => {}
+        }
+        let condition = self.when.map(RawCondition::into_condition);
+        if condition == Some(None) {
+            return fail(NO_CONDITION);
+        }
+        Ok(List {
+            id: self.id,
+            after: self.after.into(),
+            form: self.form,
+            fields: Fields {
+                widths,
+                head: self.head.into(),
+                repeats: self.repeats,
+            },
+            condition: condition.flatten(),
+        })
+    }
 }
 
 impl RawItem {
@@ -372,6 +491,10 @@ impl RawItem {
         if !bits.is_none_or(is_inside) {
             return fail("the bits are not inside of the number");
         }
+        let condition = self.when.map(RawCondition::into_condition);
+        if condition == Some(None) {
+            return fail(NO_CONDITION);
+        }
         let elements = self.every.map(|every| Elements {
             after: self.after.into(),
             every: every.into(),
@@ -393,6 +516,8 @@ impl RawItem {
             },
             bits,
             none: self.none,
+            column: self.column.map(usize::from),
+            condition: condition.flatten(),
         })
     }
 }

@@ -7,6 +7,8 @@ use crate::jt808::message::json;
 
 /// Bytes of the widest number. With the greatest divisor, all sums fit 64 bits.
 pub(super) const NUMBER_BYTES_MAX: usize = 6;
+/// Digits of the longest number that is written as text.
+const DIGITS_MAX: usize = 12;
 
 /// What a maker's item says.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -48,21 +50,47 @@ pub(super) enum Form {
     /// The highest bit is the sign.
     SignMagnitude,
     Text,
+    /// Text, and no reading where a byte is no printable ASCII.
+    Printable,
+    /// A number in ASCII digits, perhaps with a sign and a decimal point.
+    Decimal,
     /// BCD, as text.
     Digits,
     Hex,
 }
 
 impl Form {
+    /// Whether bytes are a number as they stand.
     pub(super) const fn is_number(self) -> bool {
         matches!(self, Self::Unsigned | Self::Signed | Self::SignMagnitude)
+    }
+}
+
+/// Holds where a number in the value is within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) at: usize,
+    pub(super) width: usize,
+    pub(super) least: u64,
+    pub(super) most: u64,
+}
+
+impl Condition {
+    pub(super) fn holds(&self, value: &[u8]) -> bool {
+        let field = self
+            .at
+            .checked_add(self.width)
+            .and_then(|end| value.get(self.at..end));
+        field
+            .and_then(unsigned)
+            .is_some_and(|number| (self.least..=self.most).contains(&number))
     }
 }
 
 /// One reading of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
-    pub(super) id: u8,
+    pub(super) id: u16,
     /// Id inside of the list that the item is.
     pub(super) part: Option<u16>,
     pub(super) name: String,
@@ -81,6 +109,10 @@ pub(super) struct Item {
     pub(super) bits: Option<Bits>,
     /// Numbers on the wire that say that there is no value.
     pub(super) none: Vec<u64>,
+    /// Place of the field in a text whose fields stand between commas.
+    pub(super) column: Option<usize>,
+    /// Without it there is no reading.
+    pub(super) condition: Option<Condition>,
 }
 
 /// Elements of a value: some bytes, then so many of this width.
@@ -106,16 +138,21 @@ pub(super) struct Bits {
 }
 
 impl Item {
-    pub(super) const fn key(&self) -> (u8, Option<u16>) {
+    pub(super) const fn key(&self) -> (u16, Option<u16>) {
         (self.id, self.part)
     }
 
+    /// The readings of a value; `place` is that of a repeated group that the value stands in.
     pub(super) fn readings<'a>(
         &'a self,
+        place: Option<usize>,
         value: &'a [u8],
         encoding: TextEncoding,
     ) -> impl Iterator<Item = VendorReading<'a>> {
-        let fits = (self.bytes_min..=self.bytes_max).contains(&value.len());
+        let fits = (self.bytes_min..=self.bytes_max).contains(&value.len())
+            && self
+                .condition
+                .is_none_or(|condition| condition.holds(value));
         let (elements, every) = match self.elements {
             _ if !fits => (&[][..], 1),
             None => (value, value.len().max(1)),
@@ -131,7 +168,7 @@ impl Item {
             .filter_map(move |(index, element)| {
                 Some(VendorReading {
                     name: &self.name,
-                    index: is_list.then_some(index),
+                    index: if is_list { Some(index) } else { place },
                     value: self.read(element, encoding)?,
                     unit: self.unit.as_deref(),
                 })
@@ -142,13 +179,38 @@ impl Item {
         let end = self
             .width
             .map_or(Some(element.len()), |width| self.at.checked_add(width))?;
-        let field = element.get(self.at..end)?;
+        let mut field = element.get(self.at..end)?;
+        if let Some(column) = self.column {
+            field = field.split(|byte| *byte == b',').nth(column)?;
+        }
         match self.form {
             Form::Text => Some(VendorValue::Text(encoding.decode(field))),
+            Form::Printable => {
+                let is_printable = |byte: &u8| matches!(byte, b' '..=b'~');
+                let is_text = !field.is_empty() && field.iter().all(is_printable);
+                is_text.then(|| VendorValue::Text(encoding.decode(field)))
+            }
+            Form::Decimal => self.decimal(field),
             Form::Digits => Some(VendorValue::Text(json::to_hex(field).into())),
             Form::Hex => Some(VendorValue::Hex(json::to_hex(field))),
             Form::Unsigned | Form::Signed | Form::SignMagnitude => self.number(field),
         }
+    }
+
+    /// What people write as a number, as short as one is: nothing that only a computer calls one.
+    fn decimal(&self, field: &[u8]) -> Option<VendorValue<'static>> {
+        let text = str::from_utf8(field).ok()?.trim();
+        let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-');
+        if text.len() > DIGITS_MAX || !text.chars().all(is_digit) {
+            return None;
+        }
+        if let Ok(whole) = text.parse() {
+            return Some(self.scale.of(whole));
+        }
+        let number: f64 = text.parse().ok()?;
+        Some(VendorValue::Decimal(
+            number / f64::from(self.scale.divide_by) + f64::from(self.scale.add),
+        ))
     }
 
     fn number(&self, field: &[u8]) -> Option<VendorValue<'static>> {
@@ -198,69 +260,4 @@ impl Bits {
 fn unsigned(field: &[u8]) -> Option<u64> {
     let number = |field: &[u8]| field.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
     (field.len() <= NUMBER_BYTES_MAX).then(|| number(field))
-}
-
-/// An item whose value is a list of items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct List {
-    pub(super) id: u8,
-    /// Bytes in front of the list.
-    pub(super) after: usize,
-    pub(super) form: ListForm,
-}
-
-/// What stands in front of each value of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ListForm {
-    /// Id BYTE, length BYTE.
-    Id8Length8,
-    /// Id WORD, length BYTE.
-    Id16Length8,
-    /// Length WORD, which counts the id and the value; id WORD.
-    Length16Id16,
-}
-
-impl List {
-    /// The values with their ids; `None` unless they fill the item.
-    pub(super) fn parts<'a>(&self, value: &'a [u8]) -> Option<Parts<'a>> {
-        let rest = value.get(self.after..)?;
-        let parts = Parts {
-            rest,
-            form: self.form,
-        };
-        let mut walked = parts.clone();
-        walked.by_ref().for_each(drop);
-        walked.rest.is_empty().then_some(parts)
-    }
-}
-
-/// The values of a list.
-#[derive(Clone, Debug)]
-pub(super) struct Parts<'a> {
-    rest: &'a [u8],
-    form: ListForm,
-}
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (id, length, rest) = match (self.form, self.rest) {
-            (ListForm::Id8Length8, &[id, length, ref rest @ ..]) => {
-                (id.into(), length.into(), rest)
-            }
-            (ListForm::Id16Length8, &[high, low, length, ref rest @ ..]) => {
-                (u16::from_be_bytes([high, low]), length.into(), rest)
-            }
-            (ListForm::Length16Id16, &[long, length, high, low, ref rest @ ..]) => {
-                let length = u16::from_be_bytes([long, length]).checked_sub(2)?;
-                (u16::from_be_bytes([high, low]), length.into(), rest)
-            }
-            _ => return None,
-        };
-        let (value, behind) = rest.split_at_checked(length)?;
-        self.rest = behind;
-        Some((id, value))
-    }
 }

@@ -8,12 +8,14 @@ use crate::{
     wire::Reader,
 };
 
+mod items;
+
 fn own(text: &str) -> Profiles {
     Profiles::parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Names, places and values of the readings of an item, as `name[place]=value unit`.
-fn readings(profile: &Profile, id: u8, value: &str) -> Vec<String> {
+fn readings(profile: &Profile, id: u16, value: &str) -> Vec<String> {
     let value = hex::bytes(value);
     let written = profile.readings(id, &value).map(|reading| {
         let index = reading.index.map_or(String::new(), |at| format!("[{at}]"));
@@ -26,7 +28,7 @@ fn readings(profile: &Profile, id: u8, value: &str) -> Vec<String> {
     written.collect()
 }
 
-fn builtin(name: &str, id: u8, value: &str) -> Vec<String> {
+fn builtin(name: &str, id: u16, value: &str) -> Vec<String> {
     readings(Profiles::builtin().by_name(name).unwrap(), id, value)
 }
 
@@ -47,7 +49,7 @@ fn the_standard_changes_nothing() {
     assert_eq!(standard.from_unix_seconds(1_721_003_415), Some(time));
     assert_eq!(standard.auth_code(b"A1B2C3\0"), b"A1B2C3\0");
     assert_eq!(standard.decode_text(&[0xD4, 0xC1, 0x42, 0]), "粤B");
-    for id in 0..=u8::MAX {
+    for id in 0..=0xFF {
         assert_eq!(standard.item(id, &[0; 4]), None);
     }
 }
@@ -169,135 +171,6 @@ fn a_wrong_length_is_tolerated_by_its_cause() {
 }
 
 #[test]
-fn items_inside_of_an_item_are_read() {
-    // jt-framework#71.
-    let value = "000C 00B2 89860494012080447822 0006 0089 FFFFFFFE 0006 00C5 FFFFFFE7
-                 000B 00D8 01CC 00 9005 0FEC20C7 0004 00B7 1D00";
-    let expected = [
-        r#"iccid="89860494012080447822""#,
-        "power_off=1",
-        "removal=0",
-        "vibration=0",
-        "motion_state=3",
-        "cell_mcc=460",
-        "cell_mnc=0",
-        "cell_lac=36869",
-        "cell_id=267133127",
-    ];
-    assert_eq!(builtin("bsj", 0xEB, value), expected);
-    // The other forms of this item are no list, nor is one that breaks off.
-    let cells = "01CC 00 9005 20C7 1D 9005 20C8 1E";
-    let text = "474D542B3038";
-    for other in [cells, text, "0006 0089 FFFFFF", "0001 0089", ""] {
-        assert_eq!(builtin("bsj", 0xEB, other), [""; 0], "{other}");
-    }
-
-    let value = "01 84 01 5A 8B 11 4C535641413439 4A313332303437333731 8C 04 0001E240";
-    let expected = [
-        "coolant_temperature=50 celsius",
-        r#"vin="LSVAA49J132047371""#,
-        "odometer=12345.6 kilometre",
-    ];
-    assert_eq!(builtin("obd", 0x80, value), expected);
-    let value = "7C 01 04 00000012";
-    let expected = [
-        "hard_acceleration=0",
-        "hard_braking=1",
-        "hard_cornering=0",
-        "accident=0",
-        "tampering=1",
-    ];
-    assert_eq!(builtin("sensors", 0xFE, value), expected);
-    let value = "0009 01 5A 0005 04 0001E240 0112 02 0003";
-    let expected = [
-        "coolant_temperature=50 celsius",
-        "odometer=12345.6 kilometre",
-        "hard_accelerations=3",
-    ];
-    assert_eq!(builtin("obd", 0xF3, value), expected);
-}
-
-#[test]
-fn one_id_means_to_each_vendor_something_else() {
-    let below = ["temperature[0]=-1.5 celsius", "temperature[1]=25.1 celsius"];
-    assert_eq!(builtin("gps51", 0x51, "FFF1 00FB"), below);
-    assert_eq!(builtin("sensors", 0x51, "800F 00FB"), below);
-    assert_eq!(
-        builtin("asset-trackers", 0xE1, "5A"),
-        ["battery=90 percent"]
-    );
-    assert_eq!(
-        builtin("sensors", 0xE1, "0079"),
-        ["supply_voltage=12.1 volt"]
-    );
-    assert_eq!(builtin("sensors", 0xE1, "5A"), [""; 0]);
-    assert_eq!(builtin("gps51", 0xF1, "38393836"), [r#"iccid="8986""#]);
-    assert_eq!(
-        builtin("guangdong", 0xF1, "00000005"),
-        ["installation_errors=5"]
-    );
-}
-
-#[test]
-fn a_place_without_a_value_keeps_the_places_of_the_others() {
-    let expected = ["temperature[1]=25.1 celsius"];
-    assert_eq!(builtin("gps51", 0x51, "FFFF 00FB"), expected);
-    // Half an element.
-    assert_eq!(builtin("gps51", 0x51, "FFFF 00"), [""; 0]);
-}
-
-#[test]
-fn the_items_of_trucks_are_read() {
-    assert_eq!(builtin("gps51", 0x52, "02"), ["drum_direction=2"]);
-    assert_eq!(builtin("gps51", 0x52, "0200"), [""; 0]);
-    let expected = [
-        "battery=80 percent",
-        "battery_voltage=3.85 volt",
-        "charging=1",
-    ];
-    assert_eq!(builtin("gps51", 0xFB, "50 0181 01"), expected);
-    let wifi = builtin("gps51", 0x54, "01 AABBCCDDEEFF C4");
-    let expected = [r#"wifi_mac[0]="AABBCCDDEEFF""#, "wifi_signal[0]=196"];
-    assert_eq!(
-        wifi.join(" ").to_uppercase(),
-        expected.join(" ").to_uppercase()
-    );
-    let tyre = [
-        "tyre_index[0]=1",
-        r#"tyre_sensor[0]="0a0b0c""#,
-        "tyre_pressure[0]=8.5 bar",
-        "tyre_temperature[0]=-10 celsius",
-        "tyre_status[0]=0",
-    ];
-    assert_eq!(builtin("sensors", 0x77, "01 0A0B0C FD54 28 00"), tyre);
-    let cells = [
-        "cell_mcc=460",
-        "cell_mnc=0",
-        "cell_lac[0]=36869",
-        "cell_id[0]=267133127",
-        "cell_rssi[0]=29",
-    ];
-    assert_eq!(builtin("gps51", 0xE1, "01CC 0000 9005 0FEC20C7 1D"), cells);
-    let value = "01CC 0000 009005 0FEC20C7 1D";
-    assert_eq!(builtin("asset-trackers", 0xE1, value), cells);
-    // The capture of SmallChi/JT808#48 says these.
-    let value = "00000001 00 02 0000 0000 0000 31 0010 00C54E34 04A21BDD 240715083015 0401
-                 5445524D303031 240715083015 00 03 00";
-    let readings = builtin("hard-driving", 0x70, value);
-    for expected in [
-        "alarm_type=2",
-        "speed=49 kmh",
-        "latitude=12930612 micro_degree",
-        r#"time="240715083015""#,
-    ] {
-        assert!(
-            readings.iter().any(|reading| reading == expected),
-            "{readings:?}"
-        );
-    }
-}
-
-#[test]
 fn text_is_in_the_encoding_of_the_profile() {
     let file = |encoding: &str| {
         format!(
@@ -331,8 +204,19 @@ fits = [
 lists = [
     { id = 0x80, form = "id8_length8" },
     { id = 0x80, form = "id16_length8" },
+    { id = 0x81, form = "mask8" },
+    { id = 0x82, form = "mask8", widths = [1, 1, 1, 1, 1, 1, 1, 1, 1] },
+    { id = 0x83, form = "id8_length8", widths = [1] },
+    { id = 0x84, form = "id8_length8", when = { width = 1, least = 256 } },
+]
+headers = [
+    { id = 0x100, form = "id8_length32" },
+    { id = 0x101, form = "id16_length8" },
+    { id = 0x101, form = "id16_length16" },
 ]
 items = [
+    { id = 16, name = "a", bytes = 1, when = { width = 7, least = 0 } },
+    { id = 17, name = "a", bytes = 1, column = 0 },
     { id = 1, name = "", bytes = 1 },
     { id = 2, name = "a" },
     { id = 3, name = "a", bytes = 7 },
@@ -360,10 +244,14 @@ name = "Our Trucks"
     let found = mistakes(text);
     let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
     let expected = [
-        2, 7, 4, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 33, 35, 35,
+        2, 7, 4, 18, 20, 11, 12, 13, 14, 15, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35,
+        36, 37, 38, 39, 40, 44, 46, 46,
     ];
     assert_eq!(lines, expected, "{found:#?}");
-    assert_eq!(found[4].1, "item 0x01: its name is none: a-z, 0-9, - and _");
+    assert_eq!(
+        found[12].1,
+        "item 0x01: its name is none: a-z, 0-9, - and _"
+    );
     let error = Profiles::parse(text).unwrap_err().to_string();
     assert_eq!(error.lines().count(), expected.len());
     let first = error.lines().next().unwrap();
@@ -396,7 +284,7 @@ fn a_wrong_key_or_type_has_its_line_too() {
 #[test]
 fn any_value_of_any_item_is_read_without_a_fault() {
     for profile in Profiles::builtin().iter() {
-        for id in 0..=u8::MAX {
+        for id in 0..=0xFF {
             for length in (0..=50).chain(240..=255) {
                 for byte in [0x01, 0xFF] {
                     let value = vec![byte; length];
@@ -417,10 +305,9 @@ fn known_items_are_found_in_a_wrapper_as_well() {
     let list = "800501610204e2";
     let text = format!("010400000001{list}e007{list}");
     let bytes = hex::bytes(&text);
-    let items = Items::of(bytes, Revision::V2013);
-    let known: Vec<_> = obd.known_items(items.raw()).map(|item| item.id).collect();
+    let known: Vec<_> = obd.known_items(&bytes).map(|item| item.id).collect();
     assert_eq!(known, [0x80, 0x80]);
-    let readings = obd.known_items(items.raw());
+    let readings = obd.known_items(&bytes);
     let readings = readings.flat_map(|item| obd.readings(item.id, item.value));
     let expected = serde_json::json!({ "name": "voltage", "value": 12.5, "unit": "volt" });
     for reading in readings {

@@ -67,6 +67,12 @@ impl Items {
         items.rest
     }
 
+    /// The revision that their ids are of.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
     /// The bytes on the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
