@@ -379,11 +379,12 @@ impl Desk {
         while let Some(command) = mailbox.next(now, &settings.rules) {
             let id = command.id;
             let downlink = &owner.presence.downlink;
-            let series = request::body_of(command, downlink.revision()).and_then(|body| {
-                downlink
-                    .series(MessageId(command.message_id), body, settings.chunk_bytes)
-                    .map_err(|error| error.to_string())
-            });
+            let series = request::body_of(command, downlink.revision(), downlink.text_encoding())
+                .and_then(|body| {
+                    downlink
+                        .series(MessageId(command.message_id), body, settings.chunk_bytes)
+                        .map_err(|error| error.to_string())
+                });
             let moved = match series {
                 Ok(series) => {
                     self.send(id, terminal, owner, series.clone());

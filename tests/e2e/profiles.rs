@@ -278,6 +278,47 @@ async fn without_a_profile_there_are_no_items_of_a_maker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_knows_utf_8_gets_its_texts_and_answers_in_it() {
+    let (gateway, _folder) = with_ours(&[("profiles.terminals", "13800000001=ours")]).await;
+    let mut terminal = gateway.terminal("13800000001", Revision::V2013).await;
+    let path = "/api/v1/terminals/13800000001/commands?wait=20";
+    let ask = |command: Value| {
+        let gateway = &gateway;
+        async move {
+            let asked = gateway.ask(gateway::http_client::Method::POST, path, Some(&command));
+            let (status, done) = asked.await;
+            assert_eq!(status, 200, "{done}");
+            done
+        }
+    };
+    let text = json!({ "message": "text_message", "body": { "flag": 1, "text": "绕行" } });
+    let answered = async {
+        let text = terminal.message(0x8300).await.unwrap();
+        assert_eq!(text.body, [&[1][..], "绕行".as_bytes()].concat());
+        let body = [&text.serial.to_be_bytes()[..], &[0x83, 0x00, 0]].concat();
+        terminal.send(0x0001, &body).await.unwrap();
+    };
+    tokio::join!(ask(text), answered);
+
+    let query = json!({ "message": "driver_identity_query", "body": {} });
+    let answered = async {
+        terminal.message(0x8702).await.unwrap();
+        let name = "王小明".as_bytes();
+        let body = [
+            &[1, 0x26, 0x11, 0x28, 0x08, 0x30, 0x00, 0, 9],
+            name,
+            b"12345678901234567890",
+            &[0, 0x20, 0x30, 0x01, 0x01],
+        ];
+        terminal.send(0x0702, &body.concat()).await.unwrap();
+    };
+    let (done, ()) = tokio::join!(ask(query), answered);
+    let answer = done["answer"].to_string();
+    assert!(answer.contains("\"王小明\""), "{done}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plate_in_utf_8_is_read_with_the_profile() {
     let (gateway, _folder) = with_ours(&[("profiles.terminals", "13800000001=ours")]).await;
     for (phone, is_read) in [("13800000001", true), ("13800000002", false)] {

@@ -23,6 +23,7 @@ use protocols::{
                 active_safety::{AlarmLabel, SafetyAlarm},
             },
         },
+        profile::TextEncoding,
     },
     wire::text,
 };
@@ -242,7 +243,7 @@ fn has_number(command: &Command, number: &[u8]) -> bool {
     if id != MessageId::ATTACHMENTS_REQUEST || command.attempts == 0 {
         return false;
     }
-    let request = body_of(command, ANY_REVISION)
+    let request = body_of(command, ANY_REVISION, TextEncoding::Gbk)
         .ok()
         .and_then(|body| Message::decode(id, body, ANY_REVISION).ok());
     match request {

@@ -11,6 +11,7 @@ use protocols::{
             Answer, Message, MessageId,
             json::{self, JsonError, Object},
         },
+        profile::TextEncoding,
     },
     wire::EncodeError,
 };
@@ -174,7 +175,12 @@ fn encode(id: MessageId, content: &Object, revision: Revision) -> Result<Bytes, 
 }
 
 /// The body of a command that is to be sent.
-pub(super) fn body_of(command: &Command, revision: Revision) -> Result<Bytes, String> {
-    let content: Object = serde_json::from_str(&command.content).map_err(|e| e.to_string())?;
+pub(super) fn body_of(
+    command: &Command,
+    revision: Revision,
+    text_encoding: TextEncoding,
+) -> Result<Bytes, String> {
+    let mut content: Object = serde_json::from_str(&command.content).map_err(|e| e.to_string())?;
+    text_encoding.write(&mut content);
     encode(MessageId(command.message_id), &content, revision).map_err(|error| error.to_string())
 }

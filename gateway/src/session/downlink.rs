@@ -13,6 +13,7 @@ use protocols::jt808::{
     Revision,
     header::Header,
     message::MessageId,
+    profile::TextEncoding,
     series::{SentSeries, SplitError},
 };
 
@@ -28,6 +29,7 @@ pub struct Downlink {
     /// A header of the terminal: its form, version and phone number are those of ours.
     address: Header,
     revision: Revision,
+    text_encoding: TextEncoding,
     serial: AtomicU16,
     is_expecting: AtomicBool,
     waiting: Mutex<Waiting>,
@@ -43,10 +45,16 @@ struct Waiting {
 impl Downlink {
     /// To the terminal that sent this header; serial numbers go on from `serial`.
     #[must_use]
-    pub fn new(address: Header, revision: Revision, serial: u16) -> Self {
+    pub fn new(
+        address: Header,
+        revision: Revision,
+        text_encoding: TextEncoding,
+        serial: u16,
+    ) -> Self {
         Self {
             address,
             revision,
+            text_encoding,
             serial: AtomicU16::new(serial),
             is_expecting: AtomicBool::new(false),
             waiting: Mutex::default(),
@@ -57,13 +65,19 @@ impl Downlink {
     pub(crate) fn to_nobody() -> Self {
         let phone = protocols::jt808::header::TerminalPhone::Short([0, 0, 0, 0, 0, 9]);
         let header = Header::new(MessageId::HEARTBEAT, phone, 0);
-        Self::new(header, Revision::V2013, 0)
+        Self::new(header, Revision::V2013, TextEncoding::Gbk, 0)
     }
 
     /// The revision that bodies follow.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// How the terminal reads text.
+    #[must_use]
+    pub const fn text_encoding(&self) -> TextEncoding {
+        self.text_encoding
     }
 
     /// The serial number of the next message.

@@ -14,7 +14,7 @@ use protocols::jt808::{
         registration_response::RegistrationResponse, retransmission::RetransmissionRequest,
         server_time::ServerTime,
     },
-    profile::Profile,
+    profile::{Profile, TextEncoding},
     reassembly::{AskBy, Joined, MissingPackets, Outcome as Packet, Reassembler, Refusal},
 };
 use protocols::wire::DecodeError;
@@ -69,6 +69,11 @@ impl Seat {
     }
 
     /// What the terminal does otherwise, where somebody has chosen a profile for it.
+    fn text_encoding(&self) -> TextEncoding {
+        self.profile()
+            .map_or_else(TextEncoding::default, Profile::text_encoding)
+    }
+
     pub(super) fn profile(&self) -> Option<&Profile> {
         self.profile.as_deref()
     }
@@ -310,7 +315,12 @@ impl Turn<'_> {
             self.seat.revision = record.and_then(|record| Revision::of_year(record.revision));
         }
         let header = self.frame.header;
-        Downlink::new(header, self.seat.revision_of(&header), self.seat.serial)
+        Downlink::new(
+            header,
+            self.seat.revision_of(&header),
+            self.seat.text_encoding(),
+            self.seat.serial,
+        )
     }
 
     fn log_out(&mut self) -> Outcome {
@@ -437,7 +447,7 @@ impl Turn<'_> {
                 Outcome::Handled { response }
             }
             Message::TerminalRsaKey(_) => {
-                self.hear(|| answer_of(&message));
+                self.hear_content(&message);
                 let response = match self.directory.platform_key() {
                     Some(key) => {
                         let key = Message::PlatformRsaKey(Box::new(key.public().clone()));
@@ -450,18 +460,18 @@ impl Turn<'_> {
             Message::TerminalRetransmissionRequest(request) => self.send_again(&request),
             Message::MultimediaData(upload) => self.on_media(&upload, joined.is_some()),
             Message::LocationQueryResponse(ref response) => {
-                self.hear(|| answer_of(&message));
+                self.hear_content(&message);
                 let report = Box::new(response.report.clone());
                 self.record(Content::Report(report), joined, result::SUCCESS)
             }
             Message::VehicleControlResponse(ref response) => {
-                self.hear(|| answer_of(&message));
+                self.hear_content(&message);
                 let report = Box::new(response.report.clone());
                 self.record(Content::Report(report), joined, result::SUCCESS)
             }
             Message::Unknown { .. } => self.record(Content::Other, joined, result::UNSUPPORTED),
             message => {
-                self.hear(|| answer_of(&message));
+                self.hear_content(&message);
                 self.record(Content::Other, joined, result::SUCCESS)
             }
         }
@@ -531,6 +541,13 @@ impl Turn<'_> {
         }
     }
 
+    fn hear_content(&mut self, message: &Message) {
+        if self.seat.downlink().is_some_and(Downlink::is_expecting) {
+            let answer = answer_of(message, self.seat.text_encoding());
+            self.answer = Some(Box::new(answer));
+        }
+    }
+
     fn reject(&mut self, reason: &'static str, code: u8, is_kept: bool) -> Outcome {
         self.seat
             .reject(&self.frame.header, reason, Some(code), is_kept)
@@ -565,8 +582,9 @@ impl Turn<'_> {
 }
 
 /// What a message that is an answer says.
-fn answer_of(message: &Message) -> TerminalAnswer {
-    let fields = message.to_json();
+fn answer_of(message: &Message, encoding: TextEncoding) -> TerminalAnswer {
+    let mut fields = message.to_json();
+    encoding.read(&mut fields);
     TerminalAnswer {
         message_id: message.id(),
         serial: message.answered_serial(),

@@ -10,6 +10,7 @@ mod file;
 mod headers;
 mod item;
 mod list;
+mod texts;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -20,12 +21,13 @@ pub use self::{
     file::{Mistake, Problem, ProfileError},
     headers::{HEADER_BYTES, HEADERS_MAX, HeaderForm, Headers, VendorItem, VendorItems},
     item::{VendorReading, VendorValue},
+    texts::TextEncoding,
 };
 use super::{
     frame::{DELIMITER, ESCAPE, Frame},
     message::registration::Registration,
 };
-use crate::wire::{bcd::Gmt8Time, text};
+use crate::wire::bcd::Gmt8Time;
 
 /// Minutes by which the standard's time is ahead of UTC.
 const GMT8_MINUTES: i16 = 8 * 60;
@@ -36,18 +38,6 @@ const STANDARD: &str = "standard";
 /// Digits of the district code (GB/T 2260) that 2019 puts in front of the maker.
 const DISTRICT_DIGITS: usize = 6;
 const IMEI_DIGITS: usize = 15;
-
-/// How text is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TextEncoding {
-    /// `gbk`: as the standard has it.
-    #[default]
-    Gbk,
-    /// `utf-8`.
-    #[serde(rename = "utf-8")]
-    Utf8,
-}
 
 /// How a terminal shows the authentication code in 0x0102.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -312,17 +302,6 @@ impl Profile {
         let start = self.items.partition_point(|item| item.key() < (id, part));
         let end = self.items.partition_point(|item| item.key() <= (id, part));
         self.items.get(start..end).unwrap_or_default()
-    }
-}
-
-impl TextEncoding {
-    /// The text of a field, without padding; what is none in the encoding becomes U+FFFD.
-    #[must_use]
-    pub fn decode(self, field: &[u8]) -> Cow<'_, str> {
-        match self {
-            Self::Gbk => text::decode(field),
-            Self::Utf8 => String::from_utf8_lossy(text::trim(field)),
-        }
     }
 }
 
