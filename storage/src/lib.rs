@@ -6,10 +6,12 @@
 //!   once each (P3), the consumer's cursor never durable before the work that it stands for.
 //!   [`embedded`] and [`timescale`] implement it.
 //! * [`registry`] remembers which terminals have registered, and what happened to them.
+//! * [`catalog`] keeps the versions of the city's catalog.
 //! * [`commands`] is the queue of what terminals are to do, and what became of it.
 //! * [`media`] keeps pictures, sound, video and alarm attachments.
 //! * [`file_system`] is all that the log sees of a disk, so that tests can break it.
 
+pub mod catalog;
 pub mod commands;
 pub mod embedded;
 pub mod file_system;
