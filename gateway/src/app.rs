@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Gateway,
     auth::AuthKey,
-    catalog::{Catalog, CatalogError},
+    catalog::{self, Catalog, CatalogError},
     clock,
     commands::{
         self, CommandDesk, DeskInbox,
@@ -114,7 +114,11 @@ impl App {
     /// What is wrong.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
-        let catalog = Arc::new(Catalog::load(&config.catalog)?);
+        let versions = config.data_dir.join("catalog.sqlite");
+        if !versions.exists() {
+            // So that nothing is left behind by a start that fails.
+            Catalog::load(&config.catalog)?;
+        }
         let profiles = TerminalProfiles::load(&config.profiles)?;
         let sockets = Sockets::bind(&config)?;
         let listeners = sockets.listeners().map_err(no_address)?;
@@ -134,6 +138,7 @@ impl App {
             cut_bytes = recovered.cut_bytes,
             "the log is there"
         );
+        let catalog = Arc::new(Catalog::open(&config.catalog, &versions)?);
         let registry = Registry::open(&config.data_dir.join("registry.sqlite"))?;
         let key_path = config.data_dir.join("authentication.key");
         let key = AuthKey::load_or_create(&key_path).map_err(|cause| StartError::Io {
@@ -243,6 +248,7 @@ impl App {
             tokio::spawn(publish(share())),
             tokio::spawn(tick(share())),
             tokio::spawn(upkeep(share())),
+            tokio::spawn(catalog::run(share(), stop_outlets.clone())),
             tokio::spawn(saver::run(share(), stop_outlets.clone())),
             tokio::spawn(commands::run(share(), desk, stop_outlets.clone())),
             tokio::spawn(attachments::run(share(), alarms, stop_outlets.clone())),

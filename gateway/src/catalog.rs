@@ -1,7 +1,20 @@
 //! The catalog that holds at this moment: one handle that everybody shares and that is swapped
 //! whole.
+//!
+//! A change makes a version (`storage::catalog`) out of all texts, checked whole before anything is
+//! written. When its time has come it is taken into force: that is written down, then told to the log
+//! as a record, then the handle is swapped. What follows the log changes over at that record, so a
+//! replay judges with the catalog of then.
 
-use std::{fs, path::PathBuf, sync::Arc};
+mod edit;
+mod texts;
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use geofence::{
@@ -9,14 +22,40 @@ use geofence::{
     identity::TerminalId,
     position::Position,
 };
+use parking_lot::Mutex;
+use storage::{
+    catalog::{CatalogVersions, NewVersion, Texts},
+    store::StoreError,
+};
 
-use crate::config::CatalogFiles;
+pub use self::{
+    edit::{Change, Edit, EditError, Edited, run},
+    texts::{Form, KINDS, Kind, TextError},
+};
+use crate::{clock, config::CatalogFiles};
 
-/// The current catalog.
+/// Versions kept in memory beside the one in force, for what is behind in the log.
+const ELDER_MAX: usize = 3;
+const FILES: &str = "files of the configuration";
+
+/// The current catalog, and the versions that it is one of.
 #[derive(Debug)]
 pub struct Catalog {
     name: String,
-    current: ArcSwap<Snapshot>,
+    versions: Option<CatalogVersions>,
+    current: ArcSwap<InForce>,
+    elder: Mutex<VecDeque<Arc<InForce>>>,
+    /// Held while a version is taken into force.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A version as it is used.
+#[derive(Debug)]
+pub struct InForce {
+    /// The number of the version.
+    pub number: u64,
+    /// What it says.
+    pub snapshot: Arc<Snapshot>,
 }
 
 /// Why the catalog cannot be used.
@@ -33,34 +72,68 @@ pub enum CatalogError {
     /// The texts have mistakes; all of them are named.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Mistakes(Vec<CatalogMistake>),
+    /// The versions cannot be read or written.
+    #[error(transparent)]
+    Versions(#[from] StoreError),
 }
 
 impl Catalog {
-    /// Reads the files of the configuration.
+    /// Reads the files of the configuration, and nothing else: to check them.
     ///
     /// # Errors
     /// Every mistake of every file.
     pub fn load(files: &CatalogFiles) -> Result<Self, CatalogError> {
-        let read = |path: &Option<PathBuf>| match path {
-            None => Ok(None),
-            Some(path) => fs::read_to_string(path)
-                .map(|text| Some((path.display().to_string(), text)))
-                .map_err(|cause| CatalogError::File {
-                    path: path.clone(),
-                    cause,
-                }),
-        };
-        let sources = CatalogSources {
-            unit_grids: read(&files.unit_grids)?,
-            fences: read(&files.fences)?,
-            vehicles: read(&files.vehicles)?,
-            ..CatalogSources::default()
-        };
-        let snapshot = Snapshot::load(&sources).map_err(CatalogError::Mistakes)?;
-        Ok(Self {
+        let texts = read(files)?;
+        let snapshot = snapshot(&texts, files).map_err(CatalogError::Mistakes)?;
+        Ok(Self::holding(files, None, 0, snapshot))
+    }
+
+    /// Opens the versions at a path, takes the files of the configuration that have changed since
+    /// they were taken last, and uses the version in force. A file that did not change is not taken
+    /// again: what was edited since stays.
+    ///
+    /// # Errors
+    /// Every mistake of every file, or what is wrong with the versions.
+    pub fn open(files: &CatalogFiles, path: &Path) -> Result<Self, CatalogError> {
+        let read = read(files)?;
+        let versions = CatalogVersions::open(path)?;
+        let now = clock::now();
+        if let Some(texts) = versions.with_changed_files(&read)? {
+            // Before it becomes a version: one with mistakes would be there for ever.
+            snapshot(&texts, files).map_err(CatalogError::Mistakes)?;
+            let version = NewVersion {
+                texts,
+                created_at: now,
+                author: FILES.to_owned(),
+                note: String::new(),
+                effective_from: now,
+            };
+            let number = versions.take_files(&version, &read)?;
+            versions.take_into_force(number, now)?;
+        }
+        let number = versions.in_force()?.map_or(0, |version| version.number);
+        let texts = versions.version(number)?.map(|(_, texts)| texts);
+        let texts = texts.unwrap_or_default();
+        let snapshot = snapshot(&texts, files).map_err(CatalogError::Mistakes)?;
+        Ok(Self::holding(files, Some(versions), number, snapshot))
+    }
+
+    fn holding(
+        files: &CatalogFiles,
+        versions: Option<CatalogVersions>,
+        number: u64,
+        snapshot: Snapshot,
+    ) -> Self {
+        Self {
             name: files.name.clone(),
-            current: ArcSwap::from_pointee(snapshot),
-        })
+            versions,
+            current: ArcSwap::from_pointee(InForce {
+                number,
+                snapshot: Arc::new(snapshot),
+            }),
+            elder: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// What people call the city.
@@ -72,12 +145,57 @@ impl Catalog {
     /// The snapshot that holds now.
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.load().snapshot)
+    }
+
+    /// The version that holds now.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<InForce> {
         self.current.load_full()
+    }
+
+    /// A version by its number, for what follows the log and is not there yet. One that cannot be
+    /// read any more is replaced by the one in force, which is logged. It may wait for a disk.
+    #[must_use]
+    pub fn of(&self, number: u64) -> Arc<InForce> {
+        let current = self.in_force();
+        if current.number == number {
+            return current;
+        }
+        let mut elder = self.elder.lock();
+        if let Some(found) = elder.iter().find(|version| version.number == number) {
+            return Arc::clone(found);
+        }
+        let texts = self.versions.as_ref().and_then(|versions| {
+            let read = versions.version(number);
+            let read = read.inspect_err(|error| tracing::error!(number, %error, "catalog"));
+            read.ok().flatten()
+        });
+        let snapshot = texts.and_then(|(_, texts)| Snapshot::load(&sources(&texts, None)).ok());
+        let Some(snapshot) = snapshot else {
+            tracing::error!(
+                number,
+                "a version of the catalog is gone; the newest judges"
+            );
+            return current;
+        };
+        let found = Arc::new(InForce {
+            number,
+            snapshot: Arc::new(snapshot),
+        });
+        keep(&mut elder, Arc::clone(&found));
+        found
+    }
+
+    /// Swaps the version in force.
+    fn swap(&self, version: InForce) {
+        let before = self.current.swap(Arc::new(version));
+        keep(&mut self.elder.lock(), before);
     }
 
     /// Runs something on the snapshot that holds now, without counting a reference.
     pub fn with<T>(&self, run: impl FnOnce(&Snapshot) -> T) -> T {
-        run(&self.current.load())
+        run(&self.current.load().snapshot)
     }
 
     /// A vehicle of the catalog carries this terminal.
@@ -85,6 +203,54 @@ impl Catalog {
     pub fn knows(&self, terminal: TerminalId) -> bool {
         self.with(|catalog| catalog.vehicle_of(&terminal).is_some())
     }
+
+    /// The versions; none where only files are checked.
+    #[must_use]
+    pub const fn versions(&self) -> Option<&CatalogVersions> {
+        self.versions.as_ref()
+    }
+}
+
+fn keep(elder: &mut VecDeque<Arc<InForce>>, version: Arc<InForce>) {
+    elder.retain(|kept| kept.number != version.number);
+    elder.push_back(version);
+    if elder.len() > ELDER_MAX {
+        elder.pop_front();
+    }
+}
+
+/// The texts of the files that the configuration names.
+fn read(files: &CatalogFiles) -> Result<Texts, CatalogError> {
+    let mut texts = Texts::new();
+    for kind in KINDS {
+        let Some(path) = (kind.file)(files) else {
+            continue;
+        };
+        let text = fs::read_to_string(path).map_err(|cause| CatalogError::File {
+            path: path.clone(),
+            cause,
+        })?;
+        texts.insert(kind.name.to_owned(), text);
+    }
+    Ok(texts)
+}
+
+fn snapshot(texts: &Texts, files: &CatalogFiles) -> Result<Snapshot, Vec<CatalogMistake>> {
+    Snapshot::load(&sources(texts, Some(files)))
+}
+
+/// The texts under the names that their mistakes are reported with.
+fn sources(texts: &Texts, files: Option<&CatalogFiles>) -> CatalogSources {
+    let mut sources = CatalogSources::default();
+    for kind in KINDS {
+        let Some(text) = texts.get(kind.name) else {
+            continue;
+        };
+        let file = files.and_then(|files| (kind.file)(files).as_ref());
+        let name = file.map_or_else(|| kind.name.to_owned(), |path| path.display().to_string());
+        *(kind.source)(&mut sources) = Some((name, text.clone()));
+    }
+    sources
 }
 
 /// The code of the unit grid that a position lies in; `None` outside all of them, and for a

@@ -4,6 +4,7 @@
 //! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
 
 mod attachments;
+mod catalog;
 mod commands;
 mod listeners;
 pub mod network;
@@ -19,6 +20,7 @@ use std::{
 };
 
 pub use attachments::Attachments;
+pub use catalog::CatalogFiles;
 pub use commands::{CommandRules, Commands};
 pub use listeners::{Tls, Udp};
 pub use network::Network;
@@ -199,19 +201,6 @@ pub enum StoreChoice {
     Postgres(String),
 }
 
-/// `[catalog]`
-#[derive(Clone, Debug, Default)]
-pub struct CatalogFiles {
-    /// What people call the city. Default `gridtrace`.
-    pub name: String,
-    /// GeoJSON of the unit grids; none by default.
-    pub unit_grids: Option<PathBuf>,
-    /// GeoJSON of the fences; none by default.
-    pub fences: Option<PathBuf>,
-    /// CSV of the vehicles; none by default.
-    pub vehicles: Option<PathBuf>,
-}
-
 /// `[evaluate]`
 #[derive(Clone, Debug)]
 pub struct Evaluate {
@@ -382,12 +371,7 @@ impl Config {
                 Duration::from_millis(250),
                 seconds(0)..=seconds(10),
             ),
-            catalog: CatalogFiles {
-                name: raw.text("catalog.name", "gridtrace", str::to_owned),
-                unit_grids: raw.path("catalog.unit_grids", ""),
-                fences: raw.path("catalog.fences", ""),
-                vehicles: raw.path("catalog.vehicles", ""),
-            },
+            catalog: CatalogFiles::from_raw(&mut raw),
             evaluate: Evaluate {
                 snapshot_interval: raw.duration(
                     "evaluate.snapshot_interval",

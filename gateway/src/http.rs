@@ -1,6 +1,7 @@
 //! Health, metrics, the API and the page. Errors are problem documents (RFC 9457).
 
 pub mod api;
+pub mod catalog;
 pub mod commands;
 pub mod live;
 pub mod media;
@@ -49,7 +50,10 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .merge(page::routes())
-        .nest("/api/v1", api::routes())
+        .nest(
+            "/api/v1",
+            api::routes(gateway.config.catalog.text_bytes_max),
+        )
         .fallback(async || Problem::not_found("no such path"))
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), guard))
         .with_state(gateway)
@@ -129,6 +133,9 @@ pub struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
+    /// Each of many things that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mistakes: Vec<String>,
 }
 
 impl Problem {
@@ -141,6 +148,16 @@ impl Problem {
             title,
             status: status.as_u16(),
             detail: detail.into(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// 422: the request was understood, and what it asks for has mistakes.
+    #[must_use]
+    pub fn mistakes(detail: impl Into<String>, mistakes: Vec<String>) -> Self {
+        Self {
+            mistakes,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
         }
     }
 

@@ -109,23 +109,43 @@ impl CatalogVersions {
         Ok(number)
     }
 
-    /// Makes a version from the texts of files, where one of them is not as it was taken last; the
-    /// kinds without a file stay as the version in force has them. `None` when nothing changed.
+    /// All texts of the catalog with those of files that are not as they were taken last; `None`
+    /// when no file changed and there is a version.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn with_changed_files(&self, files: &Texts) -> Result<Option<Texts>, StoreError> {
+        let action = "compare the files of the catalog";
+        let connection = self.connection.lock();
+        let changed = changed_files(&connection, files).map_err(failed(action))?;
+        let newest = newest(&connection).map_err(failed(action))?;
+        if changed.is_empty() && newest > 0 {
+            return Ok(None);
+        }
+        let mut all = texts(&connection, row_id(newest)).map_err(failed(action))?;
+        all.extend(changed);
+        Ok(Some(all))
+    }
+
+    /// Makes a version, and remembers that it has the texts of these files.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn take_files(
-        &self,
-        files: &Texts,
-        at: Timestamp,
-        author: &str,
-    ) -> Result<Option<u64>, StoreError> {
+    pub fn take_files(&self, version: &NewVersion, files: &Texts) -> Result<u64, StoreError> {
         let action = "take the files of the catalog";
         let mut connection = self.connection.lock();
         let transaction = begin(&mut connection, action)?;
-        let taken = take_files(&transaction, files, at, author).map_err(failed(action))?;
+        let number = insert(&transaction, version).map_err(failed(action))?;
+        for (kind, text) in files {
+            transaction
+                .execute(
+                    "INSERT OR REPLACE INTO files VALUES (?,?)",
+                    params![kind, hash(text)],
+                )
+                .map_err(failed(action))?;
+        }
         transaction.commit().map_err(failed(action))?;
-        Ok(taken)
+        Ok(number)
     }
 
     /// Takes a version into force. Nothing happens to one that was before.
@@ -142,6 +162,14 @@ impl CatalogVersions {
             )
             .map_err(failed(action))?;
         Ok(())
+    }
+
+    /// The number of the newest version, in force or not; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn newest(&self) -> Result<u64, StoreError> {
+        newest(&self.connection.lock()).map_err(failed("read the versions of the catalog"))
     }
 
     /// The version that is in force: of those that ever were, the one that was taken last.
@@ -164,6 +192,34 @@ impl CatalogVersions {
             "SELECT * FROM versions WHERE in_force_at IS NULL
              ORDER BY effective_from, number LIMIT 1",
         )
+    }
+
+    /// The version that waits and whose time comes last.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn last_waiting(&self) -> Result<Option<VersionInfo>, StoreError> {
+        self.one(
+            "SELECT * FROM versions WHERE in_force_at IS NULL
+             ORDER BY effective_from DESC, number DESC LIMIT 1",
+        )
+    }
+
+    /// One text of a version; `None` when it has no such text, or there is no such version.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn text(&self, number: u64, kind: &str) -> Result<Option<String>, StoreError> {
+        self.connection
+            .lock()
+            .query_row(
+                "SELECT text FROM version_texts JOIN texts USING (hash)
+                 WHERE version = ? AND kind = ?",
+                params![row_id(number), kind],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(failed("read a text of the catalog"))
     }
 
     /// Forgets a version that waits; false when it is not one.
@@ -296,53 +352,17 @@ fn insert(connection: &Connection, version: &NewVersion) -> rusqlite::Result<u64
     Ok(number.unsigned_abs())
 }
 
-fn take_files(
-    connection: &Connection,
-    files: &Texts,
-    at: Timestamp,
-    author: &str,
-) -> rusqlite::Result<Option<u64>> {
-    let mut is_changed = newest(connection)? == 0;
-    for (kind, text) in files {
-        let before: Option<[u8; 32]> = connection
-            .query_row("SELECT hash FROM files WHERE kind = ?", [kind], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        let hash = hash(text);
-        if before != Some(hash) {
-            is_changed = true;
-            connection.execute(
-                "INSERT OR REPLACE INTO files VALUES (?,?)",
-                params![kind, hash],
-            )?;
+fn changed_files(connection: &Connection, files: &Texts) -> rusqlite::Result<Texts> {
+    let mut changed = files.clone();
+    let mut statement = connection.prepare_cached("SELECT kind, hash FROM files")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, taken): (String, [u8; 32]) = (row.get(0)?, row.get(1)?);
+        if files.get(&kind).is_some_and(|text| hash(text) == taken) {
+            changed.remove(&kind);
         }
     }
-    if !is_changed {
-        return Ok(None);
-    }
-    let in_force: Option<i64> = connection
-        .query_row(
-            "SELECT number FROM versions WHERE in_force_at IS NOT NULL
-             ORDER BY in_force_at DESC, number DESC LIMIT 1",
-            [],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let mut all = match in_force {
-        Some(number) => texts(connection, number)?,
-        None => Texts::new(),
-    };
-    all.extend(files.clone());
-    let names: Vec<&str> = files.keys().map(String::as_str).collect();
-    let version = NewVersion {
-        texts: all,
-        created_at: at,
-        author: author.to_owned(),
-        note: names.join(", "),
-        effective_from: at,
-    };
-    insert(connection, &version).map(Some)
+    Ok(changed)
 }
 
 fn texts(connection: &Connection, number: i64) -> rusqlite::Result<Texts> {
@@ -434,6 +454,9 @@ mod tests {
             (waiting.number, waiting.effective_from),
             (2, Timestamp(900))
         );
+        assert_eq!(versions.last_waiting().unwrap(), Some(waiting));
+        assert_eq!(versions.text(2, "fences").unwrap().as_deref(), Some("b"));
+        assert_eq!(versions.text(2, "routes").unwrap(), None);
         drop(versions);
         let versions = CatalogVersions::open(&folder.path().join("catalog.sqlite")).unwrap();
         let (info, texts) = versions.version(1).unwrap().unwrap();
@@ -515,13 +538,16 @@ mod tests {
     #[test]
     fn files_make_a_version_when_they_changed_and_leave_other_edits_alone() {
         let (versions, _folder) = open();
-        let take = |texts: &[(&str, &str)]| {
-            let taken = versions.take_files(&texts_of(texts), Timestamp(5), "the files");
-            let taken = taken.unwrap();
-            if let Some(number) = taken {
-                versions.take_into_force(number, Timestamp(5)).unwrap();
-            }
-            taken
+        let take = |files: &[(&str, &str)]| {
+            let files = texts_of(files);
+            let texts = versions.with_changed_files(&files).unwrap()?;
+            let version = NewVersion {
+                texts,
+                ..version(&[], 0)
+            };
+            let number = versions.take_files(&version, &files).unwrap();
+            versions.take_into_force(number, Timestamp(5)).unwrap();
+            Some(number)
         };
         assert_eq!(take(&[]), Some(1), "there is always one");
         assert_eq!(take(&[]), None);
@@ -534,16 +560,9 @@ mod tests {
         assert_eq!(take(&[("fences", "a"), ("vehicles", "v")]), None);
         assert_eq!(versions.in_force().unwrap().unwrap().number, 3);
         // The other file changed.
-        let number = versions
-            .take_files(&texts_of(&[("vehicles", "w")]), Timestamp(7), "the files")
-            .unwrap()
-            .unwrap();
-        let (info, texts) = versions.version(number).unwrap().unwrap();
+        let number = take(&[("vehicles", "w")]).unwrap();
+        let (_, texts) = versions.version(number).unwrap().unwrap();
         assert_eq!(texts, texts_of(&[("fences", "edited"), ("vehicles", "w")]));
-        assert_eq!(
-            (info.author.as_str(), info.note.as_str()),
-            ("the files", "vehicles")
-        );
     }
 
     #[test]

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -21,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::{CaseQuery, PositionQuery};
 
 use super::{
-    Problem, commands, live, media, terminals,
+    Problem, catalog, commands, live, media, terminals,
     view::{CaseView, QuarantineView, TrackPoint, hex},
 };
 use crate::{Gateway, clock};
@@ -30,15 +28,13 @@ const LIMIT_DEFAULT: u32 = 1_000;
 const LIMIT_MAX: u32 = 10_000;
 const TRACK_DEFAULT_MS: i64 = 24 * 3_600_000;
 
-/// Every path of the API.
-pub fn routes() -> Router<Arc<Gateway>> {
+/// Every path of the API; texts of the catalog may have so many bytes.
+pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
     Router::new()
         .merge(terminals::routes())
         .merge(commands::routes())
         .merge(media::routes())
-        .route("/catalog", get(catalog))
-        .route("/catalog/unit-grids", get(unit_grids))
-        .route("/catalog/fences", get(fences))
+        .merge(catalog::routes(text_bytes_max))
         .route("/positions", get(positions))
         .route("/positions/latest", get(latest))
         .route("/terminals/{phone}/track", get(track))
@@ -99,42 +95,6 @@ pub(super) fn terminal(text: &str) -> Result<TerminalId, Problem> {
         .to_ascii_lowercase()
         .parse()
         .map_err(|error| Problem::bad_request(format!("phone: {error}")))
-}
-
-#[derive(Debug, Serialize)]
-struct CatalogView {
-    name: String,
-    version: u64,
-    /// West, south, east, north; degrees.
-    bounds: Option<[f64; 4]>,
-    unit_grids: usize,
-    fences: usize,
-    vehicles: usize,
-}
-
-async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
-    let snapshot = gateway.catalog.current();
-    Json(CatalogView {
-        name: gateway.catalog.name().to_owned(),
-        version: u64::from(snapshot.version()),
-        bounds: snapshot.bounds_degrees(),
-        unit_grids: snapshot.unit_grids().len(),
-        fences: snapshot.fences().len(),
-        vehicles: snapshot.vehicles().len(),
-    })
-}
-
-fn geojson(text: String) -> Response {
-    let kind = HeaderValue::from_static("application/geo+json");
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
-}
-
-async fn unit_grids(State(gateway): Shared) -> Response {
-    geojson(gateway.catalog.current().unit_grids_geojson())
-}
-
-async fn fences(State(gateway): Shared) -> Response {
-    geojson(gateway.catalog.current().fences_geojson())
 }
 
 #[derive(Debug, Deserialize)]

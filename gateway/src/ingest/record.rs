@@ -7,6 +7,7 @@
 //! kind 3, tick:       nothing: its time of receipt is the content
 //! kind 4, joined:     prefix | message id WORD | length of the phone number BYTE (6, 10) |
 //!                     phone number | the body of all packets
+//! kind 5, catalog:    the number of the version that is in force from here on, 8 bytes
 //!
 //! prefix:             version BYTE (1) | revision BYTE (11, 13, 19)
 //!                     version BYTE (2) | revision BYTE | minutes of the terminal's clock ahead of
@@ -56,6 +57,16 @@ const HAVE_POSITIONS: [MessageId; 4] = [
     MessageId::LOCATION_QUERY_RESPONSE,
     MessageId::VEHICLE_CONTROL_RESPONSE,
 ];
+
+/// Another version of the catalog came into force.
+pub const CATALOG: RecordKind = RecordKind(5);
+
+/// The number of the version in a record of [`CATALOG`]; `None` of any other.
+#[must_use]
+pub fn catalog_version(record: &Record) -> Option<u64> {
+    let number = (record.kind == CATALOG).then(|| record.payload.first_chunk())??;
+    Some(u64::from_be_bytes(*number))
+}
 
 const VERSION: u8 = 1;
 const VERSION_OF_PROFILES: u8 = 2;

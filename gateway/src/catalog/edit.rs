@@ -1,0 +1,263 @@
+//! Changes of the catalog while the gateway runs.
+
+use std::sync::Arc;
+
+use geofence::{
+    catalog::{Catalog as Snapshot, CatalogMistake},
+    units::Timestamp,
+};
+use serde_json::Value;
+use storage::{
+    catalog::{CatalogVersions, CreateError, NewVersion, Texts},
+    store::StoreError,
+};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::{InForce, Kind, TextError, sources};
+use crate::{Gateway, clock, ingest::record};
+
+/// How often it is looked for a version whose time has come.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What is to be changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The whole text.
+    Text(String),
+    /// One thing of it, there or not.
+    Put(String, Value),
+    /// One thing of it is taken away.
+    Remove(String),
+}
+
+/// A change with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// Which text.
+    pub kind: &'static Kind,
+    /// What.
+    pub change: Change,
+    /// Who wants it.
+    pub author: String,
+    /// Why.
+    pub note: String,
+    /// It is not taken into force before; at once without it.
+    pub effective_from: Option<Timestamp>,
+    /// The newest version that the author has seen; without it, whatever is the newest.
+    pub seen: Option<u64>,
+    /// Nothing is written: only the mistakes are wanted.
+    pub is_rehearsal: bool,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edited {
+    /// The version that was made; `None` of a rehearsal.
+    pub version: Option<u64>,
+    /// It is in force.
+    pub is_in_force: bool,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The thing cannot be changed in its text.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The catalog would have mistakes; all of them are named.
+    #[error("{} mistakes", .0.len())]
+    Mistakes(Vec<CatalogMistake>),
+    /// Another version was made meanwhile.
+    #[error("the newest version is {newest}, another one was seen")]
+    Conflict {
+        /// The newest version.
+        newest: u64,
+    },
+    /// A version waits that would take the change back when its time comes.
+    #[error(
+        "version {waiting} waits for a later time and does not have this change: cancel it first"
+    )]
+    Waiting {
+        /// Its number.
+        waiting: u64,
+    },
+    /// The versions cannot be read or written.
+    #[error(transparent)]
+    Versions(#[from] StoreError),
+    /// The log takes nothing.
+    #[error("the log: {0}")]
+    Log(String),
+}
+
+impl From<CreateError> for EditError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Conflict { newest } => Self::Conflict { newest },
+            CreateError::Store(error) => Self::Versions(error),
+        }
+    }
+}
+
+impl Edit {
+    /// Makes the change. The catalog is read and checked on a thread of its own: a whole city takes
+    /// a second.
+    ///
+    /// # Errors
+    /// Why not; nothing has changed then.
+    pub async fn apply(self, gateway: &Arc<Gateway>) -> Result<Edited, EditError> {
+        let shared = Arc::clone(gateway);
+        let made = spawn_blocking(move || self.make(&shared)).await;
+        let made = made.map_err(|error| EditError::Log(error.to_string()))??;
+        let Some((number, snapshot)) = made else {
+            return Ok(Edited {
+                version: None,
+                is_in_force: false,
+            });
+        };
+        let is_in_force = match snapshot {
+            Some(snapshot) => {
+                take_into_force(gateway, number, snapshot).await?;
+                true
+            }
+            None => false,
+        };
+        Ok(Edited {
+            version: Some(number),
+            is_in_force,
+        })
+    }
+
+    /// The version, with its snapshot where it comes into force at once.
+    fn make(self, gateway: &Gateway) -> Result<Option<(u64, Option<Snapshot>)>, EditError> {
+        let versions = versions(gateway)?;
+        let now = clock::now();
+        let effective_from = self.effective_from.unwrap_or(now).max(now);
+        let newest = versions.newest()?;
+        if self.seen.is_some_and(|seen| seen != newest) {
+            return Err(EditError::Conflict { newest });
+        }
+        if let Some(waiting) = versions.last_waiting()?
+            && waiting.effective_from > effective_from
+        {
+            return Err(EditError::Waiting {
+                waiting: waiting.number,
+            });
+        }
+        // What waits comes into force before this one, so that this one starts from it.
+        let mut texts = versions
+            .version(newest)?
+            .map_or_else(Texts::new, |(_, texts)| texts);
+        let text = texts.remove(self.kind.name).unwrap_or_default();
+        let text = match self.change {
+            Change::Text(text) => text,
+            Change::Put(id, thing) => self.kind.put(&text, &id, &thing)?,
+            Change::Remove(id) => self.kind.remove(&text, &id)?,
+        };
+        texts.insert(self.kind.name.to_owned(), text);
+        let snapshot = Snapshot::load(&sources(&texts, None)).map_err(EditError::Mistakes)?;
+        if self.is_rehearsal {
+            return Ok(None);
+        }
+        let version = NewVersion {
+            texts,
+            created_at: now,
+            author: self.author,
+            note: self.note,
+            effective_from,
+        };
+        let number = versions.create(&version, Some(newest))?;
+        Ok(Some((number, (effective_from <= now).then_some(snapshot))))
+    }
+}
+
+fn versions(gateway: &Gateway) -> Result<&CatalogVersions, StoreError> {
+    gateway.catalog.versions().ok_or(StoreError::Unusable {
+        action: "change the catalog",
+        reason: "it has no versions".to_owned(),
+    })
+}
+
+/// Takes a version into force: written down, then told to the log, then swapped. A crash between
+/// these is made good by the start, which tells the log again what is in force.
+async fn take_into_force(
+    gateway: &Gateway,
+    number: u64,
+    snapshot: Snapshot,
+) -> Result<(), EditError> {
+    // One after the other, so that the log has them in the order of the versions.
+    let _turn = gateway.catalog.turn.lock().await;
+    tokio::task::block_in_place(|| {
+        let versions = versions(gateway)?;
+        versions.take_into_force(number, clock::now())?;
+        let kept_max = gateway.config.catalog.versions_max;
+        versions.forget_old(kept_max)
+    })?;
+    tell_log(gateway, number).await?;
+    gateway.catalog.swap(InForce {
+        number,
+        snapshot: Arc::new(snapshot),
+    });
+    tracing::info!(number, "a version of the catalog came into force");
+    gateway
+        .metrics
+        .count("catalog_versions_total", "result", "in_force", 1);
+    Ok(())
+}
+
+/// Tells what follows the log which version is in force from here on.
+async fn tell_log(gateway: &Gateway, number: u64) -> Result<(), EditError> {
+    let appended = gateway.log.append_parts(
+        record::CATALOG,
+        clock::now().millis(),
+        &[&number.to_be_bytes()],
+    );
+    let offset = appended.map_err(|error| EditError::Log(error.to_string()))?;
+    let durable = gateway.log.wait_durable(offset + 1).await;
+    durable
+        .map(drop)
+        .map_err(|error| EditError::Log(error.to_string()))
+}
+
+/// Tells the log what is in force, then takes versions into force when their time comes, until told
+/// to stop.
+pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut is_told = false;
+    loop {
+        if !is_told {
+            let told = tell_log(&gateway, gateway.catalog.in_force().number).await;
+            is_told = told.is_ok();
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if let Err(error) = take_due(&gateway).await {
+            tracing::error!(%error, "a version of the catalog does not come into force");
+            gateway
+                .metrics
+                .count("catalog_versions_total", "result", "failed", 1);
+        }
+    }
+}
+
+async fn take_due(gateway: &Arc<Gateway>) -> Result<(), EditError> {
+    let shared = Arc::clone(gateway);
+    let due = spawn_blocking(move || {
+        let versions = versions(&shared)?;
+        let due = versions.next_waiting()?;
+        let due = due.filter(|version| version.effective_from <= clock::now());
+        let Some(due) = due else { return Ok(None) };
+        let texts = versions.version(due.number)?;
+        let texts = texts.map(|(_, texts)| texts).unwrap_or_default();
+        let snapshot = Snapshot::load(&sources(&texts, None)).map_err(EditError::Mistakes)?;
+        Ok::<_, EditError>(Some((due.number, snapshot)))
+    });
+    let due = due
+        .await
+        .map_err(|error| EditError::Log(error.to_string()))??;
+    match due {
+        Some((number, snapshot)) => take_into_force(gateway, number, snapshot).await,
+        None => Ok(()),
+    }
+}

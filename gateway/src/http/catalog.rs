@@ -1,0 +1,284 @@
+//! `/api/v1/catalog`: what the city is made of, its versions, and changes of it.
+//!
+//! A change is a version of the catalog, checked whole before it is made, and in force at once or from
+//! a time on. `If-Match` with the `ETag` of an answer keeps two people from changing the same version.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{delete, get, put},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use storage::catalog::VersionInfo;
+
+use super::{
+    Problem,
+    api::{Page, PageParameters, Shared, decode_cursor, encode_cursor, limit, moment},
+};
+use crate::{
+    Gateway,
+    catalog::{Change, Edit, EditError, Form, Kind},
+    clock,
+};
+
+const AUTHOR_BYTES_MAX: usize = 200;
+const NOTE_BYTES_MAX: usize = 2_000;
+const NO_FEATURES: &str = "{\"type\":\"FeatureCollection\",\"features\":[]}";
+
+/// The paths below `/api/v1`; texts may have so many bytes.
+pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/catalog", get(catalog))
+        .route("/catalog/versions", get(versions))
+        .route("/catalog/versions/{number}", delete(cancel))
+        .route("/catalog/{kind}", get(text).put(put_text))
+        .route("/catalog/{kind}/{id}", put(put_thing).delete(remove_thing))
+        .layer(DefaultBodyLimit::max(text_bytes_max))
+}
+
+#[derive(Debug, Serialize)]
+struct CatalogView {
+    name: String,
+    version: u64,
+    /// West, south, east, north; degrees.
+    bounds: Option<[f64; 4]>,
+    unit_grids: usize,
+    fences: usize,
+    vehicles: usize,
+}
+
+async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
+    let in_force = gateway.catalog.in_force();
+    let snapshot = &in_force.snapshot;
+    Json(CatalogView {
+        name: gateway.catalog.name().to_owned(),
+        version: in_force.number,
+        bounds: snapshot.bounds_degrees(),
+        unit_grids: snapshot.unit_grids().len(),
+        fences: snapshot.fences().len(),
+        vehicles: snapshot.vehicles().len(),
+    })
+}
+
+fn kind(path: &str) -> Result<&'static Kind, Problem> {
+    Kind::of_path(path).ok_or_else(|| Problem::not_found("no such text of the catalog"))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextParameters {
+    version: Option<u64>,
+}
+
+/// A text as it was given, of the version in force or of any other.
+async fn text(
+    State(gateway): Shared,
+    Path(path): Path<String>,
+    Query(parameters): Query<TextParameters>,
+) -> Result<Response, Problem> {
+    let kind = kind(&path)?;
+    let number = parameters
+        .version
+        .unwrap_or_else(|| gateway.catalog.in_force().number);
+    let versions = gateway.catalog.versions();
+    let text =
+        versions.map(|versions| tokio::task::block_in_place(|| versions.text(number, kind.name)));
+    let text = text.transpose()?.flatten().filter(|text| !text.is_empty());
+    let (media_type, none) = match kind.form {
+        Form::GeoJson => ("application/geo+json", NO_FEATURES),
+        Form::Csv => ("text/csv; charset=utf-8", ""),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (header::ETAG, etag(number)),
+    ];
+    let text = text.unwrap_or_else(|| none.to_owned());
+    Ok((headers, text).into_response())
+}
+
+fn etag(number: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{number}\""))
+        .unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+}
+
+#[derive(Debug, Serialize)]
+struct VersionView {
+    number: u64,
+    created_at: String,
+    author: String,
+    note: String,
+    effective_from: String,
+    in_force_at: Option<String>,
+}
+
+impl From<VersionInfo> for VersionView {
+    fn from(version: VersionInfo) -> Self {
+        Self {
+            number: version.number,
+            created_at: clock::rfc3339(version.created_at),
+            author: version.author,
+            note: version.note,
+            effective_from: clock::rfc3339(version.effective_from),
+            in_force_at: version.in_force_at.map(clock::rfc3339),
+        }
+    }
+}
+
+async fn versions(
+    State(gateway): Shared,
+    Query(parameters): Query<PageParameters>,
+) -> Result<Json<Page<VersionView>>, Problem> {
+    let limit = limit(parameters.limit)?;
+    let before = decode_cursor(parameters.cursor.as_deref())?;
+    let found = match gateway.catalog.versions() {
+        Some(versions) => tokio::task::block_in_place(|| versions.list(before, limit))?,
+        None => Vec::new(),
+    };
+    let next = found
+        .last()
+        .filter(|_| found.len() == limit as usize)
+        .and_then(|version| encode_cursor(&version.number));
+    let items = found.into_iter().map(VersionView::from).collect();
+    Ok(Json(Page { items, next }))
+}
+
+/// Forgets a version that waits for its time.
+async fn cancel(State(gateway): Shared, Path(number): Path<u64>) -> Result<StatusCode, Problem> {
+    let versions = gateway.catalog.versions();
+    let cancelled =
+        versions.map(|versions| tokio::task::block_in_place(|| versions.cancel(number)));
+    if cancelled.transpose()? == Some(true) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("no version of this number waits"))
+    }
+}
+
+/// What may stand behind the path of a change.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EditParameters {
+    author: Option<String>,
+    note: Option<String>,
+    effective_from: Option<String>,
+    #[serde(default)]
+    rehearsal: bool,
+}
+
+async fn put_text(
+    State(gateway): Shared,
+    Path(path): Path<String>,
+    Query(parameters): Query<EditParameters>,
+    headers: HeaderMap,
+    text: String,
+) -> Result<Response, Problem> {
+    edit(&gateway, &path, Change::Text(text), parameters, &headers).await
+}
+
+async fn put_thing(
+    State(gateway): Shared,
+    Path((path, id)): Path<(String, String)>,
+    Query(parameters): Query<EditParameters>,
+    headers: HeaderMap,
+    Json(thing): Json<Value>,
+) -> Result<Response, Problem> {
+    edit(
+        &gateway,
+        &path,
+        Change::Put(id, thing),
+        parameters,
+        &headers,
+    )
+    .await
+}
+
+async fn remove_thing(
+    State(gateway): Shared,
+    Path((path, id)): Path<(String, String)>,
+    Query(parameters): Query<EditParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    edit(&gateway, &path, Change::Remove(id), parameters, &headers).await
+}
+
+#[derive(Debug, Serialize)]
+struct EditedView {
+    version: Option<u64>,
+    in_force: bool,
+}
+
+async fn edit(
+    gateway: &Arc<Gateway>,
+    path: &str,
+    change: Change,
+    parameters: EditParameters,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let edit = Edit {
+        kind: kind(path)?,
+        change,
+        author: short("author", parameters.author, AUTHOR_BYTES_MAX)?,
+        note: short("note", parameters.note, NOTE_BYTES_MAX)?,
+        effective_from: moment("effective_from", parameters.effective_from.as_deref())?,
+        seen: seen(headers)?,
+        is_rehearsal: parameters.rehearsal,
+    };
+    let edited = edit.apply(gateway).await?;
+    let view = Json(EditedView {
+        version: edited.version,
+        in_force: edited.is_in_force,
+    });
+    Ok(match edited.version {
+        Some(number) => ([(header::ETAG, etag(number))], view).into_response(),
+        None => view.into_response(),
+    })
+}
+
+fn short(name: &str, text: Option<String>, bytes_max: usize) -> Result<String, Problem> {
+    let text = text.unwrap_or_default();
+    if text.len() <= bytes_max && !text.contains(char::is_control) {
+        Ok(text)
+    } else {
+        let what = format!("{name}: at most {bytes_max} bytes of one line");
+        Err(Problem::bad_request(what))
+    }
+}
+
+/// The version in `If-Match`.
+fn seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let number = value.to_str().ok().and_then(|text| {
+        let quoted = text.trim().strip_prefix('"')?.strip_suffix('"')?;
+        quoted.parse().ok()
+    });
+    match number {
+        Some(number) => Ok(Some(number)),
+        None => Err(Problem::bad_request("If-Match: not an ETag of this API")),
+    }
+}
+
+impl From<EditError> for Problem {
+    fn from(error: EditError) -> Self {
+        use crate::catalog::TextError;
+        let what = error.to_string();
+        match error {
+            EditError::Text(TextError::NotThere { .. }) => Self::not_found(what),
+            EditError::Text(_) => Self::mistakes(what, Vec::new()),
+            EditError::Mistakes(mistakes) => Self::mistakes(
+                "the catalog would have mistakes",
+                mistakes.iter().map(ToString::to_string).collect(),
+            ),
+            EditError::Conflict { .. } => Self::new(StatusCode::PRECONDITION_FAILED, what),
+            EditError::Waiting { .. } => Self::new(StatusCode::CONFLICT, what),
+            EditError::Versions(error) => error.into(),
+            EditError::Log(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, what),
+        }
+    }
+}
