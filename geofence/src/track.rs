@@ -432,6 +432,8 @@ impl Track {
         let Some(last) = self.history.newest() else {
             return;
         };
+        // One that comes from a snapshot, or from before an edit, does not know its fences yet.
+        self.state.bind(court);
         let passed_ms = clock
             .saturating_sub(self.received_at)
             .saturating_sub(options.lateness_ms);

@@ -109,7 +109,7 @@ impl State {
 
     /// Binds the state to the catalog, when it is another than before: fences that were edited or
     /// are gone lose their watch, points move to the new plane.
-    fn bind(&mut self, court: &mut Court<'_>) {
+    pub(crate) fn bind(&mut self, court: &mut Court<'_>) {
         let catalog = court.catalog();
         if self.bound_to == Some(catalog.version()) {
             return;

@@ -286,6 +286,23 @@ fn a_timer_opens_what_the_next_fix_would_and_a_contrary_fix_withdraws_nothing() 
 }
 
 #[test]
+fn a_timer_fires_after_a_restart_without_another_fix() {
+    let mut track = drive(0, (-200.0, 0.0), (0.0, 0.0), 36.0);
+    track.extend(stand(20, 3, (0.0, 0.0)));
+    let town = town();
+    let mut before = Evaluator::new(EvaluatorOptions::default());
+    before.observe_batch(&town, &track);
+    let mut after = Evaluator::new(EvaluatorOptions::default());
+    for bytes in before.take_dirty_snapshots().values() {
+        after.restore(bytes).unwrap();
+    }
+    assert_eq!(after.tick(&town, Timestamp(START_MS + 33_000)), []);
+    let fired = after.tick(&town, Timestamp(START_MS + 36_000));
+    assert!(matches!(&*fired, [Finding::Opened(_)]), "{fired:?}");
+    assert_eq!(before.tick(&town, Timestamp(START_MS + 36_000)), fired);
+}
+
+#[test]
 fn a_backlog_that_disproves_a_violation_withdraws_it() {
     // Without the middle the vehicle seems to have stood in the zone.
     let mut whole = drive(0, (-200.0, 0.0), (0.0, 0.0), 36.0);
