@@ -174,7 +174,7 @@ impl App {
         let attachments_at = sockets.attachments().map_err(no_address)?;
         let (attachments, alarms) = AttachmentRequests::new(&config.attachments, attachments_at);
         let gateway = Arc::new(Gateway {
-            live: LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics)),
+            live: Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics))),
             vendor_items: VendorItems::default(),
             rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
             store_is_away: DashMap::new(),

@@ -92,7 +92,7 @@ pub struct Gateway {
     /// The store behind it.
     pub store: Arc<dyn Store>,
     /// The newest positions.
-    pub live: LiveMap,
+    pub live: Arc<LiveMap>,
     /// The newest items of the makers.
     pub vendor_items: VendorItems,
     /// The newest frames that were not taken.

@@ -18,7 +18,7 @@ use geofence::{
 };
 use storage::store::{FindingBatch, StoreError};
 
-use super::{Batch, Consumer, cursor, stored_cursor};
+use super::{Batch, Consumer, follower::Workplace};
 use crate::{
     Gateway,
     config::Evaluate,
@@ -61,47 +61,50 @@ impl EvaluatorConsumer {
         }
     }
 
-    fn judge(&mut self, gateway: &Gateway, batch: &Batch) {
+    fn judge(&mut self, place: &Workplace, batch: &Batch) {
         let started = Instant::now();
-        let window = Window::from(&gateway.config.ingest);
-        let catalog = gateway.catalog.current();
-        let mut positions: Vec<Position> = Vec::with_capacity(batch.records.len());
+        let window = Window::from(&place.ingest);
+        let catalog = place.catalog.current();
+        let mut positions: Vec<Position> = Vec::new();
         let mut quarantined = 0;
         for entry in batch
             .records
             .iter()
             .filter(|entry| entry.offset >= self.judged)
         {
-            self.at = self.at.max(Timestamp(entry.received_at));
             for report in record::reports(entry, &window).unwrap_or_default() {
                 match report {
                     Ok(position) => positions.push(position),
                     Err(_) => quarantined += 1,
                 }
             }
+            // The time of every record counts, also of one without a position: else it would
+            // depend on where batches end what is late, and a replay cuts them differently.
+            self.at = self.at.max(Timestamp(entry.received_at));
+            let found = self.evaluator.observe_batch(&catalog, &positions);
+            self.unwritten.extend(found);
+            self.unwritten
+                .extend(self.evaluator.tick(&catalog, self.at));
+            positions.clear();
         }
-        self.unwritten
-            .extend(self.evaluator.observe_batch(&catalog, &positions));
-        self.unwritten
-            .extend(self.evaluator.tick(&catalog, self.at));
         self.judged = batch.next;
         let counts = self.evaluator.take_counts();
-        gateway
+        place
             .metrics
             .positions_evaluated
             .increment(counts.evaluated);
         for (reason, count) in counts.skipped() {
-            gateway
+            place
                 .metrics
                 .count("positions_skipped_total", "reason", reason, count);
         }
-        gateway.metrics.count(
+        place.metrics.count(
             "positions_skipped_total",
             "reason",
             "quarantined",
             quarantined,
         );
-        gateway
+        place
             .metrics
             .evaluate_duration
             .record(started.elapsed().as_secs_f64());
@@ -109,7 +112,7 @@ impl EvaluatorConsumer {
 
     async fn write(
         &mut self,
-        gateway: &Gateway,
+        place: &Workplace,
         with_snapshot: bool,
     ) -> Result<Option<u64>, StoreError> {
         let is_new = with_snapshot && self.judged != self.snapshot;
@@ -117,7 +120,7 @@ impl EvaluatorConsumer {
             return Ok(None);
         }
         let mut batch = FindingBatch {
-            judged: cursor(gateway, Self::NAME, self.judged),
+            judged: place.cursor(Self::NAME, self.judged),
             moves_cursor: with_snapshot,
             findings: mem::take(&mut self.unwritten),
             at: self.at,
@@ -126,7 +129,7 @@ impl EvaluatorConsumer {
         if with_snapshot {
             batch.snapshots = self.evaluator.take_dirty_snapshots();
         }
-        let written = match gateway.store.write_findings(&batch).await {
+        let written = match place.store.write_findings(&batch).await {
             Ok(written) => written,
             Err(error) => {
                 // Both are offered again with the next attempt.
@@ -135,7 +138,7 @@ impl EvaluatorConsumer {
                 return Err(error);
             }
         };
-        let metrics = &gateway.metrics;
+        let metrics = &place.metrics;
         for case in &written.opened {
             let kind = case.violation.kind.as_str();
             metrics.count("violations_total", "kind", kind, 1);
@@ -154,7 +157,7 @@ impl EvaluatorConsumer {
             written.opened.len() as u64,
         );
         let cases: Vec<_> = written.opened.into_iter().chain(written.changed).collect();
-        gateway.live.publish_cases(&cases);
+        place.live.publish_cases(&cases);
         if with_snapshot {
             self.snapshot_at = Instant::now();
             self.snapshot = self.judged;
@@ -173,11 +176,11 @@ impl Consumer for EvaluatorConsumer {
         Duration::ZERO
     }
 
-    async fn start(&mut self, gateway: &Gateway) -> Result<Option<u64>, StoreError> {
-        let start = stored_cursor(gateway, Self::NAME).await?;
+    async fn start(&mut self, place: &Workplace) -> Result<Option<u64>, StoreError> {
+        let start = place.stored_cursor(Self::NAME).await?;
         let mut evaluator = Evaluator::new(self.options.clone());
         if start.is_some() {
-            for (key, bytes) in gateway.store.snapshots().await? {
+            for (key, bytes) in place.store.snapshots().await? {
                 if let Err(error) = evaluator.restore(&bytes) {
                     tracing::error!(key, %error, "a snapshot cannot be read; the vehicle begins anew");
                 }
@@ -189,15 +192,15 @@ impl Consumer for EvaluatorConsumer {
         Ok(start)
     }
 
-    async fn apply(&mut self, gateway: &Gateway, batch: &Batch) -> Result<Option<u64>, StoreError> {
+    async fn apply(&mut self, place: &Workplace, batch: &Batch) -> Result<Option<u64>, StoreError> {
         if self.judged < batch.next {
-            tokio::task::block_in_place(|| self.judge(gateway, batch));
+            tokio::task::block_in_place(|| self.judge(place, batch));
         }
         let is_due = self.snapshot_at.elapsed() >= self.interval;
-        self.write(gateway, is_due).await
+        self.write(place, is_due).await
     }
 
-    async fn settle(&mut self, gateway: &Gateway) -> Result<Option<u64>, StoreError> {
-        self.write(gateway, true).await
+    async fn settle(&mut self, place: &Workplace) -> Result<Option<u64>, StoreError> {
+        self.write(place, true).await
     }
 }

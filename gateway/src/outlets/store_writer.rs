@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use storage::store::{PositionBatch, PositionRow, StoreError};
 
-use super::{Batch, Consumer, cursor, stored_cursor};
+use super::{Batch, Consumer, follower::Workplace};
 use crate::{
     Gateway,
     catalog::unit_grid_code,
@@ -24,16 +24,16 @@ impl Consumer for StoreWriter {
         gateway.config.store_batch_interval
     }
 
-    async fn start(&mut self, gateway: &Gateway) -> Result<Option<u64>, StoreError> {
-        let start = stored_cursor(gateway, Self::NAME).await?;
-        tracing::info!(store = gateway.store.description(), "the store is there");
+    async fn start(&mut self, place: &Workplace) -> Result<Option<u64>, StoreError> {
+        let start = place.stored_cursor(Self::NAME).await?;
+        tracing::info!(store = place.store.description(), "the store is there");
         Ok(start)
     }
 
-    async fn apply(&mut self, gateway: &Gateway, batch: &Batch) -> Result<Option<u64>, StoreError> {
-        let rows = rows(gateway, batch);
-        let written = gateway.store.write_positions(&rows).await?;
-        let metrics = &gateway.metrics;
+    async fn apply(&mut self, place: &Workplace, batch: &Batch) -> Result<Option<u64>, StoreError> {
+        let rows = rows(place, batch);
+        let written = place.store.write_positions(&rows).await?;
+        let metrics = &place.metrics;
         for (result, count) in [
             ("inserted", written.inserted),
             ("duplicate", written.duplicates),
@@ -56,14 +56,14 @@ impl Consumer for StoreWriter {
         Ok(Some(batch.next))
     }
 
-    async fn settle(&mut self, _: &Gateway) -> Result<Option<u64>, StoreError> {
+    async fn settle(&mut self, _: &Workplace) -> Result<Option<u64>, StoreError> {
         Ok(None)
     }
 }
 
-fn rows(gateway: &Gateway, batch: &Batch) -> PositionBatch {
-    let window = Window::from(&gateway.config.ingest);
-    let catalog = gateway.catalog.current();
+fn rows(place: &Workplace, batch: &Batch) -> PositionBatch {
+    let window = Window::from(&place.ingest);
+    let catalog = place.catalog.current();
     let mut positions = Vec::with_capacity(batch.records.len());
     let mut quarantined = Vec::new();
     for entry in &batch.records {
@@ -88,7 +88,7 @@ fn rows(gateway: &Gateway, batch: &Batch) -> PositionBatch {
         }
     }
     PositionBatch {
-        cursor: cursor(gateway, StoreWriter::NAME, batch.next),
+        cursor: place.cursor(StoreWriter::NAME, batch.next),
         positions,
         quarantined,
     }

@@ -1,0 +1,200 @@
+//! A consumer and its place in the log, one step at a time. Its caller decides when to step, waits
+//! between the steps, and may drop it at any moment: what counts is in the consumer's store.
+
+use std::{sync::Arc, time::Instant};
+
+use storage::{
+    log::{Log, LogSource as _, ReadError, Reader},
+    store::{Cursor, Store, StoreError},
+};
+use tokio::task::block_in_place;
+
+use super::{Batch, Consumer, live_map::LiveMap};
+use crate::{Gateway, catalog::Catalog, config::Ingest, metrics::Metrics};
+
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// What consumers work with.
+#[derive(Clone)]
+pub struct Workplace {
+    /// The log that is followed.
+    pub log: Log,
+    /// Where the work goes.
+    pub store: Arc<dyn Store>,
+    /// The city.
+    pub catalog: Arc<Catalog>,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// Told of new cases.
+    pub live: Arc<LiveMap>,
+    /// Which fixes are believed.
+    pub ingest: Ingest,
+}
+
+impl std::fmt::Debug for Workplace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workplace").finish_non_exhaustive()
+    }
+}
+
+impl Workplace {
+    /// That of a running gateway.
+    #[must_use]
+    pub fn of(gateway: &Gateway) -> Self {
+        Self {
+            log: gateway.log.clone(),
+            store: Arc::clone(&gateway.store),
+            catalog: Arc::clone(&gateway.catalog),
+            metrics: Arc::clone(&gateway.metrics),
+            live: Arc::clone(&gateway.live),
+            ingest: gateway.config.ingest.clone(),
+        }
+    }
+
+    /// The cursor of a consumer that is done with all records before `offset`.
+    #[must_use]
+    pub fn cursor(&self, consumer: &str, offset: u64) -> Cursor {
+        Cursor {
+            log: self.log.id(),
+            consumer: consumer.to_owned(),
+            offset,
+        }
+    }
+
+    /// Where the store says that a consumer stands.
+    ///
+    /// # Errors
+    /// When the store is not available.
+    pub async fn stored_cursor(&self, consumer: &str) -> Result<Option<u64>, StoreError> {
+        self.store.cursor(self.log.id(), consumer).await
+    }
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It found where to go on.
+    Started,
+    /// A batch is done.
+    Applied,
+    /// Nothing: there is no more to read yet.
+    CaughtUp,
+}
+
+/// Why a step did nothing. The next one tries the same again.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log does not give what it has acknowledged.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+}
+
+/// A consumer on its way along the log.
+#[derive(Debug)]
+pub struct Follower<C> {
+    place: Workplace,
+    consumer: C,
+    /// Once the store has said where to begin.
+    reader: Option<Reader>,
+    /// What was read and is not done.
+    batch: Option<Batch>,
+}
+
+impl<C: Consumer> Follower<C> {
+    /// One that has not begun.
+    #[must_use]
+    pub const fn new(place: Workplace, consumer: C) -> Self {
+        Self {
+            place,
+            consumer,
+            reader: None,
+            batch: None,
+        }
+    }
+
+    /// The number of the next record to read; 0 before it has begun.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.reader.as_ref().map_or(0, |reader| reader.position())
+    }
+
+    /// Finds where to go on, or works on one batch: the one of before if that was not done.
+    ///
+    /// # Errors
+    /// When it is to be tried again, or when the log cannot be read.
+    pub async fn step(&mut self) -> Result<Step, StepError> {
+        let Some(reader) = &mut self.reader else {
+            self.start().await?;
+            return Ok(Step::Started);
+        };
+        let batch = match &mut self.batch {
+            Some(batch) => batch,
+            empty => {
+                // Reading may wait for a disk: other tasks of this thread go elsewhere meanwhile.
+                let records = block_in_place(|| reader.read(C::RECORDS_MAX, BATCH_BYTES))?;
+                if records.is_empty() {
+                    return Ok(Step::CaughtUp);
+                }
+                let next = reader.position();
+                empty.insert(Batch { records, next })
+            }
+        };
+        let started = Instant::now();
+        let done = self.consumer.apply(&self.place, batch).await?;
+        self.batch = None;
+        self.advance(done);
+        self.place.metrics.observe(
+            "store_batch_duration_seconds",
+            "consumer",
+            C::NAME,
+            started.elapsed().as_secs_f64(),
+        );
+        Ok(Step::Applied)
+    }
+
+    /// Makes durable what the consumer has only in memory.
+    ///
+    /// # Errors
+    /// When it is to be tried again.
+    pub async fn settle(&mut self) -> Result<(), StepError> {
+        let done = self.consumer.settle(&self.place).await?;
+        self.advance(done);
+        Ok(())
+    }
+
+    async fn start(&mut self) -> Result<(), StepError> {
+        let log = &self.place.log;
+        let first = log.status().first;
+        let start = self.consumer.start(&self.place).await?.unwrap_or(first);
+        if start < first {
+            tracing::error!(
+                consumer = C::NAME,
+                start,
+                first,
+                "the log no longer has the records that the store lacks"
+            );
+        }
+        let durable = log.durable().max(first);
+        if start > durable {
+            tracing::error!(
+                consumer = C::NAME,
+                start,
+                durable,
+                "the log lacks records that it had promised"
+            );
+        }
+        let start = start.clamp(first, durable);
+        log.register_consumer(C::NAME, start);
+        self.reader = Some(log.reader(start)?);
+        Ok(())
+    }
+
+    fn advance(&self, done: Option<u64>) {
+        if let Some(offset) = done {
+            self.place.log.advance(C::NAME, offset);
+        }
+    }
+}
