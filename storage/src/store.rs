@@ -2,7 +2,10 @@
 //!
 //! Two implementations, one trait, the same tests: [`crate::embedded`] (SQLite, the default) and
 //! [`crate::timescale`] (PostgreSQL with the TimescaleDB extension when it is there, plain PostgreSQL
-//! when not).
+//! when not). For tests there are [`memory`] and, in front of any of them, [`faulty`].
+
+pub mod faulty;
+pub mod memory;
 
 use std::collections::BTreeMap;
 

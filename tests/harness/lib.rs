@@ -267,7 +267,9 @@ pub fn report(lat: f64, lon: f64, fixed_at: i64) -> Report {
 pub struct Books(BTreeMap<String, f64>);
 
 impl Books {
-    fn parse(text: &str) -> Self {
+    /// Reads what the exporter writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
         let values = text
             .lines()
             .filter(|line| !line.starts_with('#'))
