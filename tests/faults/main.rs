@@ -1,5 +1,12 @@
-//! The real process, killed at full load, again and again: nothing that was acknowledged is
+//! The real process under load, while what it stands on fails: nothing that was acknowledged is
 //! missing afterwards, nothing is there twice.
+//!
+//! | variable | default | what |
+//! |---|---|---|
+//! | `GRIDTRACE_KILLS` | 10 | kills at full load |
+//! | `GRIDTRACE_OUTAGE_SECONDS` | 20 | load around a crash of the database; half as long, around one that is silent or slow |
+//! | `GRIDTRACE_OUTAGE_RATE` | 1,000 | reports a second meanwhile |
+//! | `GRIDTRACE_OUTAGE_P99_MS` | no limit | for the acknowledgements meanwhile |
 
 #![expect(
     clippy::unwrap_used,
@@ -8,102 +15,147 @@
     reason = "a test that cannot go on fails here"
 )]
 
-use std::{collections::HashMap, process::Command, time::Duration};
+mod full_disk;
+mod kills;
+mod outages;
 
-use harness::process::{Process, binary};
+use std::{
+    collections::HashMap,
+    path::Path,
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use gateway::http_client;
+use harness::{Books, process::binary};
+use serde_json::Value;
 use tools::load::{self, LoadConfig, LoadReport};
 
-const KILLS: u32 = 10;
-const TERMINALS: usize = 100;
 /// At full load what follows the log makes way: afterwards it has all of it to do.
 const DRAIN: Duration = Duration::from_secs(180);
 
-#[test]
-fn ten_kills_at_full_load_lose_nothing_and_double_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut acknowledged: HashMap<(String, i64, i32, i32), u64> = HashMap::new();
-    let mut first_position = 0;
-    for round in 0..KILLS {
-        let gateway = Process::start("serve", folder.path(), &[]);
-        let report = load_until_killed(gateway, first_position, round);
-        assert!(
-            report.acknowledged > 0,
-            "round {round}: nothing was acknowledged"
-        );
-        first_position += u32::try_from(report.sent).unwrap();
-        for p in report.acknowledged_positions() {
-            *acknowledged
-                .entry((p.phone, p.fixed_at, p.latitude, p.longitude))
-                .or_default() += 1;
+/// Phone, fix time, latitude and longitude.
+type Position = (String, i64, i32, i32);
+
+/// Loads share the machine with what they measure: never two at once.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn setting(name: &str, default: u32) -> u32 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// What was acknowledged, over several loads.
+#[derive(Default)]
+struct Ledger {
+    acknowledged: HashMap<Position, u64>,
+    /// Positions that were sent: the number of the next load's first one.
+    sent: u32,
+}
+
+impl Ledger {
+    fn load(&self, tcp: &str) -> LoadConfig {
+        LoadConfig {
+            warm_up: Duration::ZERO,
+            first_position: self.sent,
+            keeps_acknowledged: true,
+            ..LoadConfig::new(tcp.parse().unwrap())
         }
     }
-    let gateway = Process::start("serve", folder.path(), &[]);
-    wait_until_drained(&gateway.http);
-    assert!(gateway.terminate().success());
-    let stored = export(folder.path());
-    for (position, count) in &stored {
-        assert_eq!(*count, 1, "{position:?} is stored {count} times");
+
+    fn add(&mut self, report: &LoadReport) {
+        self.sent += u32::try_from(report.sent).unwrap();
+        for p in report.acknowledged_positions() {
+            let position = (p.phone, p.fixed_at, p.latitude, p.longitude);
+            *self.acknowledged.entry(position).or_default() += 1;
+        }
     }
-    let missing: Vec<_> = acknowledged
-        .keys()
-        .filter(|p| !stored.contains_key(*p))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "{} of {} are missing: {:?}",
-        missing.len(),
-        acknowledged.len(),
-        missing[0]
-    );
-    println!(
-        "{} acknowledged, {} stored, 0 missing, 0 twice",
-        acknowledged.len(),
-        stored.len()
-    );
+
+    /// All of it is stored, and everything that is stored is there once. `source` says where, as
+    /// `gridtrace export` takes it.
+    fn compare(&self, source: [&str; 2]) {
+        let stored = export(source);
+        for (position, count) in &stored {
+            assert_eq!(*count, 1, "{position:?} is stored {count} times");
+        }
+        let missing: Vec<_> = self
+            .acknowledged
+            .keys()
+            .filter(|p| !stored.contains_key(*p))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{} of {} are missing: {:?}",
+            missing.len(),
+            self.acknowledged.len(),
+            missing[0]
+        );
+        assert!(!stored.is_empty());
+        println!(
+            "{} acknowledged, {} stored, 0 missing, 0 twice",
+            self.acknowledged.len(),
+            stored.len()
+        );
+    }
 }
 
-/// Full load on a thread; the process is killed in the midst of it.
-fn load_until_killed(gateway: Process, first_position: u32, round: u32) -> LoadReport {
-    let config = LoadConfig {
-        connections: TERMINALS,
-        in_flight: 8,
-        warm_up: Duration::ZERO,
-        duration: Duration::from_secs(20),
-        drain: Duration::ZERO,
-        first_position,
-        keeps_acknowledged: true,
-        ..LoadConfig::new(gateway.tcp.parse().unwrap())
-    };
-    let running = std::thread::spawn(move || load::run(&config).unwrap());
-    // Another moment in each round: during start, early, in full swing.
-    std::thread::sleep(Duration::from_millis(400 + u64::from(round) * 97));
-    gateway.kill();
-    running.join().unwrap()
+/// A load on a thread of its own.
+fn begin(config: LoadConfig) -> JoinHandle<LoadReport> {
+    std::thread::spawn(move || load::run(&config).unwrap())
 }
 
+fn get(http: &str, path: &str) -> Option<(u16, String)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let answer = runtime.unwrap().block_on(http_client::get(http, path));
+    let (status, body) = answer.ok()?;
+    Some((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+fn books(http: &str) -> Books {
+    Books::parse(&get(http, "/metrics").unwrap().1)
+}
+
+/// Whether it is ready, and everything that it says about that.
+fn readiness(http: &str) -> (bool, Value) {
+    let (status, body) = get(http, "/readyz").unwrap();
+    (status == 200, serde_json::from_str(&body).unwrap())
+}
+
+fn wait_until(what: &str, within: Duration, is_so: impl Fn() -> bool) {
+    let started = std::time::Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < within, "{what}: not within {within:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// All that is durable is stored and judged, and the store is there.
 fn wait_until_drained(http: &str) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(harness::until_within(
-        DRAIN,
-        "the backlog is stored",
-        async || {
-            let (_, body) = gateway::http_client::get(http, "/metrics").await.ok()?;
-            let text = String::from_utf8_lossy(&body).into_owned();
-            let mut lags = text
-                .lines()
-                .filter(|line| line.starts_with("gridtrace_log_lag_records{"));
-            let is_known = text.contains("gridtrace_log_lag_records{");
-            (is_known && lags.all(|line| line.ends_with(" 0"))).then_some(())
-        },
-    ));
+    wait_until("the backlog is stored", DRAIN, || {
+        let Some((_, text)) = get(http, "/metrics") else {
+            return false;
+        };
+        let mut lags = text
+            .lines()
+            .filter(|line| line.starts_with("gridtrace_log_lag_records{"));
+        let is_known = text.contains("gridtrace_log_lag_records{");
+        is_known && lags.all(|line| line.ends_with(" 0"))
+    });
 }
 
 /// Positions by phone, fix time and place, and how often each is there.
-fn export(data_dir: &std::path::Path) -> HashMap<(String, i64, i32, i32), u64> {
-    let out = data_dir.join("export.csv");
+fn export(source: [&str; 2]) -> HashMap<Position, u64> {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("export.csv");
     let status = Command::new(binary("gridtrace"))
-        .args(["export", "positions", "--format", "csv", "--data-dir"])
-        .arg(data_dir)
+        .args(["export", "positions", "--format", "csv"])
+        .args(source)
         .arg("--out")
         .arg(&out)
         .status();
@@ -119,4 +171,8 @@ fn export(data_dir: &std::path::Path) -> HashMap<(String, i64, i32, i32), u64> {
         *positions.entry(key).or_default() += 1;
     }
     positions
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }

@@ -10,6 +10,8 @@ pub mod browser;
 pub mod datagrams;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
+pub mod tmpfs;
 
 use std::{
     collections::BTreeMap,

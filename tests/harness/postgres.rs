@@ -144,6 +144,12 @@ impl Postgres {
         format!("postgres://gridtrace@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// Runs a statement in a database given by name or address, by `psql`.
     ///
     /// # Panics

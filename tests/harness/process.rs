@@ -36,6 +36,17 @@ impl Process {
     /// Starts `serve` or `demo` on free ports of loopback and waits until it says where it is.
     #[must_use]
     pub fn start(command: &str, data_dir: &Path, more: &[&str]) -> Self {
+        Self::start_with(command, data_dir, more, &[])
+    }
+
+    /// The same with settings as variables (`GRIDTRACE__LOG__SIZE_BYTES_MAX`).
+    #[must_use]
+    pub fn start_with(
+        command: &str,
+        data_dir: &Path,
+        more: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(binary("gridtrace"))
             .arg(command)
             .arg("--data-dir")
@@ -43,6 +54,7 @@ impl Process {
             .args(["--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .args(more)
             .env("GRIDTRACE__LOG__FREE_BYTES_MIN", "0B")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,0 +1,78 @@
+//! The process is killed at full load again and again, or stopped for a while.
+
+use std::time::Duration;
+
+use harness::process::Process;
+use tools::load::{LoadConfig, LoadReport};
+
+use crate::{Ledger, alone, begin, setting, text, wait_until_drained};
+
+const TERMINALS: usize = 100;
+
+#[test]
+fn kills_at_full_load_lose_nothing_and_double_nothing() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::default();
+    for round in 0..setting("GRIDTRACE_KILLS", 10) {
+        let gateway = Process::start("serve", folder.path(), &[]);
+        let report = load_until_killed(gateway, &ledger, round);
+        assert!(
+            report.acknowledged > 0,
+            "round {round}: nothing was acknowledged"
+        );
+        ledger.add(&report);
+    }
+    let gateway = Process::start("serve", folder.path(), &[]);
+    wait_until_drained(&gateway.http);
+    assert!(gateway.terminate().success());
+    ledger.compare(["--data-dir", text(folder.path())]);
+}
+
+/// Full load on a thread; the process is killed in the midst of it.
+fn load_until_killed(gateway: Process, ledger: &Ledger, round: u32) -> LoadReport {
+    let running = begin(LoadConfig {
+        connections: TERMINALS,
+        in_flight: 8,
+        duration: Duration::from_secs(20),
+        drain: Duration::ZERO,
+        ..ledger.load(&gateway.tcp)
+    });
+    // Another moment in each round: during start, early, in full swing.
+    std::thread::sleep(Duration::from_millis(400 + u64::from(round % 20) * 97));
+    gateway.kill();
+    running.join().unwrap()
+}
+
+#[test]
+fn a_process_that_stood_still_goes_on_with_the_same_terminals() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::default();
+    let gateway = Process::start("serve", folder.path(), &[]);
+    let running = begin(LoadConfig {
+        connections: TERMINALS,
+        in_flight: 2,
+        rate: Some(1_000.0),
+        duration: Duration::from_secs(8),
+        drain: Duration::from_secs(20),
+        ..ledger.load(&gateway.tcp)
+    });
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(1));
+        gateway.signal("STOP");
+        std::thread::sleep(Duration::from_millis(1_300));
+        gateway.signal("CONT");
+    }
+    let report = running.join().unwrap();
+    ledger.add(&report);
+    assert_eq!(
+        (report.closed, report.refused, report.unanswered),
+        (0, 0, 0),
+        "every report is answered, late as some are"
+    );
+    assert!(report.latency.max_ms > 1_000.0, "it stood still");
+    wait_until_drained(&gateway.http);
+    assert!(gateway.terminate().success());
+    ledger.compare(["--data-dir", text(folder.path())]);
+}
