@@ -20,7 +20,7 @@ pub async fn get(address: &str, path: &str) -> anyhow::Result<(u16, Bytes)> {
     send(address, Request::get(path), Bytes::new()).await
 }
 
-/// Status and body of a request with a JSON document (`POST`), or without one (`DELETE`).
+/// Status and body of a request with a JSON document, or without one.
 ///
 /// # Errors
 /// As [`get`].
@@ -34,6 +34,24 @@ pub async fn ask(
     let request = request.header(CONTENT_TYPE, "application/json");
     let body = document.map(ToString::to_string).unwrap_or_default();
     send(address, request, body.into()).await
+}
+
+/// Status and body of a request with a text, under headers of one's own.
+///
+/// # Errors
+/// As [`get`].
+pub async fn ask_with_text(
+    address: &str,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    text: String,
+) -> anyhow::Result<(u16, Bytes)> {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(address, request, text.into()).await
 }
 
 async fn send(address: &str, request: Builder, body: Bytes) -> anyhow::Result<(u16, Bytes)> {

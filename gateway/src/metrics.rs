@@ -116,6 +116,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ("media_files", "Media files in the store."),
     ("media_bytes", "What media files hold, in whole blocks."),
     (
+        "catalog_versions_total",
+        "Versions of the catalog whose time came, by result: in_force, failed.",
+    ),
+    (
         "attachment_requests_total",
         "Alarms with files that were noticed, by result: asked, known, or why not.",
     ),

@@ -9,6 +9,7 @@
 
 mod attachments;
 mod cases;
+mod catalog;
 mod command_line;
 mod commands;
 mod encryption;

@@ -78,6 +78,7 @@ impl Terminal {
             revision: protocols::jt808::Revision::V2013,
             utc_offset_minutes: 480,
             counts_escapes: false,
+            headers: Default::default(),
         };
         let mut payload = prefix.encode(&mut [0; PREFIX_BYTES_MAX]).to_vec();
         payload.extend(&frame[1..frame.len() - 1]);

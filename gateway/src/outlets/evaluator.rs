@@ -7,6 +7,7 @@
 
 use std::{
     mem,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,15 +22,23 @@ use storage::store::{FindingBatch, StoreError};
 use super::{Batch, Consumer, follower::Workplace};
 use crate::{
     Gateway,
+    catalog::InForce,
     config::Evaluate,
     ingest::{normalise::Window, record},
 };
+
+/// The snapshot that says by which version of the catalog the evaluation stood.
+const CATALOG_KEY: &str = "catalog";
 
 /// Judges every recorded position.
 #[derive(Debug)]
 pub struct EvaluatorConsumer {
     evaluator: Evaluator,
     options: EvaluatorOptions,
+    /// What is judged by: the version that the log named last.
+    catalog: Option<Arc<InForce>>,
+    /// The version that the newest snapshot names.
+    catalog_kept: Option<u64>,
     interval: Duration,
     /// The record behind the last one that was judged.
     judged: u64,
@@ -52,6 +61,8 @@ impl EvaluatorConsumer {
         Self {
             evaluator: Evaluator::new(options.clone()),
             options,
+            catalog: None,
+            catalog_kept: None,
             interval: config.snapshot_interval,
             judged: 0,
             unwritten: Vec::new(),
@@ -64,7 +75,8 @@ impl EvaluatorConsumer {
     fn judge(&mut self, place: &Workplace, batch: &Batch) {
         let started = Instant::now();
         let window = Window::from(&place.ingest);
-        let catalog = place.catalog.current();
+        let in_force = || place.catalog.in_force();
+        let mut catalog = Arc::clone(self.catalog.get_or_insert_with(in_force));
         let mut positions: Vec<Position> = Vec::new();
         let mut quarantined = 0;
         for entry in batch
@@ -72,6 +84,9 @@ impl EvaluatorConsumer {
             .iter()
             .filter(|entry| entry.offset >= self.judged)
         {
+            if let Some(number) = record::catalog_version(entry) {
+                catalog = place.catalog.of(number);
+            }
             for report in record::reports(entry, &window).unwrap_or_default() {
                 match report {
                     Ok(position) => positions.push(position),
@@ -81,12 +96,14 @@ impl EvaluatorConsumer {
             // The time of every record counts, also of one without a position: else it would
             // depend on where batches end what is late, and a replay cuts them differently.
             self.at = self.at.max(Timestamp(entry.received_at));
-            let found = self.evaluator.observe_batch(&catalog, &positions);
+            let snapshot = &catalog.snapshot;
+            let found = self.evaluator.observe_batch(snapshot, &positions);
             self.unwritten.extend(found);
             self.unwritten
-                .extend(self.evaluator.tick(&catalog, self.at));
+                .extend(self.evaluator.tick(snapshot, self.at));
             positions.clear();
         }
+        self.catalog = Some(catalog);
         self.judged = batch.next;
         let counts = self.evaluator.take_counts();
         place
@@ -119,6 +136,7 @@ impl EvaluatorConsumer {
         if self.unwritten.is_empty() && !is_new {
             return Ok(None);
         }
+        let number = self.catalog.as_ref().map(|catalog| catalog.number);
         let mut batch = FindingBatch {
             judged: place.cursor(Self::NAME, self.judged),
             moves_cursor: with_snapshot,
@@ -128,6 +146,10 @@ impl EvaluatorConsumer {
         };
         if with_snapshot {
             batch.snapshots = self.evaluator.take_dirty_snapshots();
+            if let Some(number) = number.filter(|_| number != self.catalog_kept) {
+                let bytes = number.to_be_bytes().to_vec();
+                batch.snapshots.insert(CATALOG_KEY.to_owned(), bytes);
+            }
         }
         let written = match place.store.write_findings(&batch).await {
             Ok(written) => written,
@@ -161,6 +183,7 @@ impl EvaluatorConsumer {
         if with_snapshot {
             self.snapshot_at = Instant::now();
             self.snapshot = self.judged;
+            self.catalog_kept = number;
             return Ok(Some(self.judged));
         }
         Ok(None)
@@ -180,7 +203,14 @@ impl Consumer for EvaluatorConsumer {
         let start = place.stored_cursor(Self::NAME).await?;
         let mut evaluator = Evaluator::new(self.options.clone());
         if start.is_some() {
-            for (key, bytes) in place.store.snapshots().await? {
+            let mut snapshots = place.store.snapshots().await?;
+            let number = snapshots.remove(CATALOG_KEY);
+            let number = number.and_then(|bytes| bytes.try_into().ok());
+            self.catalog_kept = number.map(u64::from_be_bytes);
+            self.catalog = self
+                .catalog_kept
+                .map(|number| tokio::task::block_in_place(|| place.catalog.of(number)));
+            for (key, bytes) in snapshots {
                 if let Err(error) = evaluator.restore(&bytes) {
                     tracing::error!(key, %error, "a snapshot cannot be read; the vehicle begins anew");
                 }

@@ -1,0 +1,290 @@
+//! The catalog, changed while the gateway runs.
+
+use gateway::http_client::{self, Method};
+use harness::{PATIENCE, TestGateway, now_s, process::Process, report, until};
+use serde_json::{Value, json};
+use tools::{
+    terminal::{Identity, Terminal},
+    wire::Revision,
+};
+
+const PHONE: &str = "13800000001";
+const VEHICLES: &str = "vehicle,phone\nV1,13800000001\n";
+const NO_FENCES: &str = r#"{"type":"FeatureCollection","features":[]}"#;
+/// North of the place where vehicles stand, and at it.
+const ELSEWHERE: f64 = 37.95;
+const HERE: f64 = 37.87;
+
+/// A keep-out circle of 200 m.
+fn circle(id: &str, latitude: f64) -> Value {
+    json!({
+        "type": "Feature",
+        "properties": { "id": id, "name": id, "kind": "keep_out", "radius_m": 200 },
+        "geometry": { "type": "Point", "coordinates": [112.55, latitude] },
+    })
+}
+
+async fn city(more: &[(&str, &str)]) -> (TestGateway, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = harness::catalog(folder.path(), NO_FENCES, VEHICLES);
+    let files = files.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    let settings: Vec<_> = files.chain(more.iter().copied()).collect();
+    (TestGateway::start(&settings).await, folder)
+}
+
+async fn put(gateway: &TestGateway, path: &str, thing: &Value) -> (u16, Value) {
+    let path = format!("/api/v1/catalog/{path}");
+    gateway.ask(Method::PUT, &path, Some(thing)).await
+}
+
+/// Stands at a place, a fix a second.
+async fn stand(terminal: &mut Terminal, latitude: f64, from: i64, seconds: i64) {
+    for second in 0..seconds {
+        let fix = report(latitude, 112.55, from + second);
+        let serial = terminal.send_location(&fix).await.unwrap();
+        assert_eq!(terminal.response(serial).await.unwrap().result, 0);
+    }
+}
+
+/// Drives along 112.55 E from 550 m north of a place to the place, a fix a second, and stays there;
+/// gives the time of the last fix.
+async fn arrive(terminal: &mut Terminal, latitude: f64, from: i64) -> i64 {
+    for second in 0..85 {
+        let to_go = f64::from(55 - second.min(55)) * 0.0001;
+        let mut fix = report(latitude + to_go, 112.55, from + i64::from(second));
+        fix.speed_dkmh = if second < 55 { 400 } else { 0 };
+        let serial = terminal.send_location(&fix).await.unwrap();
+        assert_eq!(terminal.response(serial).await.unwrap().result, 0);
+    }
+    from + 84
+}
+
+async fn fences(gateway: &TestGateway) -> Vec<String> {
+    let root = gateway.json("/api/v1/catalog/fences").await;
+    let features = root["features"].as_array().unwrap();
+    let id = |feature: &Value| feature["properties"]["id"].as_str().unwrap().to_owned();
+    features.iter().map(id).collect()
+}
+
+async fn version(gateway: &TestGateway) -> u64 {
+    let catalog = gateway.json("/api/v1/catalog").await;
+    catalog["version"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_fence_judges_what_comes_after_it_and_nothing_from_before() {
+    let (gateway, _folder) = city(&[]).await;
+    let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    let start = now_s() - 300;
+    let before = arrive(&mut terminal, HERE, start).await;
+    let (status, made) = put(
+        &gateway,
+        "fences/K1?author=me&note=school",
+        &circle("K1", HERE),
+    )
+    .await;
+    assert_eq!((status, &made["in_force"]), (200, &json!(true)), "{made}");
+    // Who is inside when the fence is drawn has not entered it, and neither has who was so before,
+    // by what comes late.
+    stand(&mut terminal, HERE, now_s(), 30).await;
+    arrive(&mut terminal, HERE, start - 200).await;
+    gateway.drained().await;
+    assert_eq!(gateway.items("/api/v1/cases").await, [] as [Value; 0]);
+    arrive(&mut terminal, HERE, now_s() + 60).await;
+    let cases = until("the case is there", async || {
+        let cases = gateway.items("/api/v1/cases").await;
+        (!cases.is_empty()).then_some(cases)
+    })
+    .await;
+    assert_eq!(cases.len(), 1, "{cases:#?}");
+    assert_eq!(cases[0]["rule"]["id"], "K1", "{cases:#?}");
+    let began = cases[0]["started_at"].as_str().unwrap();
+    let began = gateway::clock::parse_rfc3339(began).unwrap().millis() / 1_000;
+    assert!(began > before + 60, "{began} is before the fence");
+
+    let versions = gateway.items("/api/v1/catalog/versions").await;
+    assert_eq!(versions[0]["author"], "me");
+    assert_eq!(versions[0]["note"], "school");
+    assert_eq!(versions[0]["number"], made["version"]);
+    let (status, _) = gateway
+        .ask(Method::DELETE, "/api/v1/catalog/fences/K1", None)
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(fences(&gateway).await, [] as [&str; 0]);
+    gateway.drained().await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_with_mistakes_changes_nothing_and_names_them_all() {
+    let (gateway, _folder) = city(&[]).await;
+    let before = version(&gateway).await;
+    let mut wrong = circle("K1", 95.0);
+    wrong["properties"]["kind"] = json!("keep-out");
+    let (status, problem) = put(&gateway, "fences/K1", &wrong).await;
+    assert_eq!(status, 422, "{problem}");
+    assert!(
+        problem["mistakes"].as_array().unwrap().len() >= 2,
+        "{problem}"
+    );
+    let (status, problem) = put(&gateway, "fences/K2", &circle("K1", HERE)).await;
+    assert_eq!(status, 422, "another id: {problem}");
+    for (path, expected) in [("forts/K1", 404), ("fences/K1?effective_from=now", 400)] {
+        let (status, problem) = put(&gateway, path, &circle("K1", HERE)).await;
+        assert_eq!(status, expected, "{path}: {problem}");
+    }
+    let gone = gateway.ask(Method::DELETE, "/api/v1/catalog/fences/K1", None);
+    assert_eq!(gone.await.0, 404);
+    let (status, done) = put(&gateway, "fences/K1?rehearsal=true", &circle("K1", HERE)).await;
+    assert_eq!(
+        (status, done),
+        (200, json!({ "version": null, "in_force": false }))
+    );
+    assert_eq!(version(&gateway).await, before);
+    assert_eq!(fences(&gateway).await, [] as [&str; 0]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_cannot_change_the_same_version() {
+    let (gateway, _folder) = city(&[]).await;
+    let seen = format!("\"{}\"", version(&gateway).await);
+    let text = json!({ "type": "FeatureCollection", "features": [circle("K1", HERE)] }).to_string();
+    let change = |seen: &str| {
+        let (address, text, seen) = (gateway.http(), text.clone(), seen.to_owned());
+        async move {
+            let headers = [("if-match", seen.as_str())];
+            let path = "/api/v1/catalog/fences";
+            let asked = http_client::ask_with_text(&address, Method::PUT, path, &headers, text);
+            asked.await.unwrap().0
+        }
+    };
+    assert_eq!(change(&seen).await, 200);
+    assert_eq!(change(&seen).await, 412);
+    assert_eq!(change("*").await, 400);
+    assert_eq!(fences(&gateway).await, ["K1"]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_comes_into_force_when_its_time_has_come() {
+    let (gateway, _folder) = city(&[]).await;
+    let at = |seconds: i64| {
+        let moment = geofence::units::Timestamp::from_seconds(now_s() + seconds);
+        gateway::clock::rfc3339(moment)
+    };
+    let path = format!("fences/K1?effective_from={}", at(3));
+    let (status, made) = put(&gateway, &path, &circle("K1", HERE)).await;
+    assert_eq!((status, &made["in_force"]), (200, &json!(false)), "{made}");
+    assert_eq!(fences(&gateway).await, [] as [&str; 0]);
+    // What would be taken back by the one that waits is refused.
+    let (status, problem) = put(&gateway, "fences/K2", &circle("K2", HERE)).await;
+    assert_eq!(status, 409, "{problem}");
+    until("the version is in force", async || {
+        (fences(&gateway).await == ["K1"]).then_some(())
+    })
+    .await;
+    let path = format!("fences/K2?effective_from={}", at(3_600));
+    let (_, made) = put(&gateway, &path, &circle("K2", HERE)).await;
+    let number = &made["version"];
+    let gateway = gateway.restart().await;
+    assert_eq!(fences(&gateway).await, ["K1"]);
+    let path = format!("/api/v1/catalog/versions/{number}");
+    assert_eq!(gateway.ask(Method::DELETE, &path, None).await.0, 204);
+    assert_eq!(gateway.ask(Method::DELETE, &path, None).await.0, 404);
+    assert_eq!(
+        put(&gateway, "fences/K3", &circle("K3", ELSEWHERE)).await.0,
+        200
+    );
+    assert_eq!(fences(&gateway).await, ["K1", "K3"]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_outlive_a_restart_and_a_changed_file_is_taken() {
+    let (gateway, folder) = city(&[]).await;
+    put(&gateway, "fences/K1", &circle("K1", HERE)).await;
+    let row = json!({ "phone": "13800000002", "name": "two" });
+    assert_eq!(put(&gateway, "vehicles/V2", &row).await.0, 200);
+    let gateway = gateway.restart().await;
+    assert_eq!(fences(&gateway).await, ["K1"]);
+    let address = gateway.http();
+    let (status, text) = http_client::get(&address, "/api/v1/catalog/vehicles")
+        .await
+        .unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(
+        text,
+        "vehicle,phone,name\nV1,13800000001,\nV2,13800000002,two\n"
+    );
+
+    let file = folder.path().join("vehicles.csv");
+    assert!(file.exists());
+    std::fs::write(&file, "vehicle,phone\nV9,13800000009\n").unwrap();
+    let gateway = gateway.restart().await;
+    let catalog = gateway.json("/api/v1/catalog").await;
+    assert_eq!(catalog["vehicles"], 1);
+    assert_eq!(
+        fences(&gateway).await,
+        ["K1"],
+        "the other file did not change"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
+    let folder = tempfile::tempdir().unwrap();
+    // No snapshot in between: all is judged again after the crash.
+    let settings = [("GRIDTRACE__EVALUATE__SNAPSHOT_INTERVAL", "1h")];
+    let start = || Process::start_with("serve", folder.path(), &[], &settings);
+    let cases = async |process: &Process| {
+        let (status, body) = http_client::get(&process.http, "/api/v1/cases")
+            .await
+            .unwrap();
+        assert_eq!(status, 200);
+        let list: Value = serde_json::from_slice(&body).unwrap();
+        list["items"].as_array().unwrap().clone()
+    };
+    let fence = "/api/v1/catalog/fences/K1";
+    let process = start();
+    let school = circle("K1", HERE);
+    let put = http_client::ask(&process.http, Method::PUT, fence, Some(&school));
+    assert_eq!(put.await.unwrap().0, 200);
+    let identity = Identity::new(PHONE, Revision::V2013).unwrap();
+    let address: std::net::SocketAddr = process.tcp.parse().unwrap();
+    let mut terminal = Terminal::connect(address, identity, PATIENCE)
+        .await
+        .unwrap();
+    terminal.log_in().await.unwrap();
+    arrive(&mut terminal, HERE, now_s()).await;
+    let opened = until("the case is there", async || {
+        let cases = cases(&process).await;
+        (cases.len() == 1).then_some(cases)
+    })
+    .await;
+    let gone = http_client::ask(&process.http, Method::DELETE, fence, None);
+    assert_eq!(gone.await.unwrap().0, 200);
+    process.kill();
+    let process = start();
+    // One more fix: once it is evaluated, all before it is.
+    let identity = Identity::new("13800000002", Revision::V2013).unwrap();
+    let address: std::net::SocketAddr = process.tcp.parse().unwrap();
+    let mut other = Terminal::connect(address, identity, PATIENCE)
+        .await
+        .unwrap();
+    other.log_in().await.unwrap();
+    stand(&mut other, ELSEWHERE, now_s(), 1).await;
+    until("all is judged again", async || {
+        let (_, body) = http_client::get(&process.http, "/metrics").await.unwrap();
+        let books = harness::Books::parse(&String::from_utf8_lossy(&body));
+        let judged = books.value("gridtrace_positions_evaluated_total");
+        (judged >= 86).then_some(())
+    })
+    .await;
+    let again = cases(&process).await;
+    assert_eq!(again.len(), 1, "{again:#?}");
+    assert_eq!(again[0]["id"], opened[0]["id"]);
+    assert_ne!(again[0]["stage"], "withdrawn");
+    assert!(process.terminate().success());
+}
