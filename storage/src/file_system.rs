@@ -12,7 +12,12 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
+
+/// A lock that [`is_locked`] looks at is shared for a moment; a start is not to fail for that.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Directories and files, as far as the log needs them.
 pub trait FileSystem: Debug + Send + Sync + 'static {
@@ -30,6 +35,11 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
 
     /// Opens a file that is there, to read and write.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+
+    /// Opens a file that is there, to read only.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.open(path)
+    }
 
     /// Removes a file. Whoever has it open can still read it.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -138,6 +148,10 @@ impl FileSystem for RealFileSystem {
         Ok(Arc::new(RealFile(options().open(path)?)))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(RealFile(fs::File::open(path)?)))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -152,12 +166,56 @@ impl FileSystem for RealFileSystem {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let file = options().create(true).truncate(false).open(path)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Box::new(RealLock {
-            _file: file,
-            path: path.to_owned(),
-        }))
+        let mut attempts = LOCK_ATTEMPTS;
+        loop {
+            let file = options().create(true).truncate(false).open(path)?;
+            match locked(file, path) {
+                // It may only be looked at.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && attempts > 1 => {
+                    attempts -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Takes a lock only where its file is there already, and changes nothing: `None` where it is not,
+/// which is to say that nobody holds it. `WouldBlock` when it is taken.
+///
+/// # Errors
+/// What the operating system says.
+pub fn lock_existing(path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+    match fs::File::open(path) {
+        Ok(file) => locked(file, path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn locked(file: fs::File, path: &Path) -> io::Result<Box<dyn Lock>> {
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    Ok(Box::new(RealLock {
+        _file: file,
+        path: path.to_owned(),
+    }))
+}
+
+/// Whether somebody holds the lock. It is shared for a moment to find out.
+///
+/// # Errors
+/// What the operating system says.
+pub fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -246,7 +304,16 @@ mod tests {
             RealFileSystem.lock(&path).unwrap_err().kind(),
             io::ErrorKind::WouldBlock
         );
+        assert!(is_locked(&path).unwrap());
+        assert_eq!(
+            lock_existing(&path).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         drop(held);
+        assert!(!is_locked(&path).unwrap());
         RealFileSystem.lock(&path).unwrap();
+        let nowhere = directory.path().join("nowhere");
+        assert!(lock_existing(&nowhere).unwrap().is_none() && !is_locked(&nowhere).unwrap());
+        assert!(!nowhere.exists(), "looking makes no file");
     }
 }

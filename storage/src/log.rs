@@ -51,13 +51,19 @@
 //! shares the next one. Consumers read the files, up to what is durable, through [`LogSource`]
 //! (`reader.rs`). Segments that all consumers have passed are removed (`retention.rs`). A start
 //! cuts off what a crash left half-written, and refuses what a crash cannot explain (`recovery.rs`).
+//!
+//! Beside the open log, its files are read for people ([`survey`]), for a new log out of a damaged
+//! one ([`salvage`](salvage())) and for a backup ([`LogCopy`]).
 
 mod block;
 mod config;
+mod copy;
+mod inspect;
 mod reader;
 mod record;
 mod recovery;
 mod retention;
+mod salvage;
 mod scan;
 mod segment;
 mod staging;
@@ -85,9 +91,13 @@ use crate::file_system::{FileSystem, Lock};
 
 pub use self::{
     config::LogConfig,
+    copy::{CopiedLog, LogCopy},
+    inspect::{Depth, Fault, FaultKind, SegmentReport, Survey, survey},
     reader::{LogSource, ReadError, Reader},
     record::{Record, RecordKind},
     recovery::Recovered,
+    salvage::{Salvaged, salvage},
+    segment::VERSION as FORMAT_VERSION,
     waiters::{WaitDurable, WaitError},
     writer::{LogWriter, NoRoom, Step},
 };
@@ -164,10 +174,11 @@ impl LogError {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{}: damaged at byte {offset}: {what}. Records that were acknowledged are at stake, so nothing \
-     was changed. Check the disk, and put the file back from a copy. If there is none, move the \
-     whole directory of the log away: the next start begins a new log, and loses only the records \
-     that the store does not have yet",
-    path.display()
+     was changed. Check the disk; `gridtrace log verify --data-dir {data}` says what is lost and \
+     what is safe. Then put the data back from a backup (`gridtrace restore`), or write a new log \
+     of all that can be read: `gridtrace log salvage --data-dir {data} --out {data}/log.salvaged`",
+    path.display(),
+    data = self.data_dir().display()
 )]
 pub struct Damage {
     /// The segment.
@@ -176,6 +187,16 @@ pub struct Damage {
     pub offset: u64,
     /// What is wrong there.
     pub what: &'static str,
+}
+
+impl Damage {
+    /// The directory that the log's one lies in.
+    fn data_dir(&self) -> &Path {
+        let directory = self.path.parent().and_then(Path::parent);
+        directory
+            .filter(|directory| !directory.as_os_str().is_empty())
+            .unwrap_or_else(|| Path::new("."))
+    }
 }
 
 /// The first thing that went wrong with the disk, and poisoned the log; or what hindered

@@ -19,6 +19,12 @@ pub(super) const RECORD_HEADER_BYTES: usize = 13;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecordKind(pub u8);
 
+impl RecordKind {
+    /// The place of a record that was lost: what [`salvage`](super::salvage()) puts there, without
+    /// a payload, so that the records behind it keep their numbers. Nobody appends it.
+    pub const LOST: Self = Self(0);
+}
+
 /// A durable record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {

@@ -172,7 +172,7 @@ fn open_segments(
     }
     for (first, bytes) in without_header {
         let path = segment::path(directory, first);
-        if !was_never_used(first, bytes, &open) {
+        if !was_never_used(first, bytes, open.iter().map(|other| &other.header)) {
             let what = "the header of the segment is wrong";
             return Err(Damage {
                 path,
@@ -193,10 +193,14 @@ fn open_segments(
 /// Whether a segment without a good header is one that could not be made. The header is synced
 /// before anything is written behind it, and before the segment before it may be removed; and the
 /// next one that was made names the one before it, which is not this.
-fn was_never_used(first: u64, bytes: u64, others: &[OpenSegment]) -> bool {
-    let next = others.iter().find(|other| other.header.first > first);
-    let is_named = next.is_some_and(|next| next.header.previous_first == first);
-    let has_others = !others.is_empty() || first == 0;
+pub(super) fn was_never_used<'a>(
+    first: u64,
+    bytes: u64,
+    others: impl Iterator<Item = &'a SegmentHeader> + Clone,
+) -> bool {
+    let next = others.clone().find(|other| other.first > first);
+    let is_named = next.is_some_and(|next| next.previous_first == first);
+    let has_others = others.count() > 0 || first == 0;
     bytes <= SEGMENT_HEADER_BYTES as u64 && !is_named && has_others
 }
 

@@ -48,6 +48,12 @@ impl Blocks {
         self.at
     }
 
+    /// Goes on at another place.
+    pub(super) fn seek(&mut self, at: u64) {
+        self.at = at;
+        self.ahead = Bytes::new();
+    }
+
     /// The next block, which begins with record `number` and ends at `limit` at the latest, and
     /// its records. After an error the place is the same.
     pub(super) fn next(
@@ -115,6 +121,30 @@ pub(super) fn later_commit(
     size: u64,
     number: u64,
 ) -> io::Result<Option<u64>> {
+    let found = find(file, log, from, size, |block| block.commit > number)?;
+    Ok(found.map(|(at, _)| at))
+}
+
+/// The first intact block behind `from` that holds records from `number` on, and where it begins.
+pub(super) fn next_intact(
+    file: &dyn File,
+    log: Uuid,
+    from: u64,
+    size: u64,
+    number: u64,
+) -> io::Result<Option<(u64, BlockHeader)>> {
+    find(file, log, from, size, |block| {
+        block.first >= number && block.count > 0 && block.commit <= block.first
+    })
+}
+
+fn find(
+    file: &dyn File,
+    log: Uuid,
+    from: u64,
+    size: u64,
+    is_wanted: impl Fn(&BlockHeader) -> bool,
+) -> io::Result<Option<(u64, BlockHeader)>> {
     let mark = block::mark(log);
     let mut buffer = vec![0; 1 << 20];
     let mut at = from;
@@ -122,9 +152,13 @@ pub(super) fn later_commit(
         let count = file.read_full_at(&mut buffer, at)?;
         let read = buffer.get(..count).unwrap_or_default();
         for (index, window) in read.windows(mark.len()).enumerate() {
+            if window != mark {
+                continue;
+            }
             let found = at + index as u64;
-            if window == mark && is_later(file, log, found, size, number)? {
-                return Ok(Some(found));
+            let block = intact(file, log, found, size)?;
+            if let Some(block) = block.filter(|block| is_wanted(block)) {
+                return Ok(Some((found, block)));
             }
         }
         if count < buffer.len() {
@@ -135,18 +169,20 @@ pub(super) fn later_commit(
     }
 }
 
-fn is_later(file: &dyn File, log: Uuid, at: u64, size: u64, number: u64) -> io::Result<bool> {
+/// The block that begins there, if there is one and it is as it was written.
+fn intact(file: &dyn File, log: Uuid, at: u64, size: u64) -> io::Result<Option<BlockHeader>> {
     let mut head = [0; BLOCK_HEADER_BYTES];
     if file.read_full_at(&mut head, at)? < head.len() {
-        return Ok(false);
+        return Ok(None);
     }
     let Some(header) = BlockHeader::parse(&head, log) else {
-        return Ok(false);
+        return Ok(None);
     };
-    if header.commit <= number || header.block_bytes() > size - at {
-        return Ok(false);
+    if header.block_bytes() > size.saturating_sub(at) {
+        return Ok(None);
     }
     let mut records = vec![0; header.length as usize];
     let count = file.read_full_at(&mut records, at + BLOCK_HEADER_BYTES as u64)?;
-    Ok(count == records.len() && header.is_intact(&head, &records))
+    let is_intact = count == records.len() && header.is_intact(&head, &records);
+    Ok(is_intact.then_some(header))
 }

@@ -35,7 +35,8 @@ use crate::file_system::{File, FileSystem};
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
 
 const MAGIC: [u8; 8] = *b"gridlog\n";
-const VERSION: u32 = 1;
+/// Of the format that is written; older ones can be read as well.
+pub const VERSION: u32 = 1;
 const CHECKED_BYTES: usize = 60;
 
 /// What a segment's header says.
