@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, task::JoinHandle as Task, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Gateway,
+    EXIT_CONFIG, EXIT_DAMAGED, EXIT_NEWER, Gateway,
     auth::AuthKey,
     catalog::{self, Catalog, CatalogError},
     clock,
@@ -87,6 +87,21 @@ pub enum StartError {
     /// The exporter.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+impl StartError {
+    /// The exit code of the process: what a person must mend has a code of its own.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Catalog(_) | Self::Profiles(_) => EXIT_CONFIG,
+            Self::Log(LogError::Damaged(_)) => EXIT_DAMAGED,
+            Self::Log(LogError::Version { .. })
+            | Self::Store(StoreError::Newer { .. })
+            | Self::Media(MediaError::Index(StoreError::Newer { .. })) => EXIT_NEWER,
+            _ => 1,
+        }
+    }
 }
 
 /// A running gateway.

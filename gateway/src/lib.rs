@@ -29,6 +29,7 @@ pub mod ingest;
 pub mod listen;
 pub mod media;
 pub mod metrics;
+pub mod operations;
 pub mod outlets;
 pub mod platform_key;
 pub mod profiles;
@@ -64,6 +65,10 @@ use crate::{
 /// Exit code after a failed sync (EX_IOERR): what the disk holds is unknown, recovery runs at the
 /// next start.
 pub const EXIT_LOG_FAILED: u8 = 74;
+/// Exit code for a log that is damaged (EX_DATAERR): no start mends that, a person must.
+pub const EXIT_DAMAGED: u8 = 65;
+/// Exit code for a log or a store that a newer version has written.
+pub const EXIT_NEWER: u8 = 76;
 /// Exit code for a configuration or catalog with mistakes (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;
 /// Exit code when the ordered stop ran out of time.
@@ -112,7 +117,7 @@ pub struct Gateway {
     /// The ordered stop has begun.
     pub stop: CancellationToken,
     failed: CancellationToken,
-    failure: OnceLock<String>,
+    failure: OnceLock<(u8, String)>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -124,7 +129,12 @@ impl std::fmt::Debug for Gateway {
 impl Gateway {
     /// Something failed that the process cannot go on without. Nothing is acknowledged any more.
     pub fn fail(&self, why: &str) {
-        if self.failure.set(why.to_owned()).is_ok() {
+        self.fail_with(EXIT_LOG_FAILED, why);
+    }
+
+    /// The same with another exit code.
+    pub fn fail_with(&self, code: u8, why: &str) {
+        if self.failure.set((code, why.to_owned())).is_ok() {
             tracing::error!(why, "the gateway cannot go on");
         }
         self.failed.cancel();
@@ -133,6 +143,14 @@ impl Gateway {
     /// Why the gateway cannot go on.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
+        self.failure.get().map(|(_, why)| why.as_str())
+    }
+
+    /// The exit code after a failure.
+    #[must_use]
+    pub fn failure_code(&self) -> u8 {
+        self.failure
+            .get()
+            .map_or(EXIT_LOG_FAILED, |(code, _)| *code)
     }
 }

@@ -1,12 +1,12 @@
 //! Arguments, exit codes, nothing else.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use gateway::{
-    App, EXIT_CONFIG, EXIT_LOG_FAILED, EXIT_UNCLEAN, StartError,
+    App, EXIT_CONFIG, EXIT_UNCLEAN,
     config::{Config, Mistake, Raw},
-    demo, export, telemetry,
+    demo, export, operations, telemetry,
 };
 
 /// Gateway for a city's sanitation fleet: JT/T 808 terminals in; durable positions, checks against
@@ -36,6 +36,21 @@ enum Command {
     /// Write stored data to a file.
     #[command(subcommand)]
     Export(export::Export),
+    /// Look at the durable log, check it, write a new one of what can be read.
+    #[command(subcommand)]
+    Log(operations::log::LogCommand),
+    /// Copy the data directory while the gateway runs, or when it does not.
+    Backup(operations::backup::BackupOptions),
+    /// Make a data directory of a backup.
+    Restore(operations::backup::RestoreOptions),
+    /// Look at everything that `serve` needs with the same options: say what is found and what to
+    /// do, change nothing.
+    Doctor {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: operations::doctor::DoctorOptions,
+    },
 }
 
 /// Later sources win: FILE, environment GRIDTRACE__SECTION__KEY, these options.
@@ -112,6 +127,34 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Doctor { settings, options } => {
+            let config = Config::from_raw(settings.raw());
+            ended(operations::doctor::run(
+                config,
+                options,
+                &mut io::stdout().lock(),
+            ))
+        }
+        Command::Backup(options) => ended(operations::backup::backup(
+            &options,
+            &mut io::stdout().lock(),
+        )),
+        Command::Restore(options) => ended(operations::backup::restore(
+            &options,
+            &mut io::stdout().lock(),
+        )),
+        Command::Log(command) => ended(operations::log::run(command, &mut io::stdout().lock())),
+    }
+}
+
+/// How a command of the operator ended.
+fn ended(result: anyhow::Result<u8>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("gridtrace: {error:#}");
+            ExitCode::from(operations::exit_code(&error))
+        }
     }
 }
 
@@ -180,12 +223,13 @@ fn run(settings: &Settings, fleet: Option<demo::FleetOptions>) -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
+        // Before anybody is told that the gateway runs: from then on it may be asked to stop.
+        let signals = Signals::catch();
         let app = match App::start(config).await {
             Ok(app) => app,
             Err(error) => {
                 eprintln!("gridtrace: {error}");
-                let is_config = matches!(error, StartError::Catalog(_) | StartError::Profiles(_));
-                return ExitCode::from(if is_config { EXIT_CONFIG } else { 1 });
+                return ExitCode::from(error.exit_code());
             }
         };
         let line = format!(
@@ -196,7 +240,7 @@ fn run(settings: &Settings, fleet: Option<demo::FleetOptions>) -> ExitCode {
         show(&line);
         let demo = city.map(|city| demo::start(&app, city, fleet.unwrap_or_default()));
         let failed = tokio::select! {
-            () = signalled() => false,
+            () = signals.any() => false,
             () = app.failed() => true,
         };
         if let Some(demo) = demo {
@@ -204,7 +248,7 @@ fn run(settings: &Settings, fleet: Option<demo::FleetOptions>) -> ExitCode {
         }
         if failed {
             // Nothing that is in memory can be made durable any more.
-            return ExitCode::from(EXIT_LOG_FAILED);
+            return ExitCode::from(app.gateway().failure_code());
         }
         if app.stop().await {
             ExitCode::SUCCESS
@@ -216,19 +260,33 @@ fn run(settings: &Settings, fleet: Option<demo::FleetOptions>) -> ExitCode {
     code
 }
 
-/// SIGTERM or SIGINT.
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+/// SIGTERM and SIGINT, from the moment that they are caught.
+struct Signals(Vec<tokio::signal::unix::Signal>);
+
+impl Signals {
+    fn catch() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+        let caught = kinds.into_iter().filter_map(|kind| {
+            signal(kind)
+                .inspect_err(|error| tracing::error!(%error, ?kind, "a signal cannot be caught"))
+                .ok()
+        });
+        Self(caught.collect())
+    }
+
+    async fn any(mut self) {
+        match self.0.as_mut_slice() {
+            [terminate, interrupt] => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
-        }
-        Err(error) => {
-            tracing::error!(%error, "SIGTERM cannot be caught");
-            std::future::pending().await
+            [one] => {
+                one.recv().await;
+            }
+            _ => std::future::pending().await,
         }
     }
 }

@@ -10,11 +10,14 @@ pub mod vendor_items;
 
 use std::{sync::Arc, time::Duration};
 
-use storage::{log::Record, store::StoreError};
+use storage::{
+    log::{ReadError, Record},
+    store::StoreError,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::follower::{Follower, Step, StepError, Workplace};
-use crate::Gateway;
+use crate::{EXIT_DAMAGED, EXIT_LOG_FAILED, Gateway};
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(15);
@@ -117,7 +120,12 @@ async fn retried<C: Consumer>(
                 return Some(done);
             }
             Err(StepError::Log(error)) => {
-                gateway.fail(&format!("{}: {error}", C::NAME));
+                // What was acknowledged cannot be read.
+                let code = match error {
+                    ReadError::Damaged(_) => EXIT_DAMAGED,
+                    _ => EXIT_LOG_FAILED,
+                };
+                gateway.fail_with(code, &format!("{}: {error}", C::NAME));
                 return None;
             }
             Err(StepError::Store(error)) => {

@@ -40,6 +40,7 @@ use geofence::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+pub(crate) use self::writer::MAIN;
 use self::{reader::Readers, writer::Writer};
 use crate::store::{
     CaseChange, CaseQuery, FindingBatch, FindingsWritten, PositionBatch, PositionQuery,

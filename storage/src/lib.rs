@@ -8,12 +8,17 @@
 //! * [`registry`] remembers which terminals have registered, and what happened to them.
 //! * [`catalog`] keeps the versions of the city's catalog.
 //! * [`commands`] is the queue of what terminals are to do, and what became of it.
+//! * [`backup`] copies what is in use.
+//! * [`examine`] and [`cursors`] look at a store without opening it: nothing changes.
 //! * [`media`] keeps pictures, sound, video and alarm attachments.
 //! * [`file_system`] is all that the log sees of a disk, so that tests can break it.
 
+pub mod backup;
 pub mod catalog;
 pub mod commands;
+pub mod cursors;
 pub mod embedded;
+pub mod examine;
 pub mod file_system;
 pub mod log;
 pub mod media;

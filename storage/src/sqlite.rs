@@ -90,11 +90,10 @@ fn migrate(
         .map_err(failed(action))?;
     let applied = version(&transaction).map_err(failed(action))?;
     let Some(missing) = migrations.get(applied as usize..) else {
-        let reason = format!(
-            "{}: written by a newer version of gridtrace",
-            path.display()
-        );
-        return Err(StoreError::Unusable { action, reason });
+        return Err(StoreError::Newer {
+            what: path.display().to_string(),
+            version: applied,
+        });
     };
     for migration in missing {
         transaction

@@ -218,6 +218,14 @@ pub enum StoreError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// Lasting: a newer gridtrace has been here. Nothing was changed.
+    #[error("{what} is of a newer version of gridtrace ({version}): use one that is as new")]
+    Newer {
+        /// Which database or file.
+        what: String,
+        /// The version of its schema.
+        version: u32,
+    },
 }
 
 impl StoreError {
@@ -227,6 +235,7 @@ impl StoreError {
         match self {
             Self::Unavailable { .. } => "unavailable",
             Self::Unusable { .. } => "unusable",
+            Self::Newer { .. } => "newer",
         }
     }
 }

@@ -35,6 +35,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{Config, config::SslMode};
 use uuid::Uuid;
 
+pub(crate) use self::schema::{SCHEMA_VERSION, TIMESCALE_MIN, version};
 use self::{
     connection::{Failure, Lease, Pool, bounded},
     positions::Known,

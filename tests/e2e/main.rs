@@ -15,6 +15,7 @@ mod commands;
 mod encryption;
 mod handshake;
 mod limits;
+mod operations;
 mod packets;
 mod positions;
 mod profiles;

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-const MAIN: &[&str] = &[include_str!("../../migrations/embedded/main_0001.sql")];
+pub(crate) const MAIN: &[&str] = &[include_str!("../../migrations/embedded/main_0001.sql")];
 const DAY: &[&str] = &[include_str!("../../migrations/embedded/day_0001.sql")];
 
 /// The connections that write.

@@ -46,7 +46,9 @@ impl Failure {
     pub(super) fn severity(&self) -> Severity {
         match self {
             Self::TimedOut | Self::Store(StoreError::Unavailable { .. }) => Severity::Passing,
-            Self::Store(StoreError::Unusable { .. }) => Severity::Lasting,
+            Self::Store(StoreError::Unusable { .. } | StoreError::Newer { .. }) => {
+                Severity::Lasting
+            }
             Self::Database(error) => error.code().map_or_else(
                 // A broken connection has no code; a value that does not fit its column neither,
                 // but those were ours to choose.

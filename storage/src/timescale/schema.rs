@@ -6,7 +6,9 @@ use super::connection::{Failure, Pool};
 use crate::store::StoreError;
 
 /// TimescaleDB before this could lose rows in `ON CONFLICT DO NOTHING` (timescaledb#7672).
-const TIMESCALE_MIN: [u32; 3] = [2, 19, 1];
+pub(crate) const TIMESCALE_MIN: [u32; 3] = [2, 19, 1];
+/// Migrations that this version knows.
+pub(crate) const SCHEMA_VERSION: u32 = 3;
 /// Key of the advisory lock under which migrations run: "gridtrac" in ASCII.
 pub(super) const LOCK: i64 = 0x6772_6964_7472_6163;
 
@@ -137,7 +139,7 @@ async fn timescale(client: &Client) -> Result<Option<Timescale>, Failure> {
 }
 
 /// `2.28.3-dev` as numbers; what is missing is 0.
-fn version(text: &str) -> [u32; 3] {
+pub(crate) fn version(text: &str) -> [u32; 3] {
     let mut numbers = text
         .split(|c: char| !c.is_ascii_digit())
         .map(|n| n.parse().unwrap_or(0));
@@ -150,7 +152,7 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
     } else {
         PARTITIONS
     };
-    let migrations = [
+    let migrations: [_; SCHEMA_VERSION as usize] = [
         ("common", COMMON),
         ("positions", positions),
         ("views", VIEWS),
@@ -182,9 +184,9 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
         .get(0);
     let applied = usize::try_from(applied).unwrap_or(0);
     if applied > migrations.len() {
-        return Err(Failure::Store(StoreError::Unusable {
-            action: "prepare the database",
-            reason: format!("its schema has version {applied}, from a newer gridtrace"),
+        return Err(Failure::Store(StoreError::Newer {
+            what: "the schema of the database".into(),
+            version: u32::try_from(applied).unwrap_or(u32::MAX),
         }));
     }
     set_search_path(&transaction, timescale).await?;
