@@ -49,7 +49,10 @@ use storage::{
 };
 
 use super::{DataDirectory, finish, unfinished};
-use crate::clock;
+use crate::{
+    clock,
+    outlets::{Consumer as _, evaluator::EvaluatorConsumer, store_writer::StoreWriter},
+};
 
 const MANIFEST: &str = "manifest.json";
 /// Of the manifest.
@@ -145,11 +148,12 @@ pub fn backup(options: &BackupOptions, out: &mut dyn Write) -> anyhow::Result<u8
     };
     derived?;
     if let Some(log) = &log {
+        let consumers = [StoreWriter::NAME, EvaluatorConsumer::NAME];
         for cursor in cursors::embedded(&target.join("store"))? {
-            let is_held = cursor.log != log.id || (log.first..=log.next).contains(&cursor.offset);
-            let (name, at) = (&cursor.consumer, cursor.offset);
+            let (name, at) = (cursor.consumer.as_str(), cursor.offset);
+            let is_ours = cursor.log == log.id && consumers.contains(&name);
             ensure!(
-                is_held,
+                !is_ours || (log.first..=log.next).contains(&at),
                 "the copy of the log has records {} to {}, and {name} goes on at {at}: try again",
                 log.first,
                 log.next
@@ -285,7 +289,7 @@ fn bring_back(manifest: &Manifest, options: &RestoreOptions, target: &Path) -> a
     };
     let files = Arc::new(RealFileSystem);
     let found = survey(&*files, &log, Depth::Whole, &mut |_| Ok(()))?;
-    let is_whole = found.faults.is_empty() && found.next() == entry.next.max(found.next());
+    let is_whole = found.faults.is_empty() && found.next() == entry.next;
     ensure!(
         is_whole && found.id.map(|id| id.to_string()).as_ref() == Some(&entry.id),
         "the log of the backup is not the one of its manifest"

@@ -18,6 +18,8 @@ use storage::{
 use super::{DataDirectory, finish, unfinished};
 use crate::{EXIT_DAMAGED, clock, ingest::record};
 
+/// Records that are shown at once.
+const SHOWN_RECORDS_MAX: u64 = 100_000;
 /// Bytes of a payload that are shown.
 const SHOWN_BYTES_MAX: usize = 1_024;
 
@@ -75,7 +77,11 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
         let (from, to) = text.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)
     };
-    parse().ok_or_else(|| "expected two numbers, such as 100..120".into())
+    let range: Range<u64> = parse().ok_or("expected two numbers, such as 100..120")?;
+    if range.end.saturating_sub(range.start) > SHOWN_RECORDS_MAX {
+        return Err(format!("at most {SHOWN_RECORDS_MAX} records at once"));
+    }
+    Ok(range)
 }
 
 /// Runs the command; gives its exit code.

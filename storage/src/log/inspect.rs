@@ -65,10 +65,11 @@ impl Survey {
         self.good.iter().map(|good| good.end - good.start).sum()
     }
 
-    /// The number behind the last good record; 0 where there is none.
+    /// The number behind the last good record, which is the first one of a newest segment that is
+    /// empty; 0 where there is no segment.
     #[must_use]
     pub fn next(&self) -> u64 {
-        self.good.last().map_or(0, |good| good.end)
+        self.segments.last().map_or(0, |segment| segment.next)
     }
 
     /// What a start refuses.
