@@ -61,9 +61,6 @@ const FORMAT: u32 = 1;
 const EXTRA: &str = "extra";
 /// A segment is not made, filled and removed in so short a time.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
-/// Files beside the log, the store and the media: databases, then plain ones.
-const DATABASES: [&str; 2] = ["registry.sqlite", "commands.sqlite"];
-const PLAIN_FILES: [&str; 1] = ["authentication.key"];
 
 /// From where to where.
 #[derive(Debug, Args)]
@@ -215,11 +212,15 @@ fn derived(data: &Path, target: &Path, during: Option<&str>) -> anyhow::Result<(
             .context("sh")?;
         ensure!(status.success(), "the command of --during failed: {status}");
     }
-    for name in DATABASES {
-        copy::database(&data.join(name), &target.join(name))?;
-    }
-    for name in PLAIN_FILES {
-        copy::plain_file(&data.join(name), &target.join(name))?;
+    // Registry, commands and the like are databases beside each other; keys are never changed.
+    for entry in fs::read_dir(data)? {
+        let name = entry?.file_name();
+        let (from, to) = (data.join(&name), target.join(&name));
+        match Path::new(&name).extension().and_then(|e| e.to_str()) {
+            Some("sqlite") => copy::database(&from, &to)?,
+            Some("key") => copy::plain_file(&from, &to)?,
+            _ => continue,
+        };
     }
     copy::media(&data.join("media"), &target.join("media"))?;
     Ok(())

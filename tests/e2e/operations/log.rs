@@ -216,7 +216,7 @@ fn a_torn_tail_is_told_from_damage() {
     let folder = data_dir();
     let newest = segments(folder.path()).pop().unwrap();
     let mut bytes = fs::read(&newest).unwrap();
-    let whole = bytes.len();
+    let whole = bytes.len() as u64;
     bytes.extend([0; 50]);
     fs::write(&newest, bytes).unwrap();
     let (code, text) = log_command("verify", folder.path(), &[]);
@@ -226,7 +226,7 @@ fn a_torn_tail_is_told_from_damage() {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert_eq!(
-        fs::metadata(&newest).unwrap().len() as usize,
+        fs::metadata(&newest).unwrap().len(),
         whole + 50,
         "only a start cuts it"
     );
