@@ -575,6 +575,6 @@ mod tests {
             .pragma_update(None, "user_version", 99)
             .unwrap();
         let error = CatalogVersions::open(&path).unwrap_err();
-        assert_eq!(error.reason(), "unusable");
+        assert_eq!(error.reason(), "newer");
     }
 }

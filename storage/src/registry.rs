@@ -303,7 +303,7 @@ mod tests {
             .pragma_update(None, "user_version", 99)
             .unwrap();
         let error = Registry::open(&path).unwrap_err();
-        assert_eq!(error.reason(), "unusable");
+        assert_eq!(error.reason(), "newer");
         assert!(error.to_string().contains("newer version"), "{error}");
     }
 }

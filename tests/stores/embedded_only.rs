@@ -254,6 +254,6 @@ async fn a_store_of_a_newer_version_is_refused() {
     let main = rusqlite::Connection::open(directory.path().join("main.sqlite")).unwrap();
     main.pragma_update(None, "user_version", 1_000).unwrap();
     let error = EmbeddedStore::open(directory.path()).unwrap_err();
-    assert_eq!(error.reason(), "unusable");
+    assert_eq!(error.reason(), "newer");
     assert!(error.to_string().contains("newer version"), "{error}");
 }
