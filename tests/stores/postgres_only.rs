@@ -110,7 +110,10 @@ async fn a_schema_of_a_newer_version_is_refused() {
     let error = TimescaleStore::connect(&url, Options::default())
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("newer version of gridtrace"), "{error}");
+    assert!(
+        error.to_string().contains("newer version of gridtrace"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
