@@ -94,11 +94,12 @@ impl StartError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Catalog(_) | Self::Profiles(_) => EXIT_CONFIG,
             Self::Log(LogError::Damaged(_)) => EXIT_DAMAGED,
             Self::Log(LogError::Version { .. })
+            | Self::Catalog(CatalogError::Versions(StoreError::Newer { .. }))
             | Self::Store(StoreError::Newer { .. })
             | Self::Media(MediaError::Index(StoreError::Newer { .. })) => EXIT_NEWER,
+            Self::Catalog(_) | Self::Profiles(_) => EXIT_CONFIG,
             _ => 1,
         }
     }

@@ -22,8 +22,8 @@
 //! that no cursor knows. Consumers begin at its first record, and find rows and cases there.
 //!
 //! **What is in it**: log, embedded store, registry with the digests of codes and the key that they
-//! are made with, commands, media. Configuration, catalog, certificates and the platform's RSA key
-//! lie where the operator put them, and are his to copy.
+//! are made with, commands, versions of the catalog, media. Configuration, files of the catalog,
+//! certificates and the platform's RSA key lie where the operator put them, and are his to copy.
 
 use std::{
     fs,

@@ -275,17 +275,32 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
             .terminate()
             .success()
     );
-    let main = folder.path().join("store/main.sqlite");
-    let newer = rusqlite::Connection::open(&main).unwrap();
-    newer.pragma_update(None, "user_version", 99).unwrap();
-    drop(newer);
-    let before = fs::read(&main).unwrap();
-    let (code, text) = serve(folder.path(), &[]);
-    assert_eq!(code, Some(76), "{text}");
-    for words in ["main.sqlite", "newer version of gridtrace", "99"] {
-        assert!(text.contains(words), "{words}: {text}");
+    for name in [
+        "store/main.sqlite",
+        "registry.sqlite",
+        "commands.sqlite",
+        "catalog.sqlite",
+        "media/media.sqlite",
+    ] {
+        let path = folder.path().join(name);
+        let set = |version: u32| {
+            let file = rusqlite::Connection::open(&path).unwrap();
+            let before: u32 = file
+                .query_row("PRAGMA user_version", [], |row| row.get(0))
+                .unwrap();
+            file.pragma_update(None, "user_version", version).unwrap();
+            before
+        };
+        let known = set(99);
+        let before = fs::read(&path).unwrap();
+        let (code, text) = serve(folder.path(), &[]);
+        assert_eq!(code, Some(76), "{name}: {text}");
+        for words in [name, "newer version of gridtrace", "99"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+        set(known);
     }
-    assert_eq!(fs::read(&main).unwrap(), before);
 }
 
 #[test]
