@@ -5,7 +5,7 @@
 //! positions-2026-11-25.sqlite    positions whose fix time lies on that day (UTC)
 //! ```
 //!
-//! A file a day makes retention a deletion, and keeps the index that is being written in memory.
+//! A file a day makes [retention](Store::retain) a deletion, and keeps the index that is being written in memory.
 //!
 //! **Order of writing.** A transaction over several files is atomic for each file only (WAL mode),
 //! so atomicity is not asked for. A batch goes into the files of its days first, one transaction
@@ -22,7 +22,9 @@
 mod cases;
 mod day;
 mod reader;
+mod retention;
 mod rows;
+mod transfer;
 mod writer;
 
 use std::{
@@ -36,6 +38,7 @@ use async_trait::async_trait;
 use geofence::{
     case::{Case, Stage},
     identity::{CaseId, TerminalId},
+    units::Timestamp,
 };
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -43,8 +46,9 @@ use uuid::Uuid;
 pub(crate) use self::writer::MAIN;
 use self::{reader::Readers, writer::Writer};
 use crate::store::{
-    CaseChange, CaseQuery, FindingBatch, FindingsWritten, PositionBatch, PositionQuery,
-    PositionRow, PositionsWritten, QuarantinedRow, Store, StoreError,
+    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
+    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
+    Retained, Retention, Store, StoreError, Tally,
 };
 
 /// What tests change and nobody else needs to.
@@ -233,6 +237,52 @@ impl Store for EmbeddedStore {
     ) -> Result<Vec<QuarantinedRow>, StoreError> {
         self.readers
             .read("read the quarantine", move |r| r.quarantined(before, limit))
+            .await
+    }
+
+    async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
+        self.retain_since(*retention).await
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        self.readers
+            .read("read cursors", |r| transfer::cursors(r.main()?))
+            .await
+    }
+
+    async fn case_records(
+        &self,
+        after: Option<CaseId>,
+        limit: u32,
+    ) -> Result<Vec<CaseRecord>, StoreError> {
+        self.readers
+            .read("read cases", move |r| {
+                transfer::case_records(r.main()?, after, limit)
+            })
+            .await
+    }
+
+    async fn tally_positions(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<PositionTally, StoreError> {
+        self.readers
+            .read("count positions", move |r| {
+                transfer::tally_positions(r, from, to)
+            })
+            .await
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        self.readers
+            .read("count rows", |r| transfer::tally(r.main()?))
+            .await
+    }
+
+    async fn import(&self, import: &Import) -> Result<(), StoreError> {
+        let import = import.clone();
+        self.write(move |writer| transfer::import(writer, import))
             .await
     }
 }

@@ -155,6 +155,82 @@ pub struct CaseQuery {
     pub limit: u32,
 }
 
+/// What may go: everything that lies before a moment. `None` keeps all.
+///
+/// The moments are the caller's, who also judged by the same clock which fix times were believed.
+/// The clock of a database is another one, and its own policies exist in one licence only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Positions whose fix time lies before it, as far as their whole day (chunk, with TimescaleDB)
+    /// does.
+    pub positions_before: Option<Timestamp>,
+    /// Reports in quarantine that were received before it.
+    pub quarantined_before: Option<Timestamp>,
+}
+
+/// What went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// Files of days, partitions or chunks of positions.
+    pub days: u64,
+    /// Reports in quarantine.
+    pub quarantined: u64,
+}
+
+/// A case with all that the store knows of it, for a move to another store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseRecord {
+    /// The case.
+    pub case: Case,
+    /// The log whose findings changed it last, and how far that log was judged then.
+    pub log: Uuid,
+    /// The number of the first record of that log that had not been judged.
+    pub judged: u64,
+    /// What happened to it, oldest first.
+    pub history: Vec<CaseChange>,
+}
+
+/// What a store takes over from another one, in one transaction. Repeating it changes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// Newest positions of terminals, also such whose day is not kept any more. A newer one that is
+    /// there stays.
+    pub latest: Vec<PositionRow>,
+    /// Cases, in place of what is there of them, history included.
+    pub cases: Vec<CaseRecord>,
+    /// Snapshots of evaluator state, as in [`FindingBatch::snapshots`].
+    pub snapshots: BTreeMap<String, Vec<u8>>,
+    /// Cursors, as they stand in the other store.
+    pub cursors: Vec<Cursor>,
+    /// Log and consumer of cursors that are over.
+    pub ended: Vec<(Uuid, String)>,
+}
+
+/// How many positions there are, and what they add up to: two stores that agree hold the same
+/// ones, as far as counting can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PositionTally {
+    /// Rows.
+    pub rows: u64,
+    /// The sum of their digests.
+    pub digests: u64,
+}
+
+/// How many rows the other tables have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Newest positions of terminals.
+    pub latest: u64,
+    /// Reports in quarantine.
+    pub quarantined: u64,
+    /// Cases.
+    pub cases: u64,
+    /// Lines of their histories.
+    pub case_changes: u64,
+    /// Snapshots of evaluator state.
+    pub snapshots: u64,
+}
+
 /// The reason of that word, as [`QuarantineReason::reason`] gives it.
 pub(crate) fn quarantine_reason(word: &str) -> Option<QuarantineReason> {
     use QuarantineReason::{Future, NoTime, OutOfRange, Past, Refused};
@@ -290,4 +366,32 @@ pub trait Store: Send + Sync + 'static {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<QuarantinedRow>, StoreError>;
+
+    /// Removes what is older. Positions go by whole days, so that none is searched for; the newest
+    /// position of each terminal and the cases, which carry their own evidence, stay. Repeating it
+    /// is harmless, and so is a crash in the middle.
+    async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError>;
+
+    /// Every cursor, by log and consumer.
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError>;
+
+    /// Cases with their histories, by id, behind `after`.
+    async fn case_records(
+        &self,
+        after: Option<CaseId>,
+        limit: u32,
+    ) -> Result<Vec<CaseRecord>, StoreError>;
+
+    /// Takes over what another store had, all but positions and quarantine.
+    async fn import(&self, import: &Import) -> Result<(), StoreError>;
+
+    /// Counts the positions of a time range, `to` exclusive. It reads them all: a day at a time.
+    async fn tally_positions(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<PositionTally, StoreError>;
+
+    /// Counts everything else.
+    async fn tally(&self) -> Result<Tally, StoreError>;
 }

@@ -1,8 +1,8 @@
 //! PostgreSQL, with the TimescaleDB extension when it is there.
 //!
 //! What the server offers is found out at the first connection and said in the description:
-//! a hypertable that compresses (TimescaleDB), one that does not (its Apache build), or a
-//! partition a day (plain PostgreSQL). The rest is the same: schema `gridtrace`, migrations under
+//! a hypertable that compresses and keeps sums of hours (TimescaleDB), one that does not (its
+//! Apache build), or a partition a day (plain PostgreSQL). The rest is the same: schema `gridtrace`, migrations under
 //! an advisory lock, so that several nodes may start at once.
 //!
 //! **The database may be away**, also at the start: a store is made from its address alone; calls
@@ -19,10 +19,13 @@
 
 mod cases;
 mod connection;
+mod hypertable;
 mod positions;
 mod queries;
+mod retention;
 mod rows;
 mod schema;
+mod transfer;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,6 +33,7 @@ use async_trait::async_trait;
 use geofence::{
     case::{Case, Stage},
     identity::{CaseId, TerminalId},
+    units::Timestamp,
 };
 use tokio::sync::OnceCell;
 use tokio_postgres::{Config, config::SslMode};
@@ -42,8 +46,9 @@ use self::{
     schema::Found,
 };
 use crate::store::{
-    CaseChange, CaseQuery, FindingBatch, FindingsWritten, PositionBatch, PositionQuery,
-    PositionRow, PositionsWritten, QuarantinedRow, Store, StoreError,
+    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
+    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
+    Retained, Retention, Store, StoreError, Tally,
 };
 
 /// What tests change and hardly anybody else needs to.
@@ -60,6 +65,28 @@ pub struct Options {
     /// From this number of rows on a batch is copied into a temporary table first, in binary;
     /// smaller ones are sent as arrays.
     pub copied_rows_min: usize,
+    /// What TimescaleDB is to do by itself; `None` leaves it as it is set, as a reader should.
+    pub rules: Option<Rules>,
+}
+
+/// What TimescaleDB is to do by itself. The server keeps it; it is set again where it differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What new chunks span: whole seconds. Plain PostgreSQL has a partition a day.
+    pub chunk_interval: Duration,
+    /// Chunks are compressed so long after their end: whole seconds; `None` stops it. Later rows
+    /// still find their way in, at a third of the speed.
+    pub compress_after: Option<Duration>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self {
+            chunk_interval: day,
+            compress_after: Some(3 * day),
+        }
+    }
 }
 
 impl Default for Options {
@@ -70,6 +97,7 @@ impl Default for Options {
             query_timeout: Duration::from_secs(10),
             readers: 4,
             copied_rows_min: 5_000,
+            rules: None,
         }
     }
 }
@@ -129,7 +157,7 @@ impl TimescaleStore {
     /// What the server offers. The first call that reaches it brings the schema to this version.
     async fn found(&self) -> Result<&Found, StoreError> {
         self.found
-            .get_or_try_init(|| schema::prepare(&self.writers))
+            .get_or_try_init(|| schema::prepare(&self.writers, self.options.rules.as_ref()))
             .await
     }
 
@@ -235,6 +263,60 @@ impl Store for TimescaleStore {
         let result = self
             .query(queries::quarantined(&mut lease, before, limit))
             .await;
+        lease.conclude(result)
+    }
+
+    async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
+        let found = self.found().await?;
+        let mut lease = self.writers.lease("remove what is too old").await?;
+        let limit = self.options.write_timeout;
+        let result = retention::retain(&mut lease, found, &self.known, limit, retention).await;
+        lease.conclude(result)
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        let mut lease = self.reader("read cursors").await?;
+        let result = self.query(transfer::cursors(&mut lease)).await;
+        lease.conclude(result)
+    }
+
+    async fn case_records(
+        &self,
+        after: Option<CaseId>,
+        limit: u32,
+    ) -> Result<Vec<CaseRecord>, StoreError> {
+        let mut lease = self.reader("read cases").await?;
+        let result = self
+            .query(transfer::case_records(&mut lease, after, limit))
+            .await;
+        lease.conclude(result)
+    }
+
+    async fn tally_positions(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<PositionTally, StoreError> {
+        let mut lease = self.reader("count positions").await?;
+        let result = self
+            .query(transfer::tally_positions(&mut lease, from, to))
+            .await;
+        lease.conclude(result)
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        let mut lease = self.reader("count rows").await?;
+        let result = self.query(transfer::tally(&mut lease)).await;
+        lease.conclude(result)
+    }
+
+    async fn import(&self, import: &Import) -> Result<(), StoreError> {
+        let found = self.found().await?;
+        let mut lease = self
+            .writers
+            .lease("take over what another store had")
+            .await?;
+        let result = transfer::import(&mut lease, found, &self.known, &self.options, import).await;
         lease.conclude(result)
     }
 }

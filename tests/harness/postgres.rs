@@ -198,6 +198,11 @@ impl Postgres {
         self.end_guard();
     }
 
+    /// Another setting, `name=value`, from the next start on.
+    pub fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
     /// Starts it again on the same port.
     ///
     /// # Panics

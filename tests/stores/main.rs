@@ -1,7 +1,8 @@
-//! The same tests on every store: embedded, plain PostgreSQL, TimescaleDB.
+//! The same tests on every store: embedded, plain PostgreSQL, TimescaleDB, and the one in memory.
 //!
-//! One function for each behaviour; [`on_every_store`] makes three tests of it. What only one kind
-//! of store can go wrong with stands in `embedded_only.rs` and `postgres_only.rs`.
+//! One function for each behaviour; [`on_every_store`] makes four tests of it. What only one kind
+//! of store can go wrong with stands in `embedded_only.rs`, `postgres_only.rs` and
+//! `timescale_only.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,11 +15,15 @@ mod embedded_only;
 mod paging;
 mod positions;
 mod postgres_only;
+mod retention;
 mod setup;
+mod timescale_only;
+mod transfer;
 
 /// Runs functions of a module on a new, empty store of each kind.
 macro_rules! on_every_store {
     ($($module:ident: $($name:ident),+;)+) => {
+        on_every_store!(@ memory; $($module: $($name),+;)+);
         on_every_store!(@ embedded; $($module: $($name),+;)+);
         on_every_store!(@ postgres; $($module: $($name),+;)+);
         on_every_store!(@ timescale; $($module: $($name),+;)+);
@@ -65,4 +70,15 @@ on_every_store! {
         jurisdictions_are_prefixes_of_the_unit_grid,
         cases_are_counted_by_stage,
         texts_that_a_database_refuses_are_kept_readable;
+    retention:
+        days_that_are_over_go_and_the_rest_stays,
+        what_is_kept_for_ever_stays,
+        a_day_that_went_can_come_again_and_goes_again,
+        reports_in_quarantine_go_by_their_receipt,
+        cases_keep_their_evidence;
+    transfer:
+        what_a_store_had_another_one_takes_over_and_gives_again,
+        an_import_does_not_put_an_older_position_before_a_newer_one,
+        cursors_of_an_import_replace_and_end_others,
+        positions_are_counted_within_a_range;
 }

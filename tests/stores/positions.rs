@@ -22,7 +22,7 @@ pub(crate) async fn all(store: &dyn Store) -> Vec<PositionRow> {
     store.positions(&query).await.unwrap()
 }
 
-fn report(terminal: TerminalId, digest: u32, received: i64) -> Quarantined {
+pub(crate) fn report(terminal: TerminalId, digest: u32, received: i64) -> Quarantined {
     Quarantined {
         terminal,
         received_at: MIDNIGHT.plus_millis(received),

@@ -6,7 +6,7 @@ use geofence::position::QuarantineReason;
 use harness::postgres::Postgres;
 use storage::{
     store::{PositionsWritten, Store, StoreError},
-    timescale::{Options, TimescaleStore},
+    timescale::{Options, Rules, TimescaleStore},
 };
 
 use crate::{
@@ -51,10 +51,13 @@ async fn plain_postgresql_gets_partitions_and_says_so() {
 #[tokio::test]
 async fn timescaledb_is_used_and_compresses_under_its_full_licence_only() {
     let settings: [(&[&str], &str); 2] = [
-        (&[], "(compression after 3 days)"),
+        (
+            &[],
+            "(chunks of 1 day, compression after 3 days, continuous aggregates)",
+        ),
         (
             &["timescaledb.license=apache"],
-            "(Apache licence: no compression)",
+            "(Apache licence: chunks of 1 day, no compression, ordinary views)",
         ),
     ];
     for (settings, expected) in settings {
@@ -99,21 +102,43 @@ async fn timescaledb_that_can_lose_rows_is_refused() {
 }
 
 #[tokio::test]
-async fn a_schema_of_a_newer_version_is_refused() {
-    let Some(server) = setup::plain() else { return };
-    let url = server.database();
-    drop(connect(&url).await);
-    server.execute(
-        &url,
-        "INSERT INTO gridtrace.migrations VALUES (99, 'of tomorrow')",
-    );
-    let error = TimescaleStore::connect(&url, Options::default())
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("newer version of gridtrace"),
-        "{error}"
-    );
+async fn a_schema_of_a_newer_version_is_refused_and_left_as_it_is() {
+    for server in [setup::plain(), setup::with_timescale()]
+        .into_iter()
+        .flatten()
+    {
+        let url = server.database();
+        drop(connect(&url).await);
+        server.execute(
+            &url,
+            "INSERT INTO gridtrace.migrations VALUES (99, 'of tomorrow'); \
+             DROP VIEW gridtrace.terminal_hours_by_phone",
+        );
+        let everything = "SELECT string_agg(c.oid::text || c.relname || c.xmin::text, ',' ORDER BY c.oid) \
+             || (SELECT max(number) FROM gridtrace.migrations) \
+             FROM pg_class c WHERE relnamespace = 'gridtrace'::regnamespace";
+        let before = server.execute(&url, everything);
+        let options = Options {
+            rules: Some(Rules {
+                chunk_interval: Duration::from_secs(3_600),
+                compress_after: None,
+            }),
+            ..Options::default()
+        };
+        let error = TimescaleStore::connect(&url, options).await.unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("newer") && error.contains("99"), "{error}");
+        assert_eq!(server.execute(&url, everything), before);
+        if server.execute(
+            &url,
+            "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'",
+        ) == "1"
+        {
+            let day = "SELECT time_interval FROM timescaledb_information.dimensions \
+                       WHERE hypertable_name = 'positions'";
+            assert_eq!(server.execute(&url, day), "1 day");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -139,7 +164,7 @@ async fn several_nodes_start_on_an_empty_database_at_once() {
     assert_eq!(all(&connect(&url).await).await.len(), 600);
     assert_eq!(
         server.execute(&url, "SELECT count(*) FROM gridtrace.migrations"),
-        "3"
+        "5"
     );
 }
 
@@ -301,32 +326,4 @@ async fn a_partition_that_somebody_dropped_is_made_again() {
             quarantined: 0
         }
     );
-}
-
-#[tokio::test]
-async fn late_rows_and_resent_ones_find_their_way_into_compressed_chunks() {
-    let Some(subject) = setup::timescale().await else {
-        return;
-    };
-    let rows: Vec<_> = (0..300)
-        .map(|n| row(terminal(n % 3), i64::from(n) * 2, 1))
-        .collect();
-    subject
-        .store
-        .write_positions(&batch(1, rows.clone()))
-        .await
-        .unwrap();
-    subject
-        .execute("SELECT compress_chunk(show_chunks('gridtrace.positions'))")
-        .await;
-    let mut late = rows;
-    late.extend((0..300).map(|n| row(terminal(n % 3), i64::from(n) * 2 + 1, 1)));
-    let written = subject
-        .store
-        .write_positions(&batch(2, late.clone()))
-        .await
-        .unwrap();
-    assert_eq!((written.inserted, written.duplicates), (300, 300));
-    late.sort_by_key(|row| row.position.fixed_at);
-    assert_eq!(all(&*subject.store).await, late);
 }

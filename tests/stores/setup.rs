@@ -11,7 +11,7 @@ use geofence::{
 use harness::postgres::Postgres;
 use storage::{
     embedded::EmbeddedStore,
-    store::{Cursor, FindingBatch, PositionBatch, PositionRow, Store},
+    store::{Cursor, FindingBatch, PositionBatch, PositionRow, Store, memory::MemoryStore},
     timescale::{Options, TimescaleStore},
 };
 use uuid::Uuid;
@@ -23,6 +23,7 @@ pub(crate) struct Subject {
 }
 
 enum Place {
+    Memory,
     Directory(tempfile::TempDir),
     Database(String),
 }
@@ -31,6 +32,7 @@ impl Subject {
     /// The same data by another store, as after a restart.
     pub(crate) async fn reopened(&self) -> Arc<dyn Store> {
         match &self.place {
+            Place::Memory => Arc::clone(&self.store),
             Place::Directory(directory) => Arc::new(EmbeddedStore::open(directory.path()).unwrap()),
             Place::Database(url) => Arc::new(at(url).await),
         }
@@ -50,6 +52,14 @@ impl Subject {
     }
 }
 
+/// Whatever is tested in front of this one relies on its being like the others.
+pub(crate) async fn memory() -> Option<Subject> {
+    Some(Subject {
+        store: Arc::new(MemoryStore::default()),
+        place: Place::Memory,
+    })
+}
+
 pub(crate) async fn embedded() -> Option<Subject> {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
@@ -64,11 +74,15 @@ pub(crate) async fn postgres() -> Option<Subject> {
 }
 
 pub(crate) async fn timescale() -> Option<Subject> {
+    on(with_timescale()?).await
+}
+
+/// The server with TimescaleDB that tests share, each with a database of its own.
+pub(crate) fn with_timescale() -> Option<&'static Postgres> {
     static SERVER: OnceLock<Option<Postgres>> = OnceLock::new();
-    on(SERVER
+    SERVER
         .get_or_init(|| Postgres::start_with_timescale(&[]))
-        .as_ref()?)
-    .await
+        .as_ref()
 }
 
 /// The plain server that tests share, each with a database of its own.

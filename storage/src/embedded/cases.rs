@@ -163,7 +163,7 @@ pub(super) fn write(connection: &Connection, change: &Change) -> Result<(), Stor
     Ok(())
 }
 
-fn stored_case(row: &Row<'_>) -> rusqlite::Result<Result<StoredCase, StoreError>> {
+pub(super) fn stored_case(row: &Row<'_>) -> rusqlite::Result<Result<StoredCase, StoreError>> {
     let wrong = |what: &dyn std::fmt::Display| Ok(Err(damaged("read cases", what)));
     let id = match row.get_ref(0)?.as_str()?.parse() {
         Ok(id) => CaseId(id),

@@ -11,6 +11,7 @@ use time::{Date, format_description::BorrowedFormatItem, macros::format_descript
 const FORMAT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 const PREFIX: &str = "positions-";
 const SUFFIX: &str = ".sqlite";
+const DAY_MILLIS: i64 = 86_400_000;
 
 /// The file of a day.
 pub(super) fn file(directory: &Path, day: Date) -> PathBuf {
@@ -19,6 +20,41 @@ pub(super) fn file(directory: &Path, day: Date) -> PathBuf {
 
 /// Days that have a file and share a moment with a range, in order. `to` is exclusive.
 pub(super) fn list(directory: &Path, from: Timestamp, to: Timestamp) -> io::Result<Vec<Date>> {
+    let mut days = all(directory)?;
+    days.retain(|day| {
+        first(*day) < to.millis() && first(*day) > from.millis().saturating_sub(DAY_MILLIS)
+    });
+    Ok(days)
+}
+
+/// Days that have a file and end before a moment or with it, in order.
+pub(super) fn before(directory: &Path, moment: Timestamp) -> io::Result<Vec<Date>> {
+    let mut days = all(directory)?;
+    days.retain(|day| first(*day) <= moment.millis().saturating_sub(DAY_MILLIS));
+    Ok(days)
+}
+
+/// Removes the file of a day that no connection of this process has open. What SQLite keeps beside
+/// it goes first: it must not find that beside another file of this name.
+pub(super) fn remove(directory: &Path, day: Date) -> io::Result<()> {
+    for companion in ["-wal", "-shm", ""] {
+        let mut path = file(directory, day).into_os_string();
+        path.push(companion);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The first millisecond of a day.
+fn first(day: Date) -> i64 {
+    day.midnight().assume_utc().unix_timestamp() * 1_000
+}
+
+/// Every day that has a file, in order.
+fn all(directory: &Path) -> io::Result<Vec<Date>> {
     let mut days = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let name = entry?.file_name();
@@ -27,10 +63,6 @@ pub(super) fn list(directory: &Path, from: Timestamp, to: Timestamp) -> io::Resu
             .and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
         days.extend(day.and_then(|day| Date::parse(day, FORMAT).ok()));
     }
-    let first = |day: Date| day.midnight().assume_utc().unix_timestamp() * 1_000;
-    days.retain(|day| {
-        first(*day) < to.millis() && first(*day) > from.millis().saturating_sub(86_400_000)
-    });
     days.sort_unstable();
     Ok(days)
 }
@@ -72,5 +104,19 @@ mod tests {
         assert_eq!(days(MIDNIGHT.plus_millis(-1), MIDNIGHT), 1);
         assert_eq!(days(MIDNIGHT.plus_millis(-1), MIDNIGHT.plus_millis(1)), 2);
         assert_eq!(days(Timestamp(i64::MIN), Timestamp(i64::MIN)), 0);
+    }
+
+    #[test]
+    fn only_days_that_are_over_by_a_moment_are_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        for day in ["2025-11-23", "2025-11-24", "2025-11-25"] {
+            let name = format!("positions-{day}.sqlite");
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        let days = |moment| before(directory.path(), moment).unwrap().len();
+        assert_eq!(days(MIDNIGHT), 2);
+        assert_eq!(days(MIDNIGHT.plus_millis(-1)), 1);
+        assert_eq!(days(Timestamp(i64::MIN)), 0);
+        assert_eq!(days(Timestamp(i64::MAX)), 3);
     }
 }

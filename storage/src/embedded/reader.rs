@@ -46,6 +46,14 @@ impl Readers {
         }
     }
 
+    /// Closes what idle readers have open of a day; to be called with the gate closed, when all
+    /// of them are idle.
+    pub(super) fn forget(&self, day: Date) {
+        for reader in self.idle.lock().iter_mut() {
+            reader.days.retain(|(open, _)| *open != day);
+        }
+    }
+
     /// Runs a query on a thread for blocking work.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
@@ -113,7 +121,7 @@ impl Reader {
     }
 
     /// The file of a day; `None` where its writer has not got as far as its tables.
-    fn day(&mut self, day: Date) -> Result<Option<&Connection>, StoreError> {
+    pub(super) fn day(&mut self, day: Date) -> Result<Option<&Connection>, StoreError> {
         let known = self.days.iter().position(|(known, _)| *known == day);
         let mut entry = match known {
             Some(index) => self.days.remove(index),
@@ -194,21 +202,23 @@ impl Reader {
         )
     }
 
+    /// Days that have a file and share a moment with a range, in order.
+    pub(super) fn days_of(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Date>, StoreError> {
+        day::list(&self.directory, from, to).map_err(|cause| StoreError::Unavailable {
+            action: "look for days",
+            cause: Box::new(cause),
+        })
+    }
+
     /// Day after day until the page is full.
     pub(super) fn positions(
         &mut self,
         query: &PositionQuery,
     ) -> Result<Vec<PositionRow>, StoreError> {
-        let action = "read positions";
         let from = query
             .after
             .map_or(query.from, |(fixed_at, ..)| fixed_at.max(query.from));
-        let days = day::list(&self.directory, from, query.to).map_err(|cause| {
-            StoreError::Unavailable {
-                action,
-                cause: Box::new(cause),
-            }
-        })?;
+        let days = self.days_of(from, query.to)?;
         let mut found = Vec::new();
         for day in days {
             let missing = query

@@ -1,6 +1,7 @@
 //! The writer. Files of days first, `main.sqlite` with the cursor last: see [the parent](super).
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,18 +19,21 @@ use crate::{
     },
 };
 
-pub(crate) const MAIN: &[&str] = &[include_str!("../../migrations/embedded/main_0001.sql")];
+pub(crate) const MAIN: &[&str] = &[
+    include_str!("../../migrations/embedded/main_0001.sql"),
+    include_str!("../../migrations/embedded/main_0002_retention.sql"),
+];
 const DAY: &[&str] = &[include_str!("../../migrations/embedded/day_0001.sql")];
 
 /// The connections that write.
 #[derive(Debug)]
 pub(super) struct Writer {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     options: Options,
-    readers: Arc<Readers>,
-    main: Connection,
+    pub(super) readers: Arc<Readers>,
+    pub(super) main: Connection,
     /// Used last, last.
-    days: Vec<(Date, Connection)>,
+    pub(super) days: Vec<(Date, Connection)>,
 }
 
 impl Writer {
@@ -163,18 +167,7 @@ impl Writer {
             };
             list.push(change.stored.case);
         }
-        for (key, bytes) in &batch.snapshots {
-            let changed = if bytes.is_empty() {
-                transaction
-                    .prepare_cached("DELETE FROM snapshots WHERE key = ?")
-                    .and_then(|mut statement| statement.execute([key]))
-            } else {
-                transaction
-                    .prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?, ?)")
-                    .and_then(|mut statement| statement.execute(params![key, bytes]))
-            };
-            changed.map_err(failed(action))?;
-        }
+        write_snapshots(&transaction, &batch.snapshots)?;
         if batch.moves_cursor {
             move_cursor(&transaction, &batch.judged)?;
         }
@@ -210,8 +203,28 @@ impl Writer {
     }
 }
 
+/// Newer ones replace older ones; an empty one removes its key.
+pub(super) fn write_snapshots(
+    transaction: &Transaction<'_>,
+    snapshots: &BTreeMap<String, Vec<u8>>,
+) -> Result<(), StoreError> {
+    for (key, bytes) in snapshots {
+        let changed = if bytes.is_empty() {
+            transaction
+                .prepare_cached("DELETE FROM snapshots WHERE key = ?")
+                .and_then(|mut statement| statement.execute([key]))
+        } else {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?, ?)")
+                .and_then(|mut statement| statement.execute(params![key, bytes]))
+        };
+        changed.map_err(failed("write snapshots"))?;
+    }
+    Ok(())
+}
+
 /// Begins with the lock for writing, so that it is waited for here and not in the middle.
-fn immediate<'a>(
+pub(super) fn immediate<'a>(
     connection: &'a mut Connection,
     action: &'static str,
 ) -> Result<Transaction<'a>, StoreError> {
@@ -220,7 +233,10 @@ fn immediate<'a>(
         .map_err(failed(action))
 }
 
-fn move_cursor(transaction: &Transaction<'_>, cursor: &Cursor) -> Result<(), StoreError> {
+pub(super) fn move_cursor(
+    transaction: &Transaction<'_>,
+    cursor: &Cursor,
+) -> Result<(), StoreError> {
     transaction
         .prepare_cached("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)")
         .and_then(|mut statement| {

@@ -23,13 +23,15 @@ use async_trait::async_trait;
 use geofence::{
     case::{Case, Stage},
     identity::{CaseId, TerminalId},
+    units::Timestamp,
 };
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    CaseChange, CaseQuery, FindingBatch, FindingsWritten, PositionBatch, PositionQuery,
-    PositionRow, PositionsWritten, QuarantinedRow, Store, StoreError,
+    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
+    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
+    Retained, Retention, Store, StoreError, Tally,
 };
 use crate::file_system::faulty::Random;
 
@@ -270,5 +272,41 @@ impl Store for FaultyStore {
     ) -> Result<Vec<QuarantinedRow>, StoreError> {
         let work = self.inner.quarantined(before, limit);
         self.call("read the quarantine", work).await
+    }
+
+    async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
+        let work = self.inner.retain(retention);
+        self.call("remove what is too old", work).await
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        self.call("read cursors", self.inner.cursors()).await
+    }
+
+    async fn case_records(
+        &self,
+        after: Option<CaseId>,
+        limit: u32,
+    ) -> Result<Vec<CaseRecord>, StoreError> {
+        let work = self.inner.case_records(after, limit);
+        self.call("read cases", work).await
+    }
+
+    async fn import(&self, import: &Import) -> Result<(), StoreError> {
+        let work = self.inner.import(import);
+        self.call("take over what another store had", work).await
+    }
+
+    async fn tally_positions(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<PositionTally, StoreError> {
+        let work = self.inner.tally_positions(from, to);
+        self.call("count positions", work).await
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        self.call("count rows", self.inner.tally()).await
     }
 }

@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    CaseChange, CaseQuery, Cursor, FindingBatch, FindingsWritten, PositionBatch, PositionQuery,
-    PositionRow, PositionsWritten, QuarantinedRow, Store, StoreError, day_of, newest, refused,
+    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
+    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
+    Retained, Retention, Store, StoreError, Tally, day_of, newest, refused,
 };
 use crate::case_changes::{StoredCase, change, verdicts};
 
@@ -29,6 +30,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Tables {
     positions: BTreeMap<PositionKey, PositionRow>,
+    latest: BTreeMap<TerminalId, PositionRow>,
     quarantine: Vec<QuarantinedRow>,
     quarantined: BTreeSet<(TerminalId, &'static str, u32)>,
     cursors: BTreeMap<(Uuid, String), u64>,
@@ -40,6 +42,25 @@ impl Tables {
     fn move_cursor(&mut self, cursor: &Cursor) {
         let key = (cursor.log, cursor.consumer.clone());
         self.cursors.insert(key, cursor.offset);
+    }
+
+    fn move_latest<'a>(&mut self, rows: impl Iterator<Item = &'a PositionRow>) {
+        for (terminal, row) in newest(rows) {
+            let kept = self.latest.entry(terminal).or_insert_with(|| row.clone());
+            if key(row) > key(kept) {
+                *kept = row.clone();
+            }
+        }
+    }
+
+    fn write_snapshots(&mut self, snapshots: &BTreeMap<String, Vec<u8>>) {
+        for (key, bytes) in snapshots {
+            if bytes.is_empty() {
+                self.snapshots.remove(key);
+            } else {
+                self.snapshots.insert(key.clone(), bytes.clone());
+            }
+        }
     }
 }
 
@@ -70,10 +91,12 @@ impl Store for MemoryStore {
                 written.inserted += 1;
             }
         }
+        let kept = batch.positions.iter();
+        tables.move_latest(kept.filter(|row| day_of(row.position.fixed_at).is_some()));
         for report in reports {
             let key = (report.terminal, report.reason.reason(), report.digest);
             if tables.quarantined.insert(key) {
-                let number = tables.quarantine.len() as u64 + 1;
+                let number = tables.quarantine.last().map_or(1, |row| row.number + 1);
                 tables.quarantine.push(QuarantinedRow { number, report });
                 written.quarantined += 1;
             }
@@ -104,13 +127,7 @@ impl Store for MemoryStore {
             *stored = change.stored;
             history.extend(change.history);
         }
-        for (key, bytes) in &batch.snapshots {
-            if bytes.is_empty() {
-                tables.snapshots.remove(key);
-            } else {
-                tables.snapshots.insert(key.clone(), bytes.clone());
-            }
-        }
+        tables.write_snapshots(&batch.snapshots);
         if batch.moves_cursor {
             tables.move_cursor(&batch.judged);
         }
@@ -127,9 +144,9 @@ impl Store for MemoryStore {
         limit: u32,
     ) -> Result<Vec<PositionRow>, StoreError> {
         let tables = self.tables.lock();
-        let rows = newest(tables.positions.values()).into_iter();
+        let rows = tables.latest.iter();
         Ok(rows
-            .filter(|(terminal, _)| after.is_none_or(|after| *terminal > after))
+            .filter(|(terminal, _)| after.is_none_or(|after| **terminal > after))
             .map(|(_, row)| row.clone())
             .take(limit as usize)
             .collect())
@@ -207,5 +224,118 @@ impl Store for MemoryStore {
             .take(limit as usize)
             .cloned()
             .collect())
+    }
+
+    async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
+        let mut tables = self.tables.lock();
+        let mut days = BTreeSet::new();
+        if let Some(moment) = retention.positions_before {
+            tables.positions.retain(|(fixed_at, ..), _| {
+                let day = day_of(*fixed_at);
+                let end = day.and_then(|day| Some(day.next_day()?.midnight().assume_utc()));
+                let is_over =
+                    end.is_some_and(|end| end.unix_timestamp() * 1_000 <= moment.millis());
+                if is_over {
+                    days.insert(day);
+                }
+                !is_over
+            });
+        }
+        let before = tables.quarantine.len();
+        if let Some(moment) = retention.quarantined_before {
+            tables
+                .quarantine
+                .retain(|row| row.report.received_at >= moment);
+        }
+        let left = tables.quarantine.iter().map(|row| &row.report);
+        tables.quarantined = left
+            .map(|report| (report.terminal, report.reason.reason(), report.digest))
+            .collect();
+        Ok(Retained {
+            days: days.len() as u64,
+            quarantined: (before - tables.quarantine.len()) as u64,
+        })
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        let tables = self.tables.lock();
+        let cursors = tables
+            .cursors
+            .iter()
+            .map(|((log, consumer), offset)| Cursor {
+                log: *log,
+                consumer: consumer.clone(),
+                offset: *offset,
+            });
+        Ok(cursors.collect())
+    }
+
+    async fn case_records(
+        &self,
+        after: Option<CaseId>,
+        limit: u32,
+    ) -> Result<Vec<CaseRecord>, StoreError> {
+        let tables = self.tables.lock();
+        let cases = tables
+            .cases
+            .iter()
+            .filter(|(id, _)| after.is_none_or(|after| **id > after));
+        let records = cases.map(|(_, (stored, history))| CaseRecord {
+            case: stored.case.clone(),
+            log: stored.log,
+            judged: stored.judged,
+            history: history.clone(),
+        });
+        Ok(records.take(limit as usize).collect())
+    }
+
+    async fn import(&self, import: &Import) -> Result<(), StoreError> {
+        let mut tables = self.tables.lock();
+        tables.move_latest(import.latest.iter());
+        for record in import.cases.iter().cloned() {
+            let stored = StoredCase {
+                case: record.case,
+                log: record.log,
+                judged: record.judged,
+            };
+            let id = stored.case.id;
+            tables.cases.insert(id, (stored, record.history));
+        }
+        tables.write_snapshots(&import.snapshots);
+        for cursor in &import.cursors {
+            tables.move_cursor(cursor);
+        }
+        for ended in &import.ended {
+            tables.cursors.remove(ended);
+        }
+        Ok(())
+    }
+
+    async fn tally_positions(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<PositionTally, StoreError> {
+        let tables = self.tables.lock();
+        let mut tally = PositionTally::default();
+        for (fixed_at, _, digest) in tables.positions.keys() {
+            if (from..to).contains(fixed_at) {
+                tally.rows += 1;
+                tally.digests += u64::from(*digest);
+            }
+        }
+        Ok(tally)
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        let tables = self.tables.lock();
+        let changes = tables.cases.values().map(|(_, history)| history.len());
+        Ok(Tally {
+            latest: tables.latest.len() as u64,
+            quarantined: tables.quarantine.len() as u64,
+            cases: tables.cases.len() as u64,
+            case_changes: changes.sum::<usize>() as u64,
+            snapshots: tables.snapshots.len() as u64,
+        })
     }
 }

@@ -7,7 +7,7 @@ use geofence::{
     identity::CaseId,
     units::Timestamp,
 };
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Row, Statement, Transaction, types::ToSql};
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +27,7 @@ macro_rules! case_columns {
         "id, stage, opened_at, changed_at, log, judged, violation::text"
     };
 }
+pub(super) use case_columns;
 
 const INSERT: &str = "INSERT INTO gridtrace.cases VALUES \
     ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) ON CONFLICT DO NOTHING";
@@ -55,8 +56,7 @@ pub(super) async fn write_findings(
     let insert = connection.statement(INSERT).await?;
     let update = connection.statement(UPDATE).await?;
     let insert_history = connection.statement(INSERT_HISTORY).await?;
-    let upsert_snapshots = connection.statement(UPSERT_SNAPSHOTS).await?;
-    let delete_snapshots = connection.statement(DELETE_SNAPSHOTS).await?;
+    let snapshots = prepare_snapshots(connection).await?;
     let move_cursor = connection.statement(MOVE_CURSOR).await?;
 
     let transaction = connection.client.transaction().await?;
@@ -115,22 +115,7 @@ pub(super) async fn write_findings(
         };
         list.push(case);
     }
-    if !batch.snapshots.is_empty() {
-        let (kept, removed): (Vec<_>, Vec<_>) = batch
-            .snapshots
-            .iter()
-            .partition(|(_, bytes)| !bytes.is_empty());
-        let keys = |list: &[(&String, &Vec<u8>)]| -> Vec<String> {
-            list.iter().map(|(key, _)| without_nul(key)).collect()
-        };
-        let bytes: Vec<&[u8]> = kept.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-        transaction
-            .execute(&upsert_snapshots, &[&keys(&kept), &bytes])
-            .await?;
-        transaction
-            .execute(&delete_snapshots, &[&keys(&removed)])
-            .await?;
-    }
+    write_snapshots(&transaction, &snapshots, &batch.snapshots).await?;
     if batch.moves_cursor {
         let judged = &batch.judged;
         let parameters: [&(dyn ToSql + Sync); 3] =
@@ -139,6 +124,36 @@ pub(super) async fn write_findings(
     }
     transaction.commit().await?;
     Ok(written)
+}
+
+/// The statements of [`write_snapshots`].
+pub(super) async fn prepare_snapshots(
+    connection: &mut Connection,
+) -> Result<[Statement; 2], Failure> {
+    Ok([
+        connection.statement(UPSERT_SNAPSHOTS).await?,
+        connection.statement(DELETE_SNAPSHOTS).await?,
+    ])
+}
+
+/// Newer ones replace older ones; an empty one removes its key.
+pub(super) async fn write_snapshots(
+    transaction: &Transaction<'_>,
+    [upsert, delete]: &[Statement; 2],
+    snapshots: &BTreeMap<String, Vec<u8>>,
+) -> Result<(), Failure> {
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    let (kept, removed): (Vec<_>, Vec<_>) =
+        snapshots.iter().partition(|(_, bytes)| !bytes.is_empty());
+    let keys = |list: &[(&String, &Vec<u8>)]| -> Vec<String> {
+        list.iter().map(|(key, _)| without_nul(key)).collect()
+    };
+    let bytes: Vec<&[u8]> = kept.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    transaction.execute(upsert, &[&keys(&kept), &bytes]).await?;
+    transaction.execute(delete, &[&keys(&removed)]).await?;
+    Ok(())
 }
 
 pub(super) async fn list(
@@ -201,16 +216,21 @@ pub(super) async fn history(
         )
         .await?;
     let rows = connection.client.query(&select, &[&id.0]).await?;
-    let changes = rows.iter().map(|row| {
-        Ok(CaseChange {
-            at: row.get::<_, Moment>(0).0,
-            from: row.get::<_, Option<&str>>(1).map(stage).transpose()?,
-            to: stage(row.get(2))?,
-            actor: row.get(3),
-            remark: row.get(4),
-        })
-    });
-    Ok(changes.collect::<Result<_, StoreError>>()?)
+    Ok(rows
+        .iter()
+        .map(change_line)
+        .collect::<Result<_, StoreError>>()?)
+}
+
+/// Reads `at, from_stage, to_stage, actor, remark`.
+pub(super) fn change_line(row: &Row) -> Result<CaseChange, StoreError> {
+    Ok(CaseChange {
+        at: row.get::<_, Moment>(0).0,
+        from: row.get::<_, Option<&str>>(1).map(stage).transpose()?,
+        to: stage(row.get(2))?,
+        actor: row.get(3),
+        remark: row.get(4),
+    })
 }
 
 pub(super) async fn by_stage(connection: &mut Connection) -> Result<BTreeMap<Stage, u64>, Failure> {
@@ -234,7 +254,7 @@ pub(super) async fn snapshots(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-fn stored_case(row: &Row) -> Result<StoredCase, StoreError> {
+pub(super) fn stored_case(row: &Row) -> Result<StoredCase, StoreError> {
     let case = Case {
         id: CaseId(row.get(0)),
         stage: stage(row.get(1))?,

@@ -39,7 +39,7 @@ const INSERT_COPIED: &str =
     "INSERT INTO gridtrace.positions SELECT * FROM pg_temp.staging ON CONFLICT DO NOTHING";
 /// The newest stays: by fix time, and by digest where two share it, so that the order of arrival
 /// does not matter.
-const UPSERT_LATEST: &str = concat!(
+pub(super) const UPSERT_LATEST: &str = concat!(
     "INSERT INTO gridtrace.latest ",
     arrays!(),
     " ON CONFLICT (terminal) DO UPDATE SET fixed_at = excluded.fixed_at, \
@@ -73,6 +73,11 @@ pub(super) struct Known {
 const KNOWN_TERMINALS_MAX: usize = 2_000_000;
 
 impl Known {
+    /// The partition of a day was dropped.
+    pub(super) fn forget_partition(&self, day: Date) {
+        self.partitions.lock().remove(&day);
+    }
+
     /// After any failure: the database may not be the one that it was.
     fn forget(&self) {
         self.terminals.lock().clear();
@@ -101,6 +106,23 @@ pub(super) async fn write(
         known.forget();
     }
     lease.conclude(result)
+}
+
+/// Rows with the numbers of their terminals, in the order of the table; new terminals get theirs.
+pub(super) async fn lines<'r>(
+    lease: &mut Lease<'_>,
+    found: &Found,
+    known: &Known,
+    options: &Options,
+    rows: &[&'r PositionRow],
+) -> Result<Vec<Line<'r>>, Failure> {
+    let mut writer = Writer {
+        lease,
+        found,
+        known,
+        options,
+    };
+    writer.lines(rows).await
 }
 
 struct Writer<'a, 'p> {
@@ -194,7 +216,7 @@ impl Writer<'_, '_> {
     ) -> Result<(u64, u64), Failure> {
         let options = self.options;
         bounded(options.write_timeout, async {
-            if self.found.has_partitions {
+            if self.found.functions.is_none() {
                 make_partitions(self.lease, self.known, lines).await?;
             }
             let is_copied = !lines.is_empty() && lines.len() >= options.copied_rows_min;
@@ -271,6 +293,11 @@ async fn number_terminals(
         .collect())
 }
 
+/// The name of the partition of a day.
+pub(super) fn partition(day: Date) -> String {
+    format!("positions_{}", day.to_string().replace('-', "_"))
+}
+
 /// Makes the partitions of the days that have none.
 async fn make_partitions(
     connection: &mut Connection,
@@ -288,7 +315,7 @@ async fn make_partitions(
     missing.sort_unstable();
     for day in missing {
         let Some(next) = day.next_day() else { continue };
-        let name = format!("positions_{}", day.to_string().replace('-', "_"));
+        let name = partition(day);
         let transaction = connection.client.transaction().await?;
         transaction
             .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])

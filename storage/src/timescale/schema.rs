@@ -1,8 +1,12 @@
 //! What the server is, and the schema on it.
 
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, GenericClient, Transaction};
 
-use super::connection::{Failure, Pool};
+use super::{
+    Rules,
+    connection::{Failure, Pool},
+    hypertable::{self, Hours, Set},
+};
 use crate::store::StoreError;
 
 /// TimescaleDB before this could lose rows in `ON CONFLICT DO NOTHING` (timescaledb#7672).
@@ -16,28 +20,31 @@ const COMMON: &str = include_str!("../../migrations/postgres/0001_common.sql");
 const HYPERTABLE: &str = include_str!("../../migrations/postgres/0002_positions_hypertable.sql");
 const PARTITIONS: &str = include_str!("../../migrations/postgres/0002_positions_partitions.sql");
 const VIEWS: &str = include_str!("../../migrations/postgres/0003_views.sql");
-const COMPRESSION: &str = include_str!("../../migrations/postgres/compression.sql");
+const RETENTION: &str = include_str!("../../migrations/postgres/0004_retention.sql");
 
 /// What was found and is used.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) description: String,
-    /// Positions lie in a partition a day, which the writer makes.
-    pub(super) has_partitions: bool,
+    /// The schema of TimescaleDB's functions, where positions are a hypertable. Else they lie in a
+    /// partition a day, which the writer makes.
+    pub(super) functions: Option<String>,
+    /// The sums of hours are continuous aggregates.
+    pub(super) has_aggregates: bool,
 }
 
 /// The extension as it is in this database.
 #[derive(Clone, Debug)]
-struct Timescale {
+pub(super) struct Timescale {
     version: String,
     /// The schema that its functions are in.
     schema: String,
-    /// Not the Apache build or setting: it can compress.
-    is_full: bool,
+    /// Not the Apache build or setting: it can compress, and keep sums.
+    pub(super) is_full: bool,
 }
 
-/// Looks at the server and brings the schema to this version.
-pub(super) async fn prepare(pool: &Pool) -> Result<Found, StoreError> {
+/// Looks at the server, brings the schema to this version, and sets what the rules say.
+pub(super) async fn prepare(pool: &Pool, rules: Option<&Rules>) -> Result<Found, StoreError> {
     let action = "prepare the database";
     let failed = |failure: Failure| failure.into_store_error(action);
     offer_extension(pool).await?;
@@ -56,14 +63,11 @@ pub(super) async fn prepare(pool: &Pool) -> Result<Found, StoreError> {
     }
     migrate(client, timescale.as_ref()).await.map_err(failed)?;
     let has_partitions = has_partitions(client).await.map_err(failed)?;
-    let compresses = match &timescale {
-        Some(timescale) if timescale.is_full && !has_partitions => {
-            compress(client, timescale).await.unwrap_or_else(|failure| {
-                tracing::warn!(error = %failure, "positions are not compressed");
-                false
-            })
-        }
-        _ => false,
+    let set = match &timescale {
+        Some(timescale) if !has_partitions => hypertable::set_up(client, timescale, rules)
+            .await
+            .map_err(failed)?,
+        _ => Set::default(),
     };
     let server: String = client
         .query_one("SHOW server_version", &[])
@@ -73,16 +77,8 @@ pub(super) async fn prepare(pool: &Pool) -> Result<Found, StoreError> {
         .get(0);
     let server = server.split(' ').next().unwrap_or_default();
     let used = match (&timescale, has_partitions) {
-        (Some(t), false) if compresses => {
-            format!("with TimescaleDB {} (compression after 3 days)", t.version)
-        }
-        (Some(t), false) if t.is_full => format!("with TimescaleDB {} (no compression)", t.version),
-        (Some(t), false) => {
-            format!(
-                "with TimescaleDB {} (Apache licence: no compression)",
-                t.version
-            )
-        }
+        (Some(t), false) if t.is_full => format!("with TimescaleDB {} ({set})", t.version),
+        (Some(t), false) => format!("with TimescaleDB {} (Apache licence: {set})", t.version),
         (Some(t), true) => format!(
             "with daily partitions (made before TimescaleDB {} was there, which is not used)",
             t.version
@@ -95,7 +91,10 @@ pub(super) async fn prepare(pool: &Pool) -> Result<Found, StoreError> {
     };
     Ok(Found {
         description: format!("PostgreSQL {server} {used}"),
-        has_partitions,
+        has_aggregates: set.has_aggregates,
+        functions: timescale
+            .filter(|_| !has_partitions)
+            .map(|timescale| timescale.schema),
     })
 }
 
@@ -156,6 +155,8 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
         ("common", COMMON),
         ("positions", positions),
         ("views", VIEWS),
+        ("retention", RETENTION),
+        ("hours", ""),
     ];
     let transaction = client.transaction().await?;
     // Other nodes wait here, and find everything done.
@@ -191,7 +192,13 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
     }
     set_search_path(&transaction, timescale).await?;
     for (number, (name, sql)) in (1_i32..).zip(migrations).skip(applied) {
-        transaction.batch_execute(sql).await?;
+        let sql = match name {
+            // Partitions that were made before the extension was there stay partitions.
+            "hours" if has_partitions(&transaction).await? => Hours::Plain.sql(),
+            "hours" => Hours::Hypertable.sql(),
+            _ => sql.to_owned(),
+        };
+        transaction.batch_execute(&sql).await?;
         transaction
             .execute(
                 "INSERT INTO gridtrace.migrations VALUES ($1, $2)",
@@ -204,7 +211,7 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
 }
 
 /// For this transaction: so that the extension's functions are found wherever it was installed.
-async fn set_search_path(
+pub(super) async fn set_search_path(
     transaction: &Transaction<'_>,
     timescale: Option<&Timescale>,
 ) -> Result<(), Failure> {
@@ -216,32 +223,9 @@ async fn set_search_path(
     Ok(())
 }
 
-async fn has_partitions(client: &Client) -> Result<bool, Failure> {
+async fn has_partitions(client: &impl GenericClient) -> Result<bool, Failure> {
     let sql = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'gridtrace.positions'::regclass";
     Ok(client.query_one(sql, &[]).await?.get(0))
-}
-
-/// Sets compression up unless it is; whether it is then.
-async fn compress(client: &mut Client, timescale: &Timescale) -> Result<bool, Failure> {
-    let transaction = client.transaction().await?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
-        .await?;
-    let is_set: bool = transaction
-        .query_one(
-            "SELECT coalesce(bool_or(compression_enabled), false) \
-             FROM timescaledb_information.hypertables \
-             WHERE hypertable_schema = 'gridtrace' AND hypertable_name = 'positions'",
-            &[],
-        )
-        .await?
-        .get(0);
-    if !is_set {
-        set_search_path(&transaction, Some(timescale)).await?;
-        transaction.batch_execute(COMPRESSION).await?;
-    }
-    transaction.commit().await?;
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,0 +1,2 @@
+-- Reports in quarantine go by the time of their receipt.
+CREATE INDEX quarantine_by_time ON gridtrace.quarantine (received_at);
