@@ -163,9 +163,13 @@ impl App {
         })?;
         let store: Arc<dyn Store> = match &config.store {
             StoreChoice::Embedded => Arc::new(EmbeddedStore::open(&config.data_dir.join("store"))?),
-            StoreChoice::Postgres(url) => Arc::new(
-                TimescaleStore::connect(url, storage::timescale::Options::default()).await?,
-            ),
+            StoreChoice::Postgres(url) => {
+                let options = storage::timescale::Options {
+                    rules: Some(config.store_rules.timescale),
+                    ..storage::timescale::Options::default()
+                };
+                Arc::new(TimescaleStore::connect(url, options).await?)
+            }
         };
         tracing::info!(store = store.description(), "store");
         let platform_key = config.terminals.rsa_key.as_deref();
@@ -258,6 +262,7 @@ impl App {
         let outlets = vec![
             outlets_handle.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
             outlets_handle.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
+            outlets_handle.spawn(outlets::retention::run(share(), stop_outlets.clone())),
         ];
         let background = vec![
             tokio::spawn(preload(share())),

@@ -11,6 +11,7 @@ pub mod network;
 mod packets;
 mod profiles;
 pub mod source;
+mod store;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ pub use packets::Media;
 pub use profiles::{Choice, Profiles};
 use protocols::jt808::reassembly::ReassemblyLimits;
 pub use source::{Mistake, Raw};
+pub use store::{StoreChoice, StoreRules, mask_password};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -68,6 +70,8 @@ pub struct Config {
     pub store: StoreChoice,
     /// Positions are gathered for so long before they are written to the store. Default 250 ms.
     pub store_batch_interval: Duration,
+    /// How long it keeps what.
+    pub store_rules: StoreRules,
     /// The city.
     pub catalog: CatalogFiles,
     /// The checks.
@@ -190,15 +194,6 @@ pub struct LogLimits {
     pub staged_bytes_max: u64,
     /// The least time between two syncs: later messages join the next one. Default 2 ms.
     pub commit_interval: Duration,
-}
-
-/// `[store]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreChoice {
-    /// SQLite files in the data directory.
-    Embedded,
-    /// A PostgreSQL address.
-    Postgres(String),
 }
 
 /// `[evaluate]`
@@ -365,12 +360,13 @@ impl Config {
                     seconds(0)..=seconds(1),
                 ),
             },
-            store: store_choice(&mut raw),
+            store: StoreChoice::from_raw(&mut raw),
             store_batch_interval: raw.duration(
                 "store.batch_interval",
                 Duration::from_millis(250),
                 seconds(0)..=seconds(10),
             ),
+            store_rules: StoreRules::from_raw(&mut raw),
             catalog: CatalogFiles::from_raw(&mut raw),
             evaluate: Evaluate {
                 snapshot_interval: raw.duration(
@@ -416,6 +412,7 @@ impl Config {
                 "smaller than one segment (log.segment_bytes_max)",
             );
         }
+        config.store_rules.check(&config.ingest, &mut raw);
         let effective = raw.finish()?;
         Ok(Self {
             effective,
@@ -445,36 +442,6 @@ impl Config {
         }
         text
     }
-}
-
-fn store_choice(raw: &mut Raw) -> StoreChoice {
-    let url = raw.text("store.url", "embedded", mask_password);
-    if url == "embedded" {
-        StoreChoice::Embedded
-    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        StoreChoice::Postgres(url)
-    } else {
-        raw.mistake(
-            "store.url",
-            "expected \"embedded\" or \"postgres://user@host/database\"",
-        );
-        StoreChoice::Embedded
-    }
-}
-
-/// `postgres://user:secret@host/db` becomes `postgres://user:***@host/db`.
-#[must_use]
-pub fn mask_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let Some((user, host)) = rest.rsplit_once('@') else {
-        return url.to_owned();
-    };
-    let user = user
-        .split_once(':')
-        .map_or_else(|| user.to_owned(), |(name, _)| format!("{name}:***"));
-    format!("{scheme}://{user}@{host}")
 }
 
 #[cfg(test)]
@@ -566,14 +533,5 @@ mod tests {
         assert_eq!(config.tcp.idle_timeout, seconds(6));
         assert_eq!(config.tcp.unanswered_max, 3);
         assert_eq!(config.data_dir, PathBuf::from("/b"));
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(
-            mask_password("postgres://u:p@w@h/d"),
-            "postgres://u:***@h/d"
-        );
-        assert_eq!(mask_password("embedded"), "embedded");
     }
 }

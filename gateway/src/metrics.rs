@@ -246,6 +246,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     ("store_rows_written_total", "Rows written, by table."),
     (
+        "store_removed_total",
+        "What was too old and removed: days of positions (chunks, with TimescaleDB), reports in quarantine.",
+    ),
+    (
         "store_batch_duration_seconds",
         "Writing one batch to the store, by consumer.",
     ),

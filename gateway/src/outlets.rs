@@ -4,6 +4,7 @@
 pub mod evaluator;
 pub mod follower;
 pub mod live_map;
+pub mod retention;
 pub mod runtime;
 pub mod store_writer;
 pub mod vendor_items;

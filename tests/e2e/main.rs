@@ -21,5 +21,6 @@ mod positions;
 mod profiles;
 mod protocol;
 mod real_input;
+mod retention;
 mod sessions;
 mod transports;

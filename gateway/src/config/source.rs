@@ -204,6 +204,25 @@ impl Raw {
         )
     }
 
+    /// A duration with its unit, within a range; the empty text is "never".
+    pub fn optional_duration(
+        &mut self,
+        key: &str,
+        default: Option<Duration>,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let show = |v: &Option<Duration>| format!("\"{}\"", v.map_or_else(String::new, in_days));
+        self.parsed(key, default, show, |text| {
+            if text.is_empty() {
+                return Ok(None);
+            }
+            let value = humantime::parse_duration(text).map_err(|_| {
+                "expected a duration with its unit, such as \"400days\", or \"\"".to_owned()
+            })?;
+            within(value, &range, |v| in_days(*v)).map(Some)
+        })
+    }
+
     /// A size with its unit, within a range.
     pub fn bytes(&mut self, key: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
         let show = |v: &u64| {
@@ -320,6 +339,19 @@ impl Raw {
         } else {
             Err(self.mistakes)
         }
+    }
+}
+
+/// Whole days as such: their months and years are of odd lengths.
+fn in_days(duration: Duration) -> String {
+    const DAY_SECONDS: u64 = 86_400;
+    if duration.as_secs() >= DAY_SECONDS
+        && duration.as_secs().is_multiple_of(DAY_SECONDS)
+        && duration.subsec_nanos() == 0
+    {
+        format!("{}days", duration.as_secs() / DAY_SECONDS)
+    } else {
+        humantime::format_duration(duration).to_string()
     }
 }
 
