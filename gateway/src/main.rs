@@ -51,6 +51,8 @@ enum Command {
         #[command(flatten)]
         options: operations::doctor::DoctorOptions,
     },
+    /// Move everything from the embedded store into a database; the gateway must not be running.
+    Move(operations::transfer::Move),
 }
 
 /// Later sources win: FILE, environment GRIDTRACE__SECTION__KEY, these options.
@@ -117,16 +119,10 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Export(command) => match export::run(command) {
-            Ok(summary) => {
-                eprintln!("gridtrace: {summary}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("gridtrace: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Export(command) => summed_up(export::run(command)),
+        Command::Move(command) => summed_up(operations::transfer::run(&command, |progress| {
+            eprintln!("gridtrace: {progress}");
+        })),
         Command::Doctor { settings, options } => {
             let config = Config::from_raw(settings.raw());
             ended(operations::doctor::run(
@@ -145,6 +141,14 @@ fn main() -> ExitCode {
         )),
         Command::Log(command) => ended(operations::log::run(command, &mut io::stdout().lock())),
     }
+}
+
+/// A command that ends with a line for people.
+fn summed_up(result: anyhow::Result<String>) -> ExitCode {
+    ended(result.map(|summary| {
+        eprintln!("gridtrace: {summary}");
+        0
+    }))
 }
 
 /// How a command of the operator ended.

@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod doctor;
 pub mod log;
+pub mod transfer;
 
 use std::path::{Path, PathBuf};
 

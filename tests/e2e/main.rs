@@ -23,4 +23,5 @@ mod protocol;
 mod real_input;
 mod retention;
 mod sessions;
+mod transfer;
 mod transports;

@@ -55,7 +55,8 @@ impl TestGateway {
         Self::start_in(tempfile::tempdir().unwrap(), settings).await
     }
 
-    async fn start_in(folder: TempDir, settings: Vec<(String, String)>) -> Self {
+    /// Starts on a data directory that is there, with these settings.
+    pub async fn start_in(folder: TempDir, settings: Vec<(String, String)>) -> Self {
         let app = App::start(configuration(folder.path(), &settings))
             .await
             .unwrap();
