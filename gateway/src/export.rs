@@ -198,6 +198,7 @@ impl Pages {
             terminal: options.terminal,
             from: options.from.unwrap_or_default(),
             to: options.to.unwrap_or_else(|| clock::now().plus_millis(day)),
+            within: None,
             after: None,
             limit: PAGE,
         };

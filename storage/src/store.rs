@@ -14,7 +14,7 @@ use geofence::{
     case::{Case, Stage},
     identity::{CaseId, TerminalId},
     position::{Position, QuarantineReason, Quarantined},
-    units::Timestamp,
+    units::{Latitude, Longitude, Timestamp},
     violation::{Finding, ViolationKind},
 };
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,29 @@ pub struct CaseChange {
     pub remark: String,
 }
 
+/// A part of the map between two meridians and two parallels, its edges included. It does not
+/// reach over the 180th meridian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapBox {
+    /// The western edge.
+    pub west: Longitude,
+    /// The southern edge.
+    pub south: Latitude,
+    /// The eastern edge, not west of `west`.
+    pub east: Longitude,
+    /// The northern edge, not south of `south`.
+    pub north: Latitude,
+}
+
+impl MapBox {
+    /// The place lies in it or on its edge.
+    #[must_use]
+    pub fn contains(&self, latitude: Latitude, longitude: Longitude) -> bool {
+        (self.south..=self.north).contains(&latitude)
+            && (self.west..=self.east).contains(&longitude)
+    }
+}
+
 /// A range of positions to read, in the order of `(fixed_at, terminal, digest)` when `terminal`
 /// is `None` and of `(fixed_at, digest)` otherwise.
 #[derive(Clone, Debug)]
@@ -132,10 +155,28 @@ pub struct PositionQuery {
     pub from: Timestamp,
     /// To, exclusive.
     pub to: Timestamp,
+    /// Only what lies there by its coordinates, a fix or not. The range is read whole and filtered.
+    pub within: Option<MapBox>,
     /// Continue behind this row: `(fixed_at, terminal, digest)` of the last one of the page before.
     pub after: Option<(Timestamp, TerminalId, u32)>,
     /// At most so many rows.
     pub limit: u32,
+}
+
+impl PositionQuery {
+    /// South, north, west and east of the box in millionths of a degree; without one, bounds that
+    /// leave nothing out.
+    pub(crate) const fn bounds(&self) -> [i32; 4] {
+        match &self.within {
+            None => [i32::MIN, i32::MAX, i32::MIN, i32::MAX],
+            Some(within) => [
+                within.south.micro_degrees(),
+                within.north.micro_degrees(),
+                within.west.micro_degrees(),
+                within.east.micro_degrees(),
+            ],
+        }
+    }
 }
 
 /// Which cases to list, newest first by `(opened_at, id)`.

@@ -102,6 +102,7 @@ fn contents(store: &dyn Store) -> BTreeMap<(Key, Fate), u32> {
         terminal: None,
         from: Timestamp(i64::MIN / 2),
         to: Timestamp(i64::MAX / 2),
+        within: None,
         after: None,
         limit: u32::MAX,
     }));

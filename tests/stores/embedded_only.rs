@@ -236,6 +236,7 @@ async fn a_query_gives_up_at_its_time_limit_and_the_next_one_works() {
         terminal: None,
         from: Timestamp(0),
         to: Timestamp(i64::MAX),
+        within: None,
         after: None,
         limit: 3_000,
     };

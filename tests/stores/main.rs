@@ -58,6 +58,7 @@ on_every_store! {
         the_counts_of_a_batch_add_up;
     paging:
         pages_of_positions_have_no_gaps_and_no_repeats,
+        a_box_has_what_lies_in_it_and_on_its_edge,
         pages_of_cases_have_no_gaps_and_no_repeats;
     cases:
         a_case_opens_once,

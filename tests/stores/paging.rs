@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use geofence::{
     case::{Case, Stage},
-    units::Timestamp,
+    units::{Latitude, Longitude, Timestamp},
     violation::{Finding, ViolationKind},
 };
-use storage::store::{CaseQuery, PositionQuery, PositionRow};
+use storage::store::{CaseQuery, MapBox, PositionQuery, PositionRow};
 
 use crate::setup::{Dice, MIDNIGHT, Subject, batch, findings, row, terminal, violation};
 
@@ -48,6 +48,7 @@ pub(crate) async fn pages_of_positions_have_no_gaps_and_no_repeats(subject: &Sub
                 terminal,
                 from,
                 to,
+                within: None,
                 after: None,
                 limit,
             };
@@ -68,6 +69,77 @@ pub(crate) async fn pages_of_positions_have_no_gaps_and_no_repeats(subject: &Sub
                 .collect();
             assert_eq!(found, expected, "{terminal:?}, pages of {limit}");
         }
+    }
+}
+
+pub(crate) async fn a_box_has_what_lies_in_it_and_on_its_edge(subject: &Subject) {
+    let mut dice = Dice(44);
+    let mut model: BTreeMap<_, PositionRow> = BTreeMap::new();
+    let (south, west) = (37_870_000, 112_550_000);
+    for offset in 0..4 {
+        let rows: Vec<_> = (0..90)
+            .map(|_| {
+                let seconds = i64::from(dice.below(60)) * 4_000 - 100_000;
+                // Few places: on the edges of the box, a millionth beside them, and within. A
+                // digest stands for one body, so for one place.
+                let steps = [-1, 0, 1, 49, 50, 51];
+                let [i, j] = [(); 2].map(|()| dice.below(6));
+                let (north, east) = (steps[i as usize], steps[j as usize]);
+                let mut row = row(terminal(dice.below(4)), seconds, i * 6 + j);
+                row.position.latitude = Latitude::from_micro_degrees(south + north).unwrap();
+                row.position.longitude = Longitude::from_micro_degrees(west + east).unwrap();
+                row
+            })
+            .collect();
+        for row in &rows {
+            let p = &row.position;
+            model
+                .entry((p.fixed_at, p.terminal, p.digest))
+                .or_insert_with(|| row.clone());
+        }
+        subject
+            .store
+            .write_positions(&batch(offset, rows))
+            .await
+            .unwrap();
+    }
+    let within = MapBox {
+        west: Longitude::from_micro_degrees(west).unwrap(),
+        south: Latitude::from_micro_degrees(south).unwrap(),
+        east: Longitude::from_micro_degrees(west + 50).unwrap(),
+        north: Latitude::from_micro_degrees(south + 50).unwrap(),
+    };
+    for terminal in [None, Some(terminal(2))] {
+        let mut query = PositionQuery {
+            terminal,
+            from: MIDNIGHT.plus_millis(-80_000_000),
+            to: MIDNIGHT.plus_millis(90_000_000),
+            within: Some(within),
+            after: None,
+            limit: 7,
+        };
+        let expected: Vec<_> = model
+            .values()
+            .filter(|row| (query.from..query.to).contains(&row.position.fixed_at))
+            .filter(|row| terminal.is_none_or(|terminal| row.position.terminal == terminal))
+            .filter(|row| {
+                let p = &row.position;
+                let north = p.latitude.micro_degrees() - south;
+                let east = p.longitude.micro_degrees() - west;
+                (0..=50).contains(&north) && (0..=50).contains(&east)
+            })
+            .cloned()
+            .collect();
+        assert!(expected.len() > 20, "{}", expected.len());
+        let mut found = Vec::new();
+        loop {
+            let page = subject.store.positions(&query).await.unwrap();
+            let Some(last) = page.last() else { break };
+            let p = &last.position;
+            query.after = Some((p.fixed_at, p.terminal, p.digest));
+            found.extend(page);
+        }
+        assert_eq!(found, expected, "{terminal:?}");
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) async fn all(store: &dyn Store) -> Vec<PositionRow> {
         terminal: None,
         from: Timestamp(0),
         to: Timestamp(i64::MAX),
+        within: None,
         after: None,
         limit: 100_000,
     };
@@ -102,6 +103,7 @@ pub(crate) async fn a_row_comes_back_as_it_was_written(subject: &Subject) {
             terminal: None,
             from: rows[0].position.fixed_at,
             to: rows[1].position.fixed_at.plus_millis(1),
+            within: None,
             after: None,
             limit: 10,
         };

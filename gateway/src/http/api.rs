@@ -160,6 +160,7 @@ async fn range(
         from: moment("from", parameters.from.as_deref())?.unwrap_or(from_default),
         to: moment("to", parameters.to.as_deref())?
             .unwrap_or_else(|| clock::now().after(future).plus_millis(1)),
+        within: None,
         after: decode_cursor(parameters.cursor.as_deref())?,
         limit,
     };

@@ -246,18 +246,24 @@ fn positions_of_day(
         Some((fixed_at, terminal, digest)) => (fixed_at.0, terminal.as_str(), i64::from(*digest)),
         None => (i64::MIN, "", -1),
     };
+    let [south, north, west, east] = query.bounds();
     match &query.terminal {
         Some(terminal) => all(
             connection,
             action,
             "SELECT * FROM positions WHERE terminal = ? AND fixed_at >= ? AND fixed_at < ? \
-             AND (fixed_at, digest) > (?, ?) ORDER BY fixed_at, digest LIMIT ?",
+             AND (fixed_at, digest) > (?, ?) AND latitude BETWEEN ? AND ? \
+             AND longitude BETWEEN ? AND ? ORDER BY fixed_at, digest LIMIT ?",
             params![
                 terminal.as_str(),
                 from.0,
                 query.to.0,
                 after,
                 after_digest,
+                south,
+                north,
+                west,
+                east,
                 limit
             ],
             rows::position,
@@ -267,6 +273,7 @@ fn positions_of_day(
             action,
             "SELECT * FROM positions INDEXED BY positions_by_time \
              WHERE fixed_at >= ? AND fixed_at < ? AND (fixed_at, terminal, digest) > (?, ?, ?) \
+             AND latitude BETWEEN ? AND ? AND longitude BETWEEN ? AND ? \
              ORDER BY fixed_at, terminal, digest LIMIT ?",
             params![
                 from.0,
@@ -274,6 +281,10 @@ fn positions_of_day(
                 after,
                 after_terminal,
                 after_digest,
+                south,
+                north,
+                west,
+                east,
                 limit
             ],
             rows::position,

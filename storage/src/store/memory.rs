@@ -164,6 +164,10 @@ impl Store for MemoryStore {
         Ok(rows
             .filter(|(key, _)| query.after.is_none_or(|after| **key > after))
             .map(|(_, row)| row.clone())
+            .filter(|PositionRow { position, .. }| {
+                let (lat, lon) = (position.latitude, position.longitude);
+                query.within.is_none_or(|within| within.contains(lat, lon))
+            })
             .take(query.limit as usize)
             .collect())
     }

@@ -48,6 +48,45 @@ pub(super) async fn latest(
     Ok(found.iter().map(rows::position).collect::<Result<_, _>>()?)
 }
 
+// Parts of the query for a page. Parameters: range, key of the last row (its terminal, or the one
+// that is asked for), limit, box.
+macro_rules! select_page {
+    () => {
+        concat!(
+            "SELECT ",
+            position_columns!(),
+            " FROM gridtrace.positions p JOIN gridtrace.terminals t ON t.id = p.terminal \
+             WHERE p.fixed_at >= $1 AND p.fixed_at < $2"
+        )
+    };
+}
+macro_rules! of_terminal {
+    () => {
+        " AND p.terminal = (SELECT id FROM gridtrace.terminals WHERE phone = $4) \
+         AND (p.fixed_at, p.digest) > ($3, $5)"
+    };
+}
+macro_rules! of_all {
+    () => {
+        " AND (p.fixed_at, t.phone, p.digest) > ($3, $4, $5)"
+    };
+}
+macro_rules! in_box {
+    () => {
+        " AND p.latitude BETWEEN $7 AND $8 AND p.longitude BETWEEN $9 AND $10"
+    };
+}
+macro_rules! by_digest {
+    () => {
+        " ORDER BY p.fixed_at, p.digest LIMIT $6"
+    };
+}
+macro_rules! by_terminal {
+    () => {
+        " ORDER BY p.fixed_at, t.phone, p.digest LIMIT $6"
+    };
+}
+
 pub(super) async fn page(
     connection: &mut Connection,
     query: &PositionQuery,
@@ -58,39 +97,23 @@ pub(super) async fn page(
     };
     let (from, to) = (Moment(query.from.max(after)), Moment(query.to));
     let (after, limit) = (Moment(after), i64::from(query.limit));
-    let found = match &query.terminal {
-        Some(terminal) => {
-            let select = connection
-                .statement(concat!(
-                    "SELECT ",
-                    position_columns!(),
-                    " FROM gridtrace.positions p JOIN gridtrace.terminals t ON t.id = p.terminal \
-                     WHERE p.terminal = (SELECT id FROM gridtrace.terminals WHERE phone = $1) \
-                     AND p.fixed_at >= $2 AND p.fixed_at < $3 AND (p.fixed_at, p.digest) > ($4, $5) \
-                     ORDER BY p.fixed_at, p.digest LIMIT $6"
-                ))
-                .await?;
-            let phone = terminal.as_str();
-            let parameters: [&(dyn ToSql + Sync); 6] =
-                [&phone, &from, &to, &after, &after_digest, &limit];
-            connection.client.query(&select, &parameters).await?
-        }
-        None => {
-            let select = connection
-                .statement(concat!(
-                    "SELECT ",
-                    position_columns!(),
-                    " FROM gridtrace.positions p JOIN gridtrace.terminals t ON t.id = p.terminal \
-                     WHERE p.fixed_at >= $1 AND p.fixed_at < $2 \
-                     AND (p.fixed_at, t.phone, p.digest) > ($3, $4, $5) \
-                     ORDER BY p.fixed_at, t.phone, p.digest LIMIT $6"
-                ))
-                .await?;
-            let parameters: [&(dyn ToSql + Sync); 6] =
-                [&from, &to, &after, &after_terminal, &after_digest, &limit];
-            connection.client.query(&select, &parameters).await?
-        }
+    let [south, north, west, east] = query.bounds();
+    let who = (query.terminal.as_ref()).map_or(after_terminal, TerminalId::as_str);
+    let mut parameters: Vec<&(dyn ToSql + Sync)> =
+        vec![&from, &to, &after, &who, &after_digest, &limit];
+    // Where nothing is left out, the planner must not believe that few rows are wanted.
+    if query.within.is_some() {
+        let bounds: [&(dyn ToSql + Sync); 4] = [&south, &north, &west, &east];
+        parameters.extend(bounds);
+    }
+    let sql = match (&query.terminal, query.within) {
+        (Some(_), None) => concat!(select_page!(), of_terminal!(), by_digest!()),
+        (Some(_), Some(_)) => concat!(select_page!(), of_terminal!(), in_box!(), by_digest!()),
+        (None, None) => concat!(select_page!(), of_all!(), by_terminal!()),
+        (None, Some(_)) => concat!(select_page!(), of_all!(), in_box!(), by_terminal!()),
     };
+    let select = connection.statement(sql).await?;
+    let found = connection.client.query(&select, &parameters).await?;
     Ok(found.iter().map(rows::position).collect::<Result<_, _>>()?)
 }
 
