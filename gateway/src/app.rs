@@ -47,6 +47,7 @@ use crate::{
     platform_key::{PlatformKey, PlatformKeyError},
     profiles::{ProfilesError, TerminalProfiles},
     session::{directory::Directory, saver},
+    tracks::TrackReaders,
 };
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -195,6 +196,7 @@ impl App {
         let (attachments, alarms) = AttachmentRequests::new(&config.attachments, attachments_at);
         let gateway = Arc::new(Gateway {
             live: Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics))),
+            track_readers: TrackReaders::new(config.tracks.readers_max),
             vendor_items: VendorItems::default(),
             rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
             store_is_away: DashMap::new(),

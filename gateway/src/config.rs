@@ -6,12 +6,14 @@
 mod attachments;
 mod catalog;
 mod commands;
+mod http;
 mod listeners;
 pub mod network;
 mod packets;
 mod profiles;
 pub mod source;
 mod store;
+mod tracks;
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +25,7 @@ use std::{
 pub use attachments::Attachments;
 pub use catalog::CatalogFiles;
 pub use commands::{CommandRules, Commands};
+pub use http::Http;
 pub use listeners::{Tls, Udp};
 pub use network::Network;
 pub use packets::Media;
@@ -30,6 +33,7 @@ pub use profiles::{Choice, Profiles};
 use protocols::jt808::reassembly::ReassemblyLimits;
 pub use source::{Mistake, Raw};
 pub use store::{StoreChoice, StoreRules, mask_password};
+pub use tracks::Tracks;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -78,6 +82,8 @@ pub struct Config {
     pub evaluate: Evaluate,
     /// HTTP, page and live stream.
     pub http: Http,
+    /// Tracks for readers.
+    pub tracks: Tracks,
     /// The process's own log lines.
     pub telemetry: Telemetry,
     /// The ordered stop.
@@ -205,17 +211,6 @@ pub struct Evaluate {
     pub horizon: Duration,
 }
 
-/// `[http]`
-#[derive(Clone, Debug)]
-pub struct Http {
-    /// Default `127.0.0.1:8080`: loopback until users and scopes exist.
-    pub listen: SocketAddr,
-    /// Updates of the live map are gathered for so long. Default 250 ms.
-    pub live_interval: Duration,
-    /// Live streams in all. Default 256.
-    pub live_clients_max: u32,
-}
-
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFormat {
@@ -241,7 +236,6 @@ impl Config {
     /// Every mistake, with its key and source.
     pub fn from_raw(mut raw: Raw) -> Result<Self, Vec<Mistake>> {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let hour = seconds(3600);
         let config = Self {
             data_dir: raw
@@ -376,15 +370,8 @@ impl Config {
                 ),
                 horizon: raw.duration("evaluate.horizon", 72 * hour, hour..=720 * hour),
             },
-            http: Http {
-                listen: raw.address("http.listen", SocketAddr::new(loopback, 8080)),
-                live_interval: raw.duration(
-                    "http.live_interval",
-                    Duration::from_millis(250),
-                    Duration::from_millis(20)..=seconds(10),
-                ),
-                live_clients_max: raw.count("http.live_clients_max", 256, 0..=100_000),
-            },
+            http: Http::from_raw(&mut raw),
+            tracks: Tracks::from_raw(&mut raw),
             telemetry: Telemetry {
                 level: raw.text("telemetry.level", "info", str::to_owned),
                 format: raw.choice(
@@ -396,16 +383,6 @@ impl Config {
             shutdown_timeout: raw.duration("shutdown_timeout", seconds(10), seconds(1)..=hour),
             effective: BTreeMap::new(),
         };
-        if !config.http.listen.ip().is_loopback() {
-            raw.mistake(
-                "http.listen",
-                format!(
-                    "`{}` is not a loopback address; there are no users and scopes yet, so HTTP \
-                     stays on this machine: put an authenticating proxy in front of it",
-                    config.http.listen
-                ),
-            );
-        }
         if config.log.size_bytes_max < config.log.segment_bytes_max {
             raw.mistake(
                 "log.size_bytes_max",

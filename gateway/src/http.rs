@@ -7,6 +7,7 @@ pub mod live;
 pub mod media;
 pub mod page;
 pub mod terminals;
+mod tracks;
 pub mod view;
 
 use std::{future::Future, sync::Arc};

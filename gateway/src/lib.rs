@@ -35,6 +35,7 @@ pub mod platform_key;
 pub mod profiles;
 pub mod session;
 pub mod telemetry;
+pub mod tracks;
 
 mod app;
 mod log_thread;
@@ -60,6 +61,7 @@ use crate::{
     metrics::Metrics,
     outlets::{live_map::LiveMap, vendor_items::VendorItems},
     session::directory::Directory,
+    tracks::TrackReaders,
 };
 
 /// Exit code after a failed sync (EX_IOERR): what the disk holds is unknown, recovery runs at the
@@ -98,6 +100,8 @@ pub struct Gateway {
     pub store: Arc<dyn Store>,
     /// The newest positions.
     pub live: Arc<LiveMap>,
+    /// Files and simplified tracks that are being made.
+    pub track_readers: TrackReaders,
     /// The newest items of the makers.
     pub vendor_items: VendorItems,
     /// The newest frames that were not taken.

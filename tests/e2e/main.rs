@@ -24,4 +24,5 @@ mod real_input;
 mod retention;
 mod sessions;
 mod transfer;
+mod tracks;
 mod transports;

@@ -16,17 +16,16 @@ use geofence::{
     violation::ViolationKind,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use storage::store::{CaseQuery, PositionQuery};
+use storage::store::CaseQuery;
 
 use super::{
-    Problem, catalog, commands, live, media, terminals,
-    view::{CaseView, QuarantineView, TrackPoint, hex},
+    Problem, catalog, commands, live, media, terminals, tracks,
+    view::{CaseView, QuarantineView, hex},
 };
 use crate::{Gateway, clock};
 
 const LIMIT_DEFAULT: u32 = 1_000;
 const LIMIT_MAX: u32 = 10_000;
-const TRACK_DEFAULT_MS: i64 = 24 * 3_600_000;
 
 /// Every path of the API; texts of the catalog may have so many bytes.
 pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
@@ -35,9 +34,7 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
         .merge(commands::routes())
         .merge(media::routes())
         .merge(catalog::routes(text_bytes_max))
-        .route("/positions", get(positions))
-        .route("/positions/latest", get(latest))
-        .route("/terminals/{phone}/track", get(track))
+        .merge(tracks::routes())
         .route("/cases", get(cases))
         .route("/cases/{id}", get(case))
         .route("/quarantine", get(quarantine))
@@ -95,90 +92,6 @@ pub(super) fn terminal(text: &str) -> Result<TerminalId, Problem> {
         .to_ascii_lowercase()
         .parse()
         .map_err(|error| Problem::bad_request(format!("phone: {error}")))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RangeParameters {
-    from: Option<String>,
-    to: Option<String>,
-    terminal: Option<String>,
-    cursor: Option<String>,
-    limit: Option<u32>,
-}
-
-/// The live map's view, so that it agrees with the stream and needs no store.
-async fn latest(State(gateway): Shared) -> Json<Page<super::view::PositionView>> {
-    Json(Page {
-        items: gateway.live.views(),
-        next: None,
-    })
-}
-
-async fn track(
-    State(gateway): Shared,
-    Path(phone): Path<String>,
-    Query(parameters): Query<RangeParameters>,
-) -> Result<Json<Page<TrackPoint>>, Problem> {
-    if parameters.terminal.is_some() {
-        return Err(Problem::bad_request("terminal: the path names it already"));
-    }
-    let to = clock::now();
-    range(
-        &gateway,
-        Some(terminal(&phone)?),
-        &parameters,
-        to.plus_millis(-TRACK_DEFAULT_MS),
-    )
-    .await
-}
-
-async fn positions(
-    State(gateway): Shared,
-    Query(parameters): Query<RangeParameters>,
-) -> Result<Json<Page<TrackPoint>>, Problem> {
-    let one = parameters.terminal.as_deref().map(terminal).transpose()?;
-    range(
-        &gateway,
-        one,
-        &parameters,
-        clock::now().plus_millis(-TRACK_DEFAULT_MS),
-    )
-    .await
-}
-
-async fn range(
-    gateway: &Gateway,
-    terminal: Option<TerminalId>,
-    parameters: &RangeParameters,
-    from_default: Timestamp,
-) -> Result<Json<Page<TrackPoint>>, Problem> {
-    let limit = limit(parameters.limit)?;
-    let future = gateway.config.ingest.future_max;
-    let query = PositionQuery {
-        terminal,
-        from: moment("from", parameters.from.as_deref())?.unwrap_or(from_default),
-        to: moment("to", parameters.to.as_deref())?
-            .unwrap_or_else(|| clock::now().after(future).plus_millis(1)),
-        within: None,
-        after: decode_cursor(parameters.cursor.as_deref())?,
-        limit,
-    };
-    if query.from > query.to {
-        return Err(Problem::bad_request("from: later than to"));
-    }
-    let rows = gateway.store.positions(&query).await?;
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit as usize)
-        .and_then(|row| {
-            let p = &row.position;
-            encode_cursor(&(p.fixed_at, p.terminal, p.digest))
-        });
-    Ok(Json(Page {
-        items: rows.into_iter().map(TrackPoint::from).collect(),
-        next,
-    }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -160,12 +160,13 @@ impl LiveMap {
         }
     }
 
-    /// All vehicles as pages see them, by terminal.
+    /// Vehicles at wanted positions as pages see them, by terminal.
     #[must_use]
-    pub fn views(&self) -> Vec<PositionView> {
+    pub fn views(&self, is_wanted: impl Fn(&Position) -> bool) -> Vec<PositionView> {
         let mut views: Vec<_> = self
             .vehicles
             .iter()
+            .filter(|entry| is_wanted(&entry.position))
             .map(|entry| self.view(&entry))
             .collect();
         views.sort_by(|a, b| a.subject.phone.cmp(&b.subject.phone));
@@ -252,7 +253,7 @@ impl LiveMap {
             .collect();
         let body = Body::Snapshot {
             seq: sequence,
-            positions: self.views(),
+            positions: self.views(|_| true),
             cases,
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
