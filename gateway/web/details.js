@@ -4,11 +4,11 @@ import { KIND_COLORS, OTHER_COLOR, highlightFence } from "./city.js";
 import { nameOf } from "./cases.js";
 import { duration, element, heading, number, quantity, t, threshold, time } from "./text.js";
 
-const TRACK_MS = 30 * 60_000;
-const TRACK_POINTS_MAX = 2_000;
+const TRACK_MS = 2 * 3_600_000;
+/** So many the server may leave of a track; those that arrive afterwards come on top. */
+const TRACK_POINTS_MAX = 1_000;
 const OWN_CASES_MAX = 20;
-/** Between fixes further apart than this the way is not known, and no line is drawn. */
-const GAP_MS = 120_000;
+const TRACK_COLOR = "#7dd3fc";
 const SOURCE = "chosen";
 const EMPTY = { type: "FeatureCollection", features: [] };
 
@@ -18,6 +18,8 @@ export function addTo(map) {
   const isPart = (part) => ["==", ["get", "part"], part];
   map.addLayer({ id: "chosen-casing", type: "line", source: SOURCE, filter: isPart("line"), layout: { "line-join": "round", "line-cap": "round" }, paint: { "line-color": "#06101a", "line-width": 6, "line-opacity": 0.7 } });
   map.addLayer({ id: "chosen-line", type: "line", source: SOURCE, filter: isPart("line"), layout: { "line-join": "round", "line-cap": "round" }, paint: { "line-color": ["get", "color"], "line-width": 3 } });
+  // Where nobody knows the way.
+  map.addLayer({ id: "chosen-gap", type: "line", source: SOURCE, filter: isPart("gap"), paint: { "line-color": ["get", "color"], "line-width": 1.6, "line-opacity": 0.75, "line-dasharray": [2, 3] } });
   map.addLayer({ id: "chosen-fixes", type: "circle", source: SOURCE, filter: isPart("fix"), paint: { "circle-radius": 4.5, "circle-color": "#0b1622", "circle-stroke-color": ["get", "color"], "circle-stroke-width": 2 } });
   map.addLayer({ id: "chosen-mark", type: "circle", source: SOURCE, filter: isPart("mark"), paint: { "circle-radius": 9, "circle-color": ["get", "color"], "circle-opacity": 0.35, "circle-stroke-color": "#ffffff", "circle-stroke-width": 2 } });
 }
@@ -218,24 +220,31 @@ export class Details {
     return table;
   }
 
+  /** What is drawn of the track. */
+  trackParts() {
+    if (!this.track) return null;
+    const { points, fixes } = this.track;
+    const { lines, gaps } = parts(points);
+    return { fixes, points: points.length, lines: lines.length, gaps: gaps.length, stops: points.filter((point) => point.isStop).length };
+  }
+
   trackNote() {
     if (this.track === null) return t("loading");
     if (this.track.error) return t("trackFailed");
-    const { points } = this.track;
-    return points.length > 1 ? t("trackPoints")(points.length, number(length(points) / 1000, 2)) : t("trackNone");
+    const { points, fixes } = this.track;
+    return points.length > 1 ? t("trackPoints")(fixes, number(length(points) / 1000, 2)) : t("trackNone");
   }
 
   async loadTrack(phone) {
     const from = encodeURIComponent(new Date(Date.now() - TRACK_MS).toISOString());
     let track;
     try {
-      const response = await fetch(`/api/v1/terminals/${encodeURIComponent(phone)}/track?from=${from}&limit=${TRACK_POINTS_MAX}`);
+      const response = await fetch(`/api/v1/terminals/${encodeURIComponent(phone)}/track?from=${from}&simplify=${TRACK_POINTS_MAX}`);
       if (!response.ok) throw new Error(`track: ${response.status}`);
-      const { items } = await response.json();
-      const points = items.filter((item) => item.positioned).map(pointOf).sort((a, b) => a.at - b.at);
-      track = { points, error: false };
+      const { items, simplified } = await response.json();
+      track = { points: items.map(pointOf), fixes: simplified.fixes, gapMs: simplified.gap_s * 1_000, error: false };
     } catch {
-      track = { points: [], error: true };
+      track = { points: [], fixes: 0, gapMs: Infinity, error: true };
     }
     // Another choice may have been made meanwhile.
     if (this.chosen?.type !== "vehicle" || this.chosen.id !== phone) return;
@@ -247,11 +256,16 @@ export class Details {
   extendTrack() {
     const position = this.fleet.position(this.chosen.id);
     if (!this.track || !position) return;
-    const { points } = this.track;
+    const { points, gapMs } = this.track;
     const point = pointOf(position);
-    if (points.length === 0 || point.at > points.at(-1).at) points.push(point);
+    const last = points.at(-1);
+    if (!last || point.at > last.at) {
+      point.isBehindGap = last !== undefined && point.at - last.at > gapMs;
+      points.push(point);
+      this.track.fixes += 1;
+    }
     const oldest = Date.now() - TRACK_MS;
-    while (points.length > TRACK_POINTS_MAX || points[0]?.at < oldest) points.shift();
+    while (points.length > 2 * TRACK_POINTS_MAX || points[0]?.at < oldest) points.shift();
   }
 
   /** What belongs to the choice, on the map. */
@@ -271,7 +285,10 @@ export class Details {
       add("mark", "Point", this.mark ?? [item.lon, item.lat], color);
       fence = item.rule.id;
     } else if (this.track) {
-      for (const part of unbroken(this.track.points)) add("line", "LineString", part, "#7dd3fc");
+      const { lines, gaps } = parts(this.track.points);
+      for (const gap of gaps) add("gap", "LineString", gap, TRACK_COLOR);
+      for (const line of lines) add("line", "LineString", line, TRACK_COLOR);
+      for (const { lon, lat, isStop } of this.track.points) if (isStop) add("fix", "Point", [lon, lat], TRACK_COLOR);
     }
     source.setData({ type: "FeatureCollection", features });
     const chosenPhone = this.chosen?.type === "vehicle" ? this.chosen.id : this.chosen?.item?.subject.phone;
@@ -293,22 +310,25 @@ function facts(rows) {
   return list;
 }
 
-function pointOf({ lon, lat, fixed_at: fixedAt }) {
-  return { lon, lat, at: Date.parse(fixedAt) };
+function pointOf({ lon, lat, fixed_at: fixedAt, gap_s: gap, stop_s: stop }) {
+  return { lon, lat, at: Date.parse(fixedAt), isBehindGap: typeof gap === "number", isStop: typeof stop === "number" };
 }
 
-function unbroken(points) {
-  const parts = [];
-  let part = [];
-  points.forEach((point, i) => {
-    if (i > 0 && point.at - points[i - 1].at > GAP_MS) {
-      parts.push(part);
-      part = [];
+/** Lines where the way is known, and straight ones over the gaps between them. */
+function parts(points) {
+  const lines = [];
+  const gaps = [];
+  let line = [];
+  points.forEach(({ lon, lat, isBehindGap }, i) => {
+    if (i > 0 && isBehindGap) {
+      gaps.push([line.at(-1), [lon, lat]]);
+      lines.push(line);
+      line = [];
     }
-    part.push([point.lon, point.lat]);
+    line.push([lon, lat]);
   });
-  parts.push(part);
-  return parts.filter((line) => line.length > 1);
+  lines.push(line);
+  return { lines: lines.filter((part) => part.length > 1), gaps };
 }
 
 /** Metres, without the gaps. */
@@ -316,7 +336,7 @@ function length(points) {
   let sum = 0;
   for (let i = 1; i < points.length; i += 1) {
     const [a, b] = [points[i - 1], points[i]];
-    if (b.at - a.at > GAP_MS) continue;
+    if (b.isBehindGap) continue;
     const east = (b.lon - a.lon) * 111_320 * Math.cos((a.lat * Math.PI) / 180);
     sum += Math.hypot(east, (b.lat - a.lat) * 111_320);
   }

@@ -219,6 +219,7 @@ Object.defineProperty(window, "gridtrace", {
     counts: () => ({ ...fleet.counts(), cases: cases.cases.size, seq: live.sequence, connection: live.state, frames: fleet.frames }),
     phones: () => [...fleet.vehicles.keys()],
     place: (phone) => fleet.place(phone),
+    track: () => details.trackParts(),
     isStill: () => map !== null && !map.isMoving(),
     /** Where on the page the symbol of a vehicle is, in CSS pixels. */
     pixel(phone) {

@@ -14,6 +14,10 @@ use harness::{
     browser::{Browser, Colors},
     process::Process,
 };
+use tools::{
+    terminal::{Identity, Terminal},
+    wire::Revision,
+};
 
 /// What a new user is promised.
 const VEHICLES: Duration = Duration::from_secs(10);
@@ -39,6 +43,70 @@ async fn the_page_shows_a_city_at_work() {
     a_vehicle_opens(&browser).await;
     the_language_changes(&browser).await;
 
+    let errors = browser.console_errors();
+    assert!(errors.is_empty(), "the console says: {errors:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_is_open_at_its_gap_and_marks_its_stop() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Process::start("serve", folder.path(), &[]);
+    let identity = Identity::new("13800000001", Revision::V2013).unwrap();
+    let mut terminal = Terminal::connect(&gateway.tcp, identity, harness::PATIENCE)
+        .await
+        .unwrap();
+    terminal.log_in().await.unwrap();
+    // Half an hour of a curve with a stop of three minutes, and a gap of ten.
+    let start = harness::now_s() - 1_800;
+    let seconds = (0..1_800_i64)
+        .filter(|s| !(1_000..1_600).contains(s))
+        .step_by(5);
+    let reports: Vec<_> = seconds
+        .map(|second| {
+            let is_standing = (400..580).contains(&second);
+            let turn = if is_standing { 400 } else { second } as f64 / 900.0;
+            let (lat, lon) = (37.87 + turn.sin() / 500.0, 112.55 + turn.cos() / 500.0);
+            let mut report = harness::report(lat, lon, start + second);
+            report.speed_dkmh = if is_standing { 0 } else { 300 };
+            report
+        })
+        .collect();
+    for portion in reports.chunks(20) {
+        let serial = terminal.send_batch(false, portion).await.unwrap();
+        assert_eq!(terminal.response(serial).await.unwrap().result, 0);
+    }
+    let path = "/api/v1/terminals/13800000001/track?simplify=1000";
+    harness::until("all fixes are stored", async || {
+        let (_, body) = gateway::http_client::get(&gateway.http, path)
+            .await
+            .unwrap();
+        let track: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (track["simplified"]["fixes"] == reports.len()).then_some(())
+    })
+    .await;
+    let page = format!("http://{}/", gateway.http);
+    browser.client.goto(&page).await.unwrap();
+    let ready = "return document.body.dataset.ready === 'true' && gridtrace.phones().length === 1";
+    browser.wait("the vehicle", DRAWN, ready).await;
+    let search = browser.client.find(Locator::Id("search")).await.unwrap();
+    search.send_keys("13800000001").await.unwrap();
+    search.send_keys("\u{e007}").await.unwrap();
+    let track = browser
+        .wait("the track", DRAWN, "return gridtrace.track()")
+        .await;
+    assert_eq!(track["fixes"], reports.len(), "{track}");
+    assert_eq!(
+        (&track["lines"], &track["gaps"], &track["stops"]),
+        (&2.into(), &1.into(), &1.into())
+    );
+    assert!(track["points"].as_u64().unwrap() < 100, "{track}");
+    browser
+        .wait("the flight's end", DRAWN, "return gridtrace.isStill()")
+        .await;
+    browser.screenshot("track").await;
     let errors = browser.console_errors();
     assert!(errors.is_empty(), "the console says: {errors:#?}");
 }
