@@ -23,6 +23,6 @@ mod protocol;
 mod real_input;
 mod retention;
 mod sessions;
-mod transfer;
 mod tracks;
+mod transfer;
 mod transports;

@@ -198,6 +198,7 @@ impl Target {
             terminal: None,
             from: Timestamp(0),
             to: Timestamp(i64::MAX),
+            within: None,
             after: None,
             limit: 1,
         };
@@ -276,6 +277,7 @@ async fn move_positions(
         terminal: None,
         from: Timestamp(begin.cast_signed()),
         to: Timestamp(i64::MAX),
+        within: None,
         after: None,
         limit: POSITIONS,
     };
@@ -428,6 +430,7 @@ async fn days_of(from: &dyn Store, end: Timestamp) -> anyhow::Result<Vec<i64>> {
         terminal: None,
         from: Timestamp(0),
         to: end,
+        within: None,
         after: None,
         limit: 1,
     };
