@@ -28,9 +28,11 @@ pub struct LoadConfig {
     pub target: SocketAddr,
     /// Terminals, each on a connection of its own.
     pub connections: usize,
-    /// Reports that a terminal has unanswered at a time, 1 to 1,000.
+    /// Messages that a terminal has unanswered at a time, 1 to 1,000.
     pub in_flight: usize,
-    /// Reports a second over all terminals, sent at equal distances whatever comes back (open
+    /// Reports in a message, 1 to 20: one is a 0x0200, more are a 0x0704.
+    pub batch: u32,
+    /// Messages a second over all terminals, sent at equal distances whatever comes back (open
     /// loop); a report that waits for a terminal to be free is late, and its latency counts from
     /// when it was due. `None`: each answer lets the next report go (closed loop).
     pub rate: Option<f64>,
@@ -59,6 +61,7 @@ impl LoadConfig {
             target,
             connections: 1_000,
             in_flight: 1,
+            batch: 1,
             rate: None,
             warm_up: Duration::from_secs(1),
             duration: Duration::from_secs(5),
@@ -178,7 +181,10 @@ impl LoadReport {
 /// When not all terminals can log in.
 pub fn run(config: &LoadConfig) -> Result<LoadReport, LoadError> {
     if !(1..=1_000).contains(&config.in_flight) {
-        return Err(LoadError::Config("the number of reports in flight"));
+        return Err(LoadError::Config("the number of messages in flight"));
+    }
+    if !(1..=report_frame::IN_A_BATCH_MAX).contains(&config.batch) {
+        return Err(LoadError::Config("the number of reports in a message"));
     }
     if config
         .rate

@@ -17,10 +17,13 @@ pub(crate) struct Arguments {
     /// Terminals, each on a connection of its own.
     #[arg(long, default_value_t = 1_000)]
     connections: usize,
-    /// Reports that a terminal has unanswered at a time, 1 to 1,000.
+    /// Messages that a terminal has unanswered at a time, 1 to 1,000.
     #[arg(long, default_value_t = 1)]
     in_flight: usize,
-    /// Reports a second over all, at equal distances, whatever comes back [default: as many as
+    /// Reports in a message, 1 to 20: one is a 0x0200, more are a 0x0704.
+    #[arg(long, default_value_t = 1)]
+    batch: u32,
+    /// Messages a second over all, at equal distances, whatever comes back [default: as many as
     /// are answered].
     #[arg(long)]
     rate: Option<f64>,
@@ -59,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let config = LoadConfig {
         connections: arguments.connections,
         in_flight: arguments.in_flight,
+        batch: arguments.batch,
         rate: arguments.rate,
         warm_up: arguments.warm_up.into(),
         duration: arguments.duration.into(),

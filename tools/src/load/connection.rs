@@ -28,12 +28,11 @@ pub(super) enum State {
     Closed,
 }
 
-/// A report that awaits its response.
+/// A message that awaits its response; its first report.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     serial: u16,
     pub number: u32,
-    pub fixed_at: u32,
     /// Microseconds since the load began.
     pub due_us: u64,
 }
@@ -109,17 +108,27 @@ impl Connection {
         self.unsent.extend(frame.unwrap_or_default());
     }
 
-    /// Queues the next report.
-    pub(super) fn queue_report(&mut self, template: &mut ReportFrame, fixed_at: u32, due_us: u64) {
+    /// Queues the next message, of so many reports.
+    pub(super) fn queue_reports(
+        &mut self,
+        template: &mut ReportFrame,
+        count: u32,
+        fix_time: impl Fn(u32) -> u32,
+        due_us: u64,
+    ) {
         let serial = self.next_serial();
         let number = self.number;
-        template.set_time(fixed_at);
-        self.number = number.wrapping_add(1);
-        template.write(self.phone, serial, number, &mut self.unsent);
+        self.number = number.wrapping_add(count);
+        template.write_all(
+            self.phone,
+            serial,
+            number..number.saturating_add(count),
+            fix_time,
+            &mut self.unsent,
+        );
         self.in_flight.push_back(InFlight {
             serial,
             number,
-            fixed_at,
             due_us,
         });
     }

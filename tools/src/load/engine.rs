@@ -204,8 +204,10 @@ struct Load {
     measure_to_us: u64,
     ends_us: u64,
     in_flight_max: usize,
+    /// Reports in a message.
+    batch: u32,
     rate: Option<f64>,
-    /// Reports that the open loop has let go.
+    /// Messages that the open loop has let go.
     issued: u64,
     /// A place for each report that the open loop may let go: indices of connections.
     free: VecDeque<usize>,
@@ -250,6 +252,7 @@ impl Load {
             measure_to_us,
             ends_us: measure_to_us.saturating_add(micros(config.drain)),
             in_flight_max: config.in_flight,
+            batch: config.batch,
             rate: config.rate,
             issued: 0,
             free: VecDeque::new(),
@@ -313,23 +316,25 @@ impl Load {
                 self.free.push_back(index);
             }
             if answer.result != 0 {
-                self.refused += 1;
+                self.refused += u64::from(self.batch);
                 return;
             }
-            self.acknowledged += 1;
+            self.acknowledged += u64::from(self.batch);
             if (self.measure_from_us..self.measure_to_us).contains(&self.now_us) {
-                self.acknowledged_measured += 1;
+                self.acknowledged_measured += u64::from(self.batch);
                 if report.due_us >= self.measure_from_us {
                     self.histogram
                         .record(self.now_us.saturating_sub(report.due_us));
                 }
             }
             if self.keeps {
-                self.list.push(Acknowledged {
+                let numbers = report.number..report.number.saturating_add(self.batch);
+                let (first_fix_s, first) = (self.first_fix_s, self.first_position);
+                self.list.extend(numbers.map(|number| Acknowledged {
                     connection: u32::try_from(index).unwrap_or(u32::MAX),
-                    number: report.number,
-                    fixed_at: report.fixed_at,
-                });
+                    number,
+                    fixed_at: fix_time(first_fix_s, first, number),
+                }));
             }
         });
         if read.is_err() {
@@ -347,9 +352,10 @@ impl Load {
             return;
         };
         while connection.in_flight.len() < self.in_flight_max {
-            let fixed_at = fix_time(self.first_fix_s, self.first_position, connection.number);
-            connection.queue_report(&mut self.template, fixed_at, self.now_us);
-            self.sent += 1;
+            let (first_fix_s, first) = (self.first_fix_s, self.first_position);
+            let time = |number| fix_time(first_fix_s, first, number);
+            connection.queue_reports(&mut self.template, self.batch, time, self.now_us);
+            self.sent += u64::from(self.batch);
         }
         if connection.flush().is_err() {
             engine.close(index);
@@ -379,10 +385,11 @@ impl Load {
                 continue;
             }
             let due_us = (self.issued as f64 / rate * 1e6) as u64;
-            let fixed_at = fix_time(self.first_fix_s, self.first_position, connection.number);
-            connection.queue_report(&mut self.template, fixed_at, due_us);
+            let (first_fix_s, first) = (self.first_fix_s, self.first_position);
+            let time = |number| fix_time(first_fix_s, first, number);
+            connection.queue_reports(&mut self.template, self.batch, time, due_us);
             self.issued += 1;
-            self.sent += 1;
+            self.sent += u64::from(self.batch);
             if connection.flush().is_err() {
                 engine.close(index);
             }

@@ -2,6 +2,9 @@
 
 use crate::wire::{bcd_time, check_code, escape_into};
 
+/// Reports that fit into one message.
+pub(super) const IN_A_BATCH_MAX: u32 = 20;
+
 /// Header 12, body 28, items 16, check code 1.
 const BYTES: usize = 57;
 const PHONE: usize = 4;
@@ -10,6 +13,7 @@ const LATITUDE: usize = 20;
 const LONGITUDE: usize = 24;
 const TIME: usize = 34;
 const CHECK: usize = BYTES - 1;
+const BODY: usize = 12;
 
 /// Positions on one meridian, a millionth of a degree apart; then the next meridian.
 const ON_A_MERIDIAN: u32 = 20_000;
@@ -52,7 +56,7 @@ impl ReportFrame {
     }
 
     /// The fix time of the reports that follow, seconds since 1970 in UTC.
-    pub(super) fn set_time(&mut self, fixed_at: u32) {
+    fn set_time(&mut self, fixed_at: u32) {
         if fixed_at == self.fixed_at {
             return;
         }
@@ -60,13 +64,50 @@ impl ReportFrame {
         self.bytes[TIME..TIME + 6].copy_from_slice(&bcd_time(i64::from(fixed_at)));
     }
 
-    /// Appends the frame of one position.
-    pub(super) fn write(&mut self, phone: [u8; 6], serial: u16, number: u32, out: &mut Vec<u8>) {
+    /// Appends the frame of some positions: a 0x0200 of one, a 0x0704 of more.
+    pub(super) fn write_all(
+        &mut self,
+        phone: [u8; 6],
+        serial: u16,
+        numbers: std::ops::Range<u32>,
+        fix_time: impl Fn(u32) -> u32,
+        out: &mut Vec<u8>,
+    ) {
+        if numbers.len() == 1 {
+            self.set_time(fix_time(numbers.start));
+            return self.write(phone, serial, numbers.start, out);
+        }
+        let report_bytes = CHECK - BODY;
+        let count = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
+        let length = u16::try_from(3 + numbers.len() * (2 + report_bytes)).unwrap_or(u16::MAX);
+        let mut content = Vec::with_capacity(1_024);
+        content.extend([0x07, 0x04]);
+        content.extend(length.to_be_bytes());
+        content.extend(phone);
+        content.extend(serial.to_be_bytes());
+        content.extend(count.to_be_bytes());
+        content.push(0);
+        for number in numbers {
+            self.set_time(fix_time(number));
+            self.set_place(number);
+            content.extend([0, u8::try_from(report_bytes).unwrap_or(u8::MAX)]);
+            content.extend(&self.bytes[BODY..CHECK]);
+        }
+        content.push(check_code(&content));
+        escape_into(&content, out);
+    }
+
+    fn set_place(&mut self, number: u32) {
         let (latitude, longitude) = place(number);
-        self.bytes[PHONE..PHONE + 6].copy_from_slice(&phone);
-        self.bytes[SERIAL..SERIAL + 2].copy_from_slice(&serial.to_be_bytes());
         self.bytes[LATITUDE..LATITUDE + 4].copy_from_slice(&latitude.to_be_bytes());
         self.bytes[LONGITUDE..LONGITUDE + 4].copy_from_slice(&longitude.to_be_bytes());
+    }
+
+    /// Appends the frame of one position.
+    fn write(&mut self, phone: [u8; 6], serial: u16, number: u32, out: &mut Vec<u8>) {
+        self.bytes[PHONE..PHONE + 6].copy_from_slice(&phone);
+        self.bytes[SERIAL..SERIAL + 2].copy_from_slice(&serial.to_be_bytes());
+        self.set_place(number);
         self.bytes[CHECK] = check_code(&self.bytes[..CHECK]);
         escape_into(&self.bytes, out);
     }
@@ -106,6 +147,30 @@ mod tests {
             let expected = frame(message_id::LOCATION_REPORT, &phone, serial, &report.body());
             assert_eq!(Some(out), expected);
         }
+    }
+
+    #[test]
+    fn a_batch_is_what_the_encoder_writes() {
+        let phone = crate::wire::Phone::from_bytes(&from_hex("013900000007").unwrap()).unwrap();
+        let numbers = 19_990..20_010;
+        let fix_time = |number: u32| 1_772_360_000 + number;
+        let mut out = Vec::new();
+        let bytes = [0x01, 0x39, 0, 0, 0, 0x07];
+        ReportFrame::new().write_all(bytes, 0x7D01, numbers.clone(), fix_time, &mut out);
+        let bodies: Vec<_> = numbers
+            .map(|number| {
+                let mut alone = ReportFrame::new();
+                alone.set_time(fix_time(number));
+                alone.set_place(number);
+                alone.bytes[BODY..CHECK].to_vec()
+            })
+            .collect();
+        assert_eq!(bodies.len(), IN_A_BATCH_MAX as usize);
+        let body = crate::wire::batch_body(false, &bodies).unwrap();
+        assert_eq!(
+            Some(out),
+            frame(message_id::LOCATION_BATCH, &phone, 0x7D01, &body)
+        );
     }
 
     #[test]

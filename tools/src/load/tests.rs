@@ -53,6 +53,27 @@ fn every_acknowledged_position_is_another_one_and_has_arrived() {
 }
 
 #[test]
+fn a_batch_counts_as_the_reports_in_it() {
+    let server = TestServer::start(Whims::default());
+    let report = run(&LoadConfig {
+        batch: 20,
+        ..config(&server)
+    })
+    .unwrap();
+    assert_eq!((report.unanswered, report.sent), (0, report.acknowledged));
+    let listed: HashSet<_> = report.acknowledged_positions().collect();
+    assert_eq!(listed.len() as u64, report.acknowledged);
+    assert!(listed.len() >= 300 && listed.len().is_multiple_of(20));
+    assert!(
+        run(&LoadConfig {
+            batch: 21,
+            ..config(&server)
+        })
+        .is_err()
+    );
+}
+
+#[test]
 fn a_server_that_dies_ends_the_load_and_what_it_acknowledged_is_known() {
     let server = TestServer::start(Whims {
         hangs_up_every: 10,
