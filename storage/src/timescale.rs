@@ -62,8 +62,8 @@ pub struct Options {
     pub query_timeout: Duration,
     /// Connections that read.
     pub readers: usize,
-    /// From this number of rows on a batch is copied into a temporary table first, in binary;
-    /// smaller ones are sent as arrays.
+    /// From this number of rows on a batch is copied in binary: into the table, and by way of a
+    /// temporary one when rows may be there already. Smaller ones are sent as arrays.
     pub copied_rows_min: usize,
     /// What TimescaleDB is to do by itself; `None` leaves it as it is set, as a reader should.
     pub rules: Option<Rules>,

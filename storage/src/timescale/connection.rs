@@ -12,7 +12,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_postgres::{Client, Config, NoTls, Statement, config::Host};
+use tokio_postgres::{Client, Config, NoTls, Statement, config::Host, error::SqlState};
 
 use super::Options;
 use crate::store::StoreError;
@@ -56,6 +56,11 @@ impl Failure {
                 |state| severity(state.code()),
             ),
         }
+    }
+
+    /// A row that is there already was written without saying what to do then.
+    pub(super) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Database(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
     }
 
     pub(super) fn into_store_error(self, action: &'static str) -> StoreError {

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     pin::pin,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use geofence::{identity::TerminalId, position::Quarantined};
@@ -37,6 +38,9 @@ const INSERT: &str = concat!(
 );
 const INSERT_COPIED: &str =
     "INSERT INTO gridtrace.positions SELECT * FROM pg_temp.staging ON CONFLICT DO NOTHING";
+const COPY_STAGED: &str = "COPY pg_temp.staging FROM STDIN (FORMAT binary)";
+/// Knows no conflicts: one row that is there already, and nothing is written.
+const COPY_STRAIGHT: &str = "COPY gridtrace.positions FROM STDIN (FORMAT binary)";
 /// The newest stays: by fix time, and by digest where two share it, so that the order of arrival
 /// does not matter.
 pub(super) const UPSERT_LATEST: &str = concat!(
@@ -67,6 +71,26 @@ pub(super) const MOVE_CURSOR: &str = "INSERT INTO gridtrace.cursors VALUES ($1, 
 pub(super) struct Known {
     terminals: Mutex<HashMap<TerminalId, i32>>,
     partitions: Mutex<HashSet<Date>>,
+    /// So many batches more may hold rows that are there already.
+    staged_left: AtomicU32,
+}
+
+/// Resends come in storms: after one in a batch, so many batches go by way of the temporary table.
+/// A copy that fails leaves dead rows behind, which this bounds to one batch in as many.
+const STAGED_AFTER_DUPLICATE: u32 = 64;
+/// What is older when it comes was kept for a while and may have been sent before; its chunk may be
+/// compressed as well.
+const FRESH_MS: i64 = 24 * 3_600_000;
+
+/// How rows get into the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As arrays, into the table.
+    Arrays,
+    /// By COPY into a temporary table, and from there.
+    Staged,
+    /// By COPY into the table: in half the time, but only rows that are not there.
+    Straight,
 }
 
 /// Terminals beyond this number are asked for again.
@@ -82,6 +106,23 @@ impl Known {
     fn forget(&self) {
         self.terminals.lock().clear();
         self.partitions.lock().clear();
+    }
+
+    /// How a batch of many rows is best copied.
+    fn way(&self, lines: &[Line<'_>]) -> Way {
+        let left = self.staged_left.load(Ordering::Relaxed);
+        // Two batches at once may count one, or both: it is a guess anyway.
+        self.staged_left
+            .store(left.saturating_sub(1), Ordering::Relaxed);
+        let is_fresh = |line: &Line<'_>| {
+            let p = &line.row.position;
+            p.received_at.millis_since(p.fixed_at) < FRESH_MS
+        };
+        if left == 0 && lines.iter().all(is_fresh) {
+            Way::Straight
+        } else {
+            Way::Staged
+        }
     }
 }
 
@@ -219,8 +260,20 @@ impl Writer<'_, '_> {
             if self.found.functions.is_none() {
                 make_partitions(self.lease, self.known, lines).await?;
             }
-            let is_copied = !lines.is_empty() && lines.len() >= options.copied_rows_min;
-            transaction(self.lease, lines, quarantined, cursor, is_copied).await
+            let way = if lines.is_empty() || lines.len() < options.copied_rows_min {
+                Way::Arrays
+            } else {
+                self.known.way(lines)
+            };
+            let result = transaction(self.lease, lines, quarantined, cursor, way).await;
+            match result {
+                Err(failure) if way == Way::Straight && failure.is_duplicate() => {
+                    let staged_left = &self.known.staged_left;
+                    staged_left.store(STAGED_AFTER_DUPLICATE, Ordering::Relaxed);
+                    transaction(self.lease, lines, quarantined, cursor, Way::Staged).await
+                }
+                result => result,
+            }
         })
         .await
     }
@@ -350,16 +403,20 @@ async fn transaction(
     lines: &[Line<'_>],
     quarantined: &[Quarantined],
     cursor: Option<&Cursor>,
-    is_copied: bool,
+    way: Way,
 ) -> Result<(u64, u64), Failure> {
-    if is_copied && !connection.has_staging {
+    if way == Way::Staged && !connection.has_staging {
         let sql = "CREATE TEMPORARY TABLE staging (LIKE gridtrace.positions) \
                    ON COMMIT DELETE ROWS";
         connection.client.batch_execute(sql).await?;
         connection.has_staging = true;
     }
     let insert = connection
-        .statement(if is_copied { INSERT_COPIED } else { INSERT })
+        .statement(if way == Way::Staged {
+            INSERT_COPIED
+        } else {
+            INSERT
+        })
         .await?;
     let upsert_latest = connection.statement(UPSERT_LATEST).await?;
     let insert_quarantined = connection.statement(INSERT_QUARANTINED).await?;
@@ -368,12 +425,16 @@ async fn transaction(
     let transaction = connection.client.transaction().await?;
     let (mut inserted, mut new_quarantined) = (0, 0);
     if !lines.is_empty() {
-        inserted = if is_copied {
-            copy(&transaction, lines).await?;
-            transaction.execute(&insert, &[]).await?
-        } else {
-            let columns = Columns::of(lines.iter().copied());
-            transaction.execute(&insert, &columns.parameters()).await?
+        inserted = match way {
+            Way::Straight => copy(&transaction, COPY_STRAIGHT, lines).await?,
+            Way::Staged => {
+                copy(&transaction, COPY_STAGED, lines).await?;
+                transaction.execute(&insert, &[]).await?
+            }
+            Way::Arrays => {
+                let columns = Columns::of(lines.iter().copied());
+                transaction.execute(&insert, &columns.parameters()).await?
+            }
         };
         // Sorted as they are, the last line of a terminal is its newest.
         let newest = lines
@@ -419,11 +480,13 @@ async fn transaction(
     Ok((inserted, new_quarantined))
 }
 
-/// Binary COPY into the temporary table.
-async fn copy(transaction: &Transaction<'_>, lines: &[Line<'_>]) -> Result<(), Failure> {
-    let sink = transaction
-        .copy_in("COPY pg_temp.staging FROM STDIN (FORMAT binary)")
-        .await?;
+/// Binary COPY; gives the number of rows.
+async fn copy(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    lines: &[Line<'_>],
+) -> Result<u64, Failure> {
+    let sink = transaction.copy_in(sql).await?;
     let mut writer = pin!(BinaryCopyInWriter::new(sink, &TYPES));
     for line in lines {
         let row = line.row;
@@ -449,6 +512,5 @@ async fn copy(transaction: &Transaction<'_>, lines: &[Line<'_>]) -> Result<(), F
         ];
         writer.as_mut().write(&values).await?;
     }
-    writer.as_mut().finish().await?;
-    Ok(())
+    Ok(writer.as_mut().finish().await?)
 }
