@@ -1,6 +1,6 @@
-//! Positions acknowledged a second: the gateway, which decodes, stores and syncs before it
-//! answers, beside a server that only answers and beside the floor, under the same load in the
-//! same run, one after the other and then again.
+//! Positions acknowledged a second, one by one and in batches: the gateway, which decodes, stores
+//! and syncs before it answers, beside a server that only answers and beside the floor, under the
+//! same load in the same run, one after the other and then again.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{error::Error, process::ExitCode, time::Duration};
@@ -9,6 +9,9 @@ use benchmarks::servers::{Kind, Server, is_measuring, own_cpu_s, serve_if_asked}
 use tools::load::{self, LoadConfig, LoadReport, raise_file_limit};
 
 const KINDS: [Kind; 3] = [Kind::Gateway, Kind::Thin, Kind::Floor];
+
+/// Messages that a terminal has in flight, and reports in each.
+const LOADS: [(usize, u32); 3] = [(1, 1), (8, 1), (1, 20)];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     serve_if_asked()?;
@@ -24,18 +27,19 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     raise_file_limit(4_096)?;
     let mut is_whole = true;
-    for in_flight in [1, 8] {
-        println!("{connections} connections, {in_flight} in flight");
+    for (in_flight, batch) in LOADS {
+        println!("{connections} connections, {in_flight} in flight, {batch} reports in each");
+        let config = LoadConfig {
+            connections,
+            in_flight,
+            batch,
+            duration,
+            warm_up,
+            ..LoadConfig::new(([127, 0, 0, 1], 0).into())
+        };
         let mut means = [0.0; KINDS.len()];
         for _ in 0..rounds {
             for (kind, mean) in KINDS.into_iter().zip(&mut means) {
-                let config = LoadConfig {
-                    connections,
-                    in_flight,
-                    duration,
-                    warm_up,
-                    ..LoadConfig::new(([127, 0, 0, 1], 0).into())
-                };
                 match measure(kind, &config) {
                     Ok(report) => *mean += report.acknowledged_per_s / f64::from(rounds),
                     Err(error) => {
@@ -52,6 +56,16 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             gateway / floor,
             floor / thin
         );
+        // At half of what it can: how long a terminal waits when nothing is at its limit.
+        let half = LoadConfig {
+            in_flight: 8,
+            rate: Some((gateway / 2.0 / f64::from(batch)).max(1.0)),
+            ..config
+        };
+        println!("  at half the load of gridtrace");
+        for kind in [Kind::Gateway, Kind::Floor] {
+            is_whole &= measure(kind, &half).is_ok();
+        }
     }
     Ok(if is_whole {
         ExitCode::SUCCESS

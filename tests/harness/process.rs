@@ -6,6 +6,10 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
+use gateway::http_client;
+
+use crate::Books;
+
 /// A running `gridtrace`, killed when it is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -78,6 +82,20 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has counted.
+    ///
+    /// # Panics
+    /// When it does not say.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let asked = http_client::get(&self.http, "/metrics");
+        let (_, body) = runtime.unwrap().block_on(asked).unwrap();
+        Books::parse(&String::from_utf8_lossy(&body))
     }
 
     /// kill -9.

@@ -1,0 +1,123 @@
+//! Bare COPY of rows into PostgreSQL, the least that a store with it can cost: no identity, no
+//! latest positions, no cursor.
+
+use std::{
+    fmt,
+    pin::pin,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use storage::store::PositionRow;
+use tokio_postgres::{
+    Client, Error,
+    binary_copy::BinaryCopyInWriter,
+    types::{ToSql, Type},
+};
+
+/// Where rows are copied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A temporary table like that of the positions, without an index: where a store may put them
+    /// down before it looks which ones are new.
+    Staging,
+    /// The table of the positions itself, emptied before, with its indexes. Its schema and the
+    /// partitions of the days must be there.
+    Positions,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Staging => "bare COPY, staging",
+            Self::Positions => "bare COPY, final table",
+        })
+    }
+}
+
+/// The columns of the positions.
+const TYPES: [Type; 17] = [
+    Type::INT4,
+    Type::TIMESTAMPTZ,
+    Type::INT8,
+    Type::TIMESTAMPTZ,
+    Type::INT8,
+    Type::INT4,
+    Type::INT4,
+    Type::INT2,
+    Type::INT4,
+    Type::INT4,
+    Type::INT8,
+    Type::INT8,
+    Type::INT8,
+    Type::INT2,
+    Type::BOOL,
+    Type::BOOL,
+    Type::TEXT,
+];
+
+/// Copies batches, each in a transaction of its own, and gives how long it took. Terminals are
+/// numbered by the last digits of their phone numbers.
+///
+/// # Errors
+/// What the server says.
+pub async fn copy(
+    client: &mut Client,
+    target: Target,
+    batches: &[&[PositionRow]],
+) -> Result<Duration, Error> {
+    let sql = match target {
+        Target::Staging => {
+            let create = "CREATE TEMPORARY TABLE IF NOT EXISTS bare \
+                          (LIKE gridtrace.positions) ON COMMIT DELETE ROWS";
+            client.batch_execute(create).await?;
+            "COPY pg_temp.bare FROM STDIN (FORMAT binary)"
+        }
+        Target::Positions => {
+            client.batch_execute("TRUNCATE gridtrace.positions").await?;
+            "COPY gridtrace.positions FROM STDIN (FORMAT binary)"
+        }
+    };
+    let started = Instant::now();
+    for batch in batches {
+        let transaction = client.transaction().await?;
+        let sink = transaction.copy_in(sql).await?;
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &TYPES));
+        for row in *batch {
+            write(writer.as_mut(), row).await?;
+        }
+        writer.as_mut().finish().await?;
+        transaction.commit().await?;
+    }
+    Ok(started.elapsed())
+}
+
+async fn write(
+    writer: std::pin::Pin<&mut BinaryCopyInWriter>,
+    row: &PositionRow,
+) -> Result<(), Error> {
+    let p = &row.position;
+    let moment = |millis: i64| UNIX_EPOCH + Duration::from_millis(millis.unsigned_abs());
+    let digits = p.terminal.as_str();
+    let number = digits.get(digits.len().saturating_sub(6)..);
+    let terminal: i32 = number.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let values: [&(dyn ToSql + Sync); 17] = [
+        &terminal,
+        &moment(p.fixed_at.0),
+        &i64::from(p.digest),
+        &moment(p.received_at.0),
+        &p.log_offset.cast_signed(),
+        &p.latitude.micro_degrees(),
+        &p.longitude.micro_degrees(),
+        &p.altitude_m,
+        &i32::from(p.speed_dkmh),
+        &i32::from(p.heading_deg),
+        &i64::from(p.alarm_flags),
+        &i64::from(p.status_flags),
+        &p.odometer_dkm.map(i64::from),
+        &p.satellites.map(i16::from),
+        &p.is_positioned,
+        &p.is_backlog,
+        &row.unit_grid,
+    ];
+    writer.write(&values).await
+}
