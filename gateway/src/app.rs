@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     EXIT_CONFIG, EXIT_DAMAGED, EXIT_NEWER, Gateway,
     auth::AuthKey,
+    backtest,
     catalog::{self, Catalog, CatalogError},
     clock,
     commands::{
@@ -197,6 +198,7 @@ impl App {
         let gateway = Arc::new(Gateway {
             live: Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics))),
             track_readers: TrackReaders::new(config.tracks.readers_max),
+            backtests: backtest::Jobs::default(),
             vendor_items: VendorItems::default(),
             rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
             store_is_away: DashMap::new(),

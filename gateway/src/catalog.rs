@@ -29,7 +29,7 @@ use storage::{
 };
 
 pub use self::{
-    edit::{Change, Edit, EditError, Edited, run},
+    edit::{Change, Draft, Edit, EditError, Edited, run},
     texts::{Form, KINDS, Kind, TextError},
 };
 use crate::{clock, config::CatalogFiles};
@@ -43,6 +43,8 @@ const FILES: &str = "files of the configuration";
 pub struct Catalog {
     name: String,
     versions: Option<CatalogVersions>,
+    /// Where there are no versions.
+    file_texts: Texts,
     current: ArcSwap<InForce>,
     elder: Mutex<VecDeque<Arc<InForce>>>,
     /// Held while a version is taken into force.
@@ -85,7 +87,11 @@ impl Catalog {
     pub fn load(files: &CatalogFiles) -> Result<Self, CatalogError> {
         let texts = read(files)?;
         let snapshot = snapshot(&texts, files).map_err(CatalogError::Mistakes)?;
-        Ok(Self::holding(files, None, 0, snapshot))
+        let catalog = Self::holding(files, None, 0, snapshot);
+        Ok(Self {
+            file_texts: texts,
+            ..catalog
+        })
     }
 
     /// Opens the versions at a path, takes the files of the configuration that have changed since
@@ -111,6 +117,22 @@ impl Catalog {
             let number = versions.take_files(&version, &read)?;
             versions.take_into_force(number, now)?;
         }
+        Self::of_versions(files, versions)
+    }
+
+    /// The version in force of the versions at a path, or the files of the configuration where there
+    /// are none. Nothing is taken or made.
+    ///
+    /// # Errors
+    /// Every mistake, or what is wrong with the versions.
+    pub fn look(files: &CatalogFiles, path: &Path) -> Result<Self, CatalogError> {
+        if !path.exists() {
+            return Self::load(files);
+        }
+        Self::of_versions(files, CatalogVersions::open(path)?)
+    }
+
+    fn of_versions(files: &CatalogFiles, versions: CatalogVersions) -> Result<Self, CatalogError> {
         let number = versions.in_force()?.map_or(0, |version| version.number);
         let texts = versions.version(number)?.map(|(_, texts)| texts);
         let texts = texts.unwrap_or_default();
@@ -127,6 +149,7 @@ impl Catalog {
         Self {
             name: files.name.clone(),
             versions,
+            file_texts: Texts::new(),
             current: ArcSwap::from_pointee(InForce {
                 number,
                 snapshot: Arc::new(snapshot),

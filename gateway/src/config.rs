@@ -23,7 +23,7 @@ use std::{
 };
 
 pub use attachments::Attachments;
-pub use catalog::CatalogFiles;
+pub use catalog::{Backtest, CatalogFiles};
 pub use commands::{CommandRules, Commands};
 pub use http::Http;
 pub use listeners::{Tls, Udp};
@@ -78,6 +78,8 @@ pub struct Config {
     pub store_rules: StoreRules,
     /// The city.
     pub catalog: CatalogFiles,
+    /// Catalogs that are tried on stored tracks.
+    pub backtest: Backtest,
     /// The checks.
     pub evaluate: Evaluate,
     /// HTTP, page and live stream.
@@ -362,6 +364,7 @@ impl Config {
             ),
             store_rules: StoreRules::from_raw(&mut raw),
             catalog: CatalogFiles::from_raw(&mut raw),
+            backtest: Backtest::from_raw(&mut raw),
             evaluate: Evaluate {
                 snapshot_interval: raw.duration(
                     "evaluate.snapshot_interval",

@@ -89,12 +89,12 @@ impl From<Source> for pages::Source {
     }
 }
 
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     clock::parse_rfc3339(text)
         .ok_or_else(|| "expected RFC 3339, such as 2026-11-24T08:00:00Z".into())
 }
 
-fn parse_phone(text: &str) -> Result<TerminalId, String> {
+pub(crate) fn parse_phone(text: &str) -> Result<TerminalId, String> {
     text.trim_start_matches('0')
         .parse()
         .map_err(|e: geofence::identity::NotATerminalId| e.to_string())

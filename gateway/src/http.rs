@@ -1,6 +1,7 @@
 //! Health, metrics, the API and the page. Errors are problem documents (RFC 9457).
 
 pub mod api;
+pub mod backtests;
 pub mod catalog;
 pub mod commands;
 pub mod live;

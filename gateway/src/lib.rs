@@ -17,6 +17,7 @@
 //! ```
 
 pub mod auth;
+pub mod backtest;
 pub mod catalog;
 pub mod clock;
 pub mod commands;
@@ -84,6 +85,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The city.
     pub catalog: Arc<Catalog>,
+    /// Catalogs that are tried on stored tracks.
+    pub backtests: backtest::Jobs,
     /// Terminals and sessions.
     pub directory: Directory,
     /// Where terminals and their events are kept.

@@ -43,6 +43,14 @@ enum Command {
     Backup(operations::backup::BackupOptions),
     /// Make a data directory of a backup.
     Restore(operations::backup::RestoreOptions),
+    /// Try a catalog on the stored tracks of a period: what it would have found, by day. No case
+    /// changes.
+    Backtest {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: operations::backtest::BacktestOptions,
+    },
     /// Look at everything that `serve` needs with the same options: say what is found and what to
     /// do, change nothing.
     Doctor {
@@ -123,6 +131,14 @@ fn main() -> ExitCode {
         Command::Move(command) => summed_up(operations::transfer::run(&command, |progress| {
             eprintln!("gridtrace: {progress}");
         })),
+        Command::Backtest { settings, options } => match settings.read() {
+            Ok(config) => ended(operations::backtest::run(
+                config,
+                options,
+                &mut io::stdout().lock(),
+            )),
+            Err(code) => code,
+        },
         Command::Doctor { settings, options } => {
             let config = Config::from_raw(settings.raw());
             ended(operations::doctor::run(

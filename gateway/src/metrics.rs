@@ -116,6 +116,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ("media_files", "Media files in the store."),
     ("media_bytes", "What media files hold, in whole blocks."),
     (
+        "backtests_total",
+        "Backtests that ended, by result: done, failed.",
+    ),
+    (
         "catalog_versions_total",
         "Versions of the catalog whose time came, by result: in_force, failed.",
     ),

@@ -4,6 +4,7 @@
 //! A command writes what was asked for to its output, and gives its exit code; what went wrong is
 //! an error with the exit code that belongs to it ([`exit_code`]).
 
+pub mod backtest;
 pub mod backup;
 pub mod doctor;
 pub mod log;

@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod backtests;
 mod cases;
 mod catalog;
 mod command_line;

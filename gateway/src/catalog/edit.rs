@@ -14,7 +14,7 @@ use storage::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{InForce, Kind, TextError, sources};
+use super::{Catalog, InForce, Kind, TextError, sources};
 use crate::{Gateway, clock, ingest::record};
 
 /// How often it is looked for a version whose time has come.
@@ -168,6 +168,43 @@ impl Edit {
         };
         let number = versions.create(&version, Some(newest))?;
         Ok(Some((number, (effective_from <= now).then_some(snapshot))))
+    }
+}
+
+/// Texts in place of those of a version, that nobody has made a version of.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// The version; the one in force without it.
+    pub version: Option<u64>,
+    /// The other texts, by the names of their kinds.
+    pub texts: Texts,
+}
+
+impl Draft {
+    /// The catalog that it would be, with the number of the version that it begins from. It takes a
+    /// while.
+    ///
+    /// # Errors
+    /// Every mistake of every text; or there is no such version.
+    pub fn load(self, catalog: &Catalog) -> Result<(u64, Snapshot), EditError> {
+        let number = self.version.unwrap_or_else(|| catalog.in_force().number);
+        let version = match catalog.versions() {
+            Some(versions) => versions.version(number)?,
+            None => None,
+        };
+        let mut texts = match (version, self.version) {
+            (Some((_, texts)), _) => texts,
+            (None, None) => catalog.file_texts.clone(),
+            (None, Some(number)) => {
+                return Err(EditError::Text(TextError::NotThere {
+                    key: "version",
+                    id: number.to_string(),
+                }));
+            }
+        };
+        texts.extend(self.texts);
+        let snapshot = Snapshot::load(&sources(&texts, None)).map_err(EditError::Mistakes)?;
+        Ok((number, snapshot))
     }
 }
 

@@ -1,8 +1,9 @@
-//! The city: the files that its catalog is read from, and what the API may make of it.
+//! The city: the files that its catalog is read from, what the API may make of it, and catalogs that
+//! are tried on stored tracks.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use super::{GIB, MIB, Raw};
+use super::{GIB, MIB, Raw, seconds};
 
 /// `[catalog]`
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,31 @@ impl CatalogFiles {
             vehicles: raw.path("catalog.vehicles", ""),
             versions_max: raw.count("catalog.versions_max", 1_000, 1..=1_000_000),
             text_bytes_max: usize::try_from(text_bytes_max).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// `[backtest]`
+#[derive(Clone, Debug)]
+pub struct Backtest {
+    /// At one time. Default 1.
+    pub running_max: u32,
+    /// Of those that are over, so many results are kept until the process ends. Default 16.
+    pub kept_max: u32,
+    /// Violations that a result lists. Default 10,000.
+    pub violations_max: u32,
+    /// The longest period. Default 92 days.
+    pub period_max: Duration,
+}
+
+impl Backtest {
+    pub(super) fn from_raw(raw: &mut Raw) -> Self {
+        let day = seconds(86_400);
+        Self {
+            running_max: raw.count("backtest.running_max", 1, 1..=64),
+            kept_max: raw.count("backtest.kept_max", 16, 1..=1_000),
+            violations_max: raw.count("backtest.violations_max", 10_000, 1..=1_000_000),
+            period_max: raw.duration("backtest.period_max", 92 * day, day..=3_660 * day),
         }
     }
 }

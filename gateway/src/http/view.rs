@@ -5,7 +5,7 @@ use geofence::{
     case::Case,
     position::{Position, QuarantineReason, Quarantined},
     units::Timestamp,
-    violation::{EvidenceFix, ViolationKind},
+    violation::{EvidenceFix, Violation, ViolationKind},
 };
 use protocols::jt808::{
     Revision,
@@ -269,45 +269,36 @@ pub struct EvidenceView {
     pub thresholds: std::collections::BTreeMap<String, f64>,
 }
 
-/// A case.
+/// What a check found.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
-pub struct CaseView {
-    pub id: String,
-    pub stage: &'static str,
+pub struct ViolationView {
+    pub violation: String,
     pub kind: &'static str,
-    pub opened_at: String,
-    pub changed_at: String,
+    pub phone: String,
+    pub vehicle: Option<String>,
     pub started_at: String,
     pub confirmed_at: String,
     pub ended_at: Option<String>,
-    pub subject: Subject,
     pub rule: RuleView,
     pub unit_grid: Option<String>,
     pub lat: f64,
     pub lon: f64,
     pub worst: f64,
     pub worst_unit: &'static str,
-    pub violation: String,
     pub evidence: EvidenceView,
 }
 
-impl CaseView {
-    /// As readers see it.
-    #[must_use]
-    pub fn new(case: &Case, catalog: &Catalog) -> Self {
-        let violation = &case.violation;
-        let optional = |at: Option<Timestamp>| at.map(rfc3339);
+impl From<&Violation> for ViolationView {
+    fn from(violation: &Violation) -> Self {
         Self {
-            id: case.id.to_string(),
-            stage: case.stage.as_str(),
+            violation: violation.id.to_string(),
             kind: violation.kind.as_str(),
-            opened_at: rfc3339(case.opened_at),
-            changed_at: rfc3339(case.changed_at),
+            phone: violation.terminal.to_string(),
+            vehicle: violation.vehicle.clone(),
             started_at: rfc3339(violation.started_at),
             confirmed_at: rfc3339(violation.confirmed_at),
-            ended_at: optional(violation.ended_at),
-            subject: Subject::of(violation.terminal, catalog),
+            ended_at: violation.ended_at.map(rfc3339),
             rule: RuleView {
                 id: violation.rule.id.clone(),
                 version: violation.rule.version,
@@ -321,11 +312,38 @@ impl CaseView {
                 ViolationKind::Speeding => "km/h",
                 ViolationKind::StayIn | ViolationKind::KeepOut => "m",
             },
-            violation: violation.id.to_string(),
             evidence: EvidenceView {
                 fixes: violation.evidence.fixes.iter().map(FixView::from).collect(),
                 thresholds: violation.evidence.thresholds.clone(),
             },
+        }
+    }
+}
+
+/// A case.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct CaseView {
+    pub id: String,
+    pub stage: &'static str,
+    pub opened_at: String,
+    pub changed_at: String,
+    pub subject: Subject,
+    #[serde(flatten)]
+    pub violation: ViolationView,
+}
+
+impl CaseView {
+    /// As readers see it.
+    #[must_use]
+    pub fn new(case: &Case, catalog: &Catalog) -> Self {
+        Self {
+            id: case.id.to_string(),
+            stage: case.stage.as_str(),
+            opened_at: rfc3339(case.opened_at),
+            changed_at: rfc3339(case.changed_at),
+            subject: Subject::of(case.violation.terminal, catalog),
+            violation: ViolationView::from(&case.violation),
         }
     }
 }
