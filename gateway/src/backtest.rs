@@ -322,11 +322,12 @@ mod tests {
     #[test]
     fn the_share_of_a_period_is_known_at_any_time() {
         let job = job();
-        assert_eq!(job.progress.share(&job.period), 0.0);
+        let percent = || format!("{:.0}", job.progress.share(&job.period) * 100.0);
+        assert_eq!(percent(), "0");
         job.progress.at.store(2_000, Relaxed);
-        assert_eq!(job.progress.share(&job.period), 0.5);
+        assert_eq!(percent(), "50");
         job.progress.at.store(9_000, Relaxed);
-        assert_eq!(job.progress.share(&job.period), 1.0);
+        assert_eq!(percent(), "100");
     }
 
     #[test]
