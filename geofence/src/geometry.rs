@@ -2,10 +2,12 @@
 //! question of side is answered exactly and the same on every machine.
 //!
 //! [`Plane`] takes places of WGS-84 onto the plane, [`Shape`] is what a fence or unit grid covers,
-//! and [`Raster`] finds the shapes at a point without asking each of them.
+//! [`Raster`] finds the shapes at a point without asking each of them, and [`RouteCursor`] finds a
+//! vehicle on a [`RouteLine`].
 
 mod plane;
 mod raster;
+mod route;
 mod shape;
 mod simple;
 
@@ -13,5 +15,6 @@ pub(crate) use self::simple::{outlines_cross, ring_faults, rings_faults};
 pub use self::{
     plane::{Plane, Point},
     raster::Raster,
+    route::{RouteCursor, RouteFix, RouteLine, Spot, Whereabouts},
     shape::{Bounds, Polygon, Shape},
 };
