@@ -10,11 +10,20 @@
 //!   `speed_limit_kmh`, `priority`, `version`, and the thresholds of
 //!   [`crate::checks::Parameters::KEYS`]. A polygon with holes is a `Polygon`, a circle a `Point`
 //!   with `radius_m`, a corridor a `LineString` with `width_m`.
+//! * Routes: GeoJSON features of type `LineString`, or `MultiLineString` with a line for each segment,
+//!   with `id`, `name`, `version`, `applies_to` (always somebody), `windows`,
+//!   `side` (`any`, `left`, `right`, `both`), `direction` (`any`, `forward`), `passes` (1 to 20),
+//!   `segments` (an object for each line: `name`, `side`, `direction`, `passes`, where they differ),
+//!   `points` (objects: `id`, `name`, `at` as longitude and latitude, `from` and `to` as `HH:MM`,
+//!   `mandatory`, `radius_m`, `stay_s`), `in_order`, `checks` (`deviation`, `points`, `coverage`;
+//!   all by default), `exempt_sites` (ids of fences; all sites by default), and the thresholds of
+//!   [`crate::checks::RouteParameters::KEYS`].
 //! * Vehicles: CSV with the columns `vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh`.
 
 mod features;
 mod fence;
 mod mistake;
+mod route;
 mod schedule;
 mod unit_grid;
 mod vehicle;
@@ -26,6 +35,7 @@ use serde_json::Value;
 pub use self::{
     fence::{AppliesTo, Fence, FenceKind},
     mistake::{CatalogMistake, Place, Problem},
+    route::{CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip},
     schedule::Schedule,
     unit_grid::{CodeLayout, UnitGrid},
     vehicle::{Vehicle, WorkKind},
@@ -45,6 +55,8 @@ pub struct CatalogSources {
     pub unit_grids: Option<(String, String)>,
     /// GeoJSON.
     pub fences: Option<(String, String)>,
+    /// GeoJSON.
+    pub routes: Option<(String, String)>,
     /// CSV.
     pub vehicles: Option<(String, String)>,
     /// The layouts that codes of unit grids may have.
@@ -58,6 +70,7 @@ impl Default for CatalogSources {
         Self {
             unit_grids: None,
             fences: None,
+            routes: None,
             vehicles: None,
             code_layouts: vec![CodeLayout::FIFTEEN, CodeLayout::FOURTEEN],
             counties: Vec::new(),
@@ -77,20 +90,25 @@ pub struct Catalog {
     fences: Vec<Fence>,
     fence_raster: Raster,
     by_fingerprint: HashMap<u64, u32>,
+    routes: Vec<Route>,
+    route_by_fingerprint: HashMap<u64, u32>,
     vehicles: Vec<Vehicle>,
     by_terminal: HashMap<TerminalId, u32>,
     audiences: Vec<Audience>,
     unit_grid_text: String,
     fence_text: String,
+    route_text: String,
 }
 
-/// Which fences concern the members of an audience.
+/// Which fences and routes concern the members of an audience.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Audience {
     /// One bit a fence.
     concerned: Vec<u64>,
     /// The stay-in fences among them.
     stay_in: Vec<u32>,
+    /// The routes that its members drive.
+    routes: Vec<u32>,
 }
 
 impl Audience {
@@ -105,6 +123,10 @@ impl Audience {
 
     pub(crate) fn stay_in(&self) -> &[u32] {
         &self.stay_in
+    }
+
+    pub(crate) fn routes(&self) -> &[u32] {
+        &self.routes
     }
 }
 
@@ -122,11 +144,14 @@ impl Default for Catalog {
             fences: Vec::new(),
             fence_raster: Raster::build([].iter(), Raster::COARSE),
             by_fingerprint: HashMap::new(),
+            routes: Vec::new(),
+            route_by_fingerprint: HashMap::new(),
             vehicles: Vec::new(),
             by_terminal: HashMap::new(),
             audiences: vec![Audience::default()],
             unit_grid_text: EMPTY_COLLECTION.to_owned(),
             fence_text: EMPTY_COLLECTION.to_owned(),
+            route_text: EMPTY_COLLECTION.to_owned(),
         }
     }
 }
@@ -149,6 +174,7 @@ impl Catalog {
         });
         let grid_root = parse(sources.unit_grids.as_ref(), &mut mistakes);
         let fence_root = parse(sources.fences.as_ref(), &mut mistakes);
+        let route_root = parse(sources.routes.as_ref(), &mut mistakes);
         let mut grid_drafts = Vec::new();
         if let Some((file, root)) = &grid_root {
             let notes = &mut Notes {
@@ -165,13 +191,26 @@ impl Catalog {
             };
             fence_drafts = fence::read(root, vehicles.as_deref(), notes);
         }
+        let mut route_drafts = Vec::new();
+        if let Some((file, root)) = &route_root {
+            let notes = &mut Notes {
+                file,
+                mistakes: &mut mistakes,
+            };
+            let sites = fence::sites(&fence_drafts);
+            // Fences that cannot be read have sites that nobody knows.
+            let is_known = fence_root.is_some() || sources.fences.is_none();
+            let sites = is_known.then_some(&*sites);
+            route_drafts = route::read(root, vehicles.as_deref(), sites, notes);
+        }
         let grid_vertices = grid_drafts
             .iter()
             .flat_map(|draft| draft.rings.iter().flatten().copied());
         let fence_vertices = fence_drafts
             .iter()
             .flat_map(|draft| draft.outline.vertices());
-        let bounds = bounds(grid_vertices.chain(fence_vertices));
+        let route_vertices = route_drafts.iter().flat_map(route::Draft::vertices);
+        let bounds = bounds(grid_vertices.chain(fence_vertices).chain(route_vertices));
         let plane = bounds.map_or_else(Plane::without_city, middle);
         let mut catalog = Self {
             plane,
@@ -192,6 +231,13 @@ impl Catalog {
             };
             catalog.fences = fence::lay(fence_drafts, &plane, notes);
         }
+        if let Some((file, _)) = &route_root {
+            let notes = &mut Notes {
+                file,
+                mistakes: &mut mistakes,
+            };
+            catalog.routes = route::lay(route_drafts, &plane, notes);
+        }
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -211,13 +257,19 @@ impl Catalog {
             .map(|fence| fence.fingerprint)
             .zip(0..)
             .collect();
+        self.route_by_fingerprint = self
+            .routes
+            .iter()
+            .map(|route| route.fingerprint)
+            .zip(0..)
+            .collect();
         let mut known: HashMap<Audience, usize> = HashMap::new();
         // The first audience is that of terminals without a vehicle.
-        self.audiences = vec![audience(&self.fences, |applies_to| {
-            applies_to.is_everybody()
-        })];
+        self.audiences = vec![audience(&self.fences, &[], AppliesTo::is_everybody)];
         for vehicle in &mut self.vehicles {
-            let audience = audience(&self.fences, |applies_to| applies_to.includes(vehicle));
+            let audience = audience(&self.fences, &self.routes, |applies_to| {
+                applies_to.includes(vehicle)
+            });
             vehicle.audience = *known.entry(audience).or_insert_with_key(|audience| {
                 self.audiences.push(audience.clone());
                 self.audiences.len() - 1
@@ -230,10 +282,13 @@ impl Catalog {
             .zip(0..)
             .collect();
         let mut texts = Vec::new();
-        for (_, text) in [&sources.unit_grids, &sources.fences, &sources.vehicles]
-            .into_iter()
-            .flatten()
-        {
+        let all = [
+            &sources.unit_grids,
+            &sources.fences,
+            &sources.vehicles,
+            &sources.routes,
+        ];
+        for (_, text) in all.into_iter().flatten() {
             texts.extend_from_slice(text.as_bytes());
             texts.push(0);
         }
@@ -246,6 +301,7 @@ impl Catalog {
         };
         self.unit_grid_text = text(&sources.unit_grids);
         self.fence_text = text(&sources.fences);
+        self.route_text = text(&sources.routes);
     }
 
     /// A digest of the texts: another version means that something was edited.
@@ -309,6 +365,12 @@ impl Catalog {
         &self.fences
     }
 
+    /// All routes, in the order of their text.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// All vehicles, in the order of their text.
     #[must_use]
     pub fn vehicles(&self) -> &[Vehicle] {
@@ -327,6 +389,21 @@ impl Catalog {
         self.fence_text.clone()
     }
 
+    /// The routes as GeoJSON, as they were read.
+    #[must_use]
+    pub fn routes_geojson(&self) -> String {
+        self.route_text.clone()
+    }
+
+    pub(crate) fn route(&self, index: u32) -> Option<&Route> {
+        self.routes.get(index as usize)
+    }
+
+    /// The index of the route with this fingerprint: the same route, not edited since.
+    pub(crate) fn route_of(&self, fingerprint: u64) -> Option<u32> {
+        self.route_by_fingerprint.get(&fingerprint).copied()
+    }
+
     pub(crate) fn fence(&self, index: u32) -> Option<&Fence> {
         self.fences.get(index as usize)
     }
@@ -340,6 +417,7 @@ impl Catalog {
         const NOBODY: &Audience = &Audience {
             concerned: Vec::new(),
             stay_in: Vec::new(),
+            routes: Vec::new(),
         };
         self.audiences
             .get(vehicle.map_or(0, |vehicle| vehicle.audience))
@@ -347,11 +425,16 @@ impl Catalog {
     }
 }
 
-fn audience(fences: &[Fence], concerns: impl Fn(&AppliesTo) -> bool) -> Audience {
+fn audience(fences: &[Fence], routes: &[Route], concerns: impl Fn(&AppliesTo) -> bool) -> Audience {
     let mut audience = Audience {
         concerned: vec![0; fences.len().div_ceil(64)],
         stay_in: Vec::new(),
+        routes: Vec::new(),
     };
+    let driven = (0..)
+        .zip(routes)
+        .filter(|(_, route)| concerns(&route.applies_to));
+    audience.routes = driven.map(|(index, _)| index).collect();
     for (index, fence) in (0_u32..).zip(fences) {
         if !concerns(&fence.applies_to) {
             continue;

@@ -7,9 +7,12 @@
 pub(crate) mod draft;
 pub(crate) mod membership;
 pub(crate) mod presence;
+mod route_parameters;
 pub(crate) mod speeding;
 
 use std::ops::RangeInclusive;
+
+pub use self::route_parameters::RouteParameters;
 
 use crate::catalog::FenceKind;
 
@@ -122,6 +125,6 @@ impl Parameters {
     clippy::cast_possible_truncation,
     reason = "the range was checked to be within a day"
 )]
-fn millis(seconds: f64) -> i64 {
+pub(crate) fn millis(seconds: f64) -> i64 {
     (seconds * 1e3).round() as i64
 }

@@ -201,6 +201,12 @@ pub(super) fn read(
     drafts
 }
 
+/// The ids of the sites.
+pub(super) fn sites(drafts: &[Draft]) -> Vec<&str> {
+    let sites = drafts.iter().filter(|d| d.fence.kind == FenceKind::Site);
+    sites.map(|draft| draft.fence.id.as_str()).collect()
+}
+
 fn kind(feature: &Feature<'_>, notes: &mut Notes<'_>) -> Option<FenceKind> {
     let word = feature.text("kind", notes);
     let kind = FenceKind::ALL
@@ -216,7 +222,7 @@ fn kind(feature: &Feature<'_>, notes: &mut Notes<'_>) -> Option<FenceKind> {
     kind
 }
 
-fn audience(
+pub(super) fn audience(
     feature: &Feature<'_>,
     vehicles: Option<&[Vehicle]>,
     notes: &mut Notes<'_>,
@@ -308,7 +314,7 @@ fn words(
     })
 }
 
-fn windows(feature: &Feature<'_>, notes: &mut Notes<'_>) -> Schedule {
+pub(super) fn windows(feature: &Feature<'_>, notes: &mut Notes<'_>) -> Schedule {
     let Some(value) = feature.properties.get("windows") else {
         return Schedule::default();
     };
@@ -379,7 +385,7 @@ fn outline(feature: &Feature<'_>, notes: &mut Notes<'_>) -> Option<Outline> {
 }
 
 /// Of the text of the feature, without the name, which changes nothing.
-fn fingerprint(feature: &Feature<'_>) -> u64 {
+pub(super) fn fingerprint(feature: &Feature<'_>) -> u64 {
     let mut properties = feature.properties.clone();
     properties.remove("name");
     let text = format!("{}{}", Value::Object(properties), feature.geometry);

@@ -146,6 +146,14 @@ pub enum Problem {
         /// What is wrong with it.
         why: String,
     },
+    /// Something of a route that cannot be driven.
+    #[error("{what}: {fault}")]
+    Route {
+        /// The route as a whole, one of its segments or points.
+        what: String,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A name that stands for nothing in the catalog.
     #[error("applies_to: there is no {what} \"{name}\"")]
     Unresolved {

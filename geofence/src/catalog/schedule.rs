@@ -53,6 +53,67 @@ impl Schedule {
         })
     }
 
+    /// The window that a moment lies in, from its beginning to its end (exclusive): of several the
+    /// one that began first. Without windows, the day at local time.
+    #[must_use]
+    pub fn window_at(&self, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let day = local_day(at);
+        let around = self.windows_of(day - 1).chain(self.windows_of(day));
+        around.filter(|(from, to)| (*from..*to).contains(&at)).min()
+    }
+
+    /// The first window that begins after a moment.
+    #[must_use]
+    pub fn next_window(&self, after: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let day = local_day(after);
+        // Each weekday is among eight days in a row, also when today's window has begun already.
+        (day..day + 8)
+            .flat_map(|day| self.windows_of(day))
+            .filter(|(from, _)| *from > after)
+            .min()
+    }
+
+    /// Two windows that have a moment in common, counted from 0.
+    pub(super) fn overlap(&self) -> Option<(usize, usize)> {
+        // A week, and the night before it; day 4 is a Monday.
+        let days = 3..=11;
+        let week: Vec<_> = days
+            .flat_map(|day| {
+                (0..)
+                    .zip(&self.windows)
+                    .filter_map(move |(index, w)| Some((w.on(day)?, index)))
+            })
+            .collect();
+        week.iter().find_map(|((from, to), index)| {
+            let other = week.iter().find(|((other_from, other_to), other)| {
+                (other, other_from) > (index, from) && other_from < to && from < other_to
+            })?;
+            Some((*index, other.1))
+        })
+    }
+
+    /// The windows without their days; without any, the whole day.
+    pub(super) fn windows(&self) -> impl Iterator<Item = DayWindow> {
+        let whole = self.windows.is_empty().then_some(DayWindow {
+            from: 0,
+            minutes: DAY_MINUTES,
+        });
+        let own = self.windows.iter().map(|window| DayWindow {
+            from: window.from,
+            minutes: window.minutes(),
+        });
+        own.chain(whole)
+    }
+
+    fn windows_of(&self, day: i64) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        let whole = self
+            .windows
+            .is_empty()
+            .then(|| (local(day * DAY_MINUTES), local((day + 1) * DAY_MINUTES)));
+        let own = self.windows.iter().filter_map(move |window| window.on(day));
+        own.chain(whole)
+    }
+
     /// Reads `[{"days": ["mon", ...], "from": "HH:MM", "to": "HH:MM"}, ...]`. Without `days`, every
     /// day. Mistakes come with the number of the window.
     pub(super) fn read(value: &Value) -> Result<Self, Vec<(usize, String)>> {
@@ -73,6 +134,47 @@ impl Schedule {
             Err(mistakes)
         }
     }
+}
+
+/// A window without its days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DayWindow {
+    /// Minutes since midnight.
+    pub(super) from: i64,
+    pub(super) minutes: i64,
+}
+
+impl Window {
+    fn minutes(&self) -> i64 {
+        let minutes = self.to - self.from;
+        if minutes > 0 {
+            minutes
+        } else {
+            minutes + DAY_MINUTES
+        }
+    }
+
+    /// The window that begins on a day, where it is one of its days.
+    fn on(&self, day: i64) -> Option<(Timestamp, Timestamp)> {
+        let weekday = (day + EPOCH_WEEKDAY).rem_euclid(7);
+        let from = day * DAY_MINUTES + self.from;
+        (self.days >> weekday & 1 == 1).then(|| (local(from), local(from + self.minutes())))
+    }
+}
+
+/// The number of the day at local time.
+fn local_day(at: Timestamp) -> i64 {
+    at.0.saturating_add(LOCAL_OFFSET_MS)
+        .div_euclid(MINUTE_MS * DAY_MINUTES)
+}
+
+/// A moment from minutes at local time.
+const fn local(minutes: i64) -> Timestamp {
+    Timestamp(
+        minutes
+            .saturating_mul(MINUTE_MS)
+            .saturating_sub(LOCAL_OFFSET_MS),
+    )
 }
 
 fn window(value: &Value) -> Result<Window, Vec<String>> {
@@ -116,7 +218,8 @@ fn window(value: &Value) -> Result<Window, Vec<String>> {
     }
 }
 
-fn minutes(text: &str) -> Option<i64> {
+/// Minutes since midnight from `HH:MM`, 00:00 to 24:00.
+pub(super) fn minutes(text: &str) -> Option<i64> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |part: &str| {
         let is_number = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -157,6 +260,49 @@ mod tests {
         let night = schedule(r#"[{"days": ["sun"], "from": "22:00", "to": "05:00"}]"#);
         assert!(night.holds(at(-1, 23, 0)) && night.holds(at(0, 4, 59)));
         assert!(!night.holds(at(0, 5, 0)) && !night.holds(at(0, 23, 0)));
+    }
+
+    #[test]
+    fn a_moment_lies_in_the_window_that_began_before_it() {
+        let night = schedule(
+            r#"[{"days": ["sun"], "from": "22:00", "to": "05:00"}, {"from": "06:00", "to": "10:00"}]"#,
+        );
+        let window = |day, hour| night.window_at(at(day, hour, 0));
+        assert_eq!(window(0, 4), Some((at(-1, 22, 0), at(0, 5, 0))));
+        assert_eq!(window(0, 5), None);
+        assert_eq!(window(1, 9), Some((at(1, 6, 0), at(1, 10, 0))));
+        let next = |day, hour| night.next_window(at(day, hour, 0)).map(|(from, _)| from);
+        assert_eq!(
+            next(0, 6),
+            Some(at(1, 6, 0)),
+            "the one that begins now has begun"
+        );
+        assert_eq!(next(6, 12), Some(at(6, 22, 0)));
+        let sundays = schedule(r#"[{"days": ["sun"], "from": "22:00", "to": "05:00"}]"#);
+        assert_eq!(
+            sundays.next_window(at(6, 22, 0)).map(|(from, _)| from),
+            Some(at(13, 22, 0))
+        );
+        let always = Schedule::default();
+        assert_eq!(
+            always.window_at(at(2, 13, 0)),
+            Some((at(2, 0, 0), at(3, 0, 0)))
+        );
+    }
+
+    #[test]
+    fn windows_that_have_a_moment_in_common_are_found() {
+        let both = |a: &str, b: &str| schedule(&format!("[{{{a}}},{{{b}}}]")).overlap();
+        let morning = r#""from": "06:00", "to": "10:00""#;
+        assert_eq!(both(morning, r#""from": "10:00", "to": "12:00""#), None);
+        assert_eq!(
+            both(morning, r#""from": "09:59", "to": "12:00""#),
+            Some((0, 1))
+        );
+        let monday = r#""days": ["mon"], "from": "04:00", "to": "06:00""#;
+        let night = r#""days": ["sun"], "from": "22:00", "to": "05:00""#;
+        assert_eq!(both(monday, night), Some((0, 1)));
+        assert_eq!(both(monday, &night.replace("sun", "sat")), None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct RouteLine {
     legs: Vec<Leg>,
     /// The box about every [`CHUNK_LEGS`] legs, as low and high corner.
     chunks: Vec<[f64; 4]>,
+    /// From where to where each line reaches.
+    parts: Vec<(f64, f64)>,
     bounds: Bounds,
     length: f64,
 }
@@ -51,24 +53,18 @@ impl RouteLine {
     pub fn new(lines: &[Vec<Point>]) -> Option<Self> {
         let bounds = Bounds::around(lines.iter().flatten().copied())?;
         let mut legs = Vec::new();
+        let mut parts = Vec::with_capacity(lines.len());
         let mut length = 0.0;
-        for pair in lines.iter().flat_map(|line| line.windows(2)) {
-            let [a, b] = pair else { continue };
-            let from = (f64::from(a.x), f64::from(a.y));
-            let way = (f64::from(b.x) - from.0, f64::from(b.y) - from.1);
-            let square = way.0 * way.0 + way.1 * way.1;
-            if square <= 0.0 {
-                continue;
+        for line in lines {
+            let begin = length;
+            for pair in line.windows(2) {
+                let [a, b] = pair else { continue };
+                if let Some(leg) = Leg::between(*a, *b, length) {
+                    length += leg.length;
+                    legs.push(leg);
+                }
             }
-            let leg = Leg {
-                from,
-                way,
-                inverse_square: 1.0 / square,
-                along: length,
-                length: square.sqrt(),
-            };
-            length += leg.length;
-            legs.push(leg);
+            parts.push((begin, length));
         }
         if legs.is_empty() {
             return None;
@@ -77,6 +73,7 @@ impl RouteLine {
         Some(Self {
             legs,
             chunks,
+            parts,
             bounds,
             length,
         })
@@ -86,6 +83,12 @@ impl RouteLine {
     #[must_use]
     pub const fn length_mm(&self) -> f64 {
         self.length
+    }
+
+    /// From where to where each of the lines reaches, millimetres from the beginning.
+    #[must_use]
+    pub fn parts_mm(&self) -> &[(f64, f64)] {
+        &self.parts
     }
 
     /// The box about the line.
@@ -187,6 +190,20 @@ impl RouteLine {
 }
 
 impl Leg {
+    /// `None` where both ends are the same.
+    fn between(a: Point, b: Point, along: f64) -> Option<Self> {
+        let from = (f64::from(a.x), f64::from(a.y));
+        let way = (f64::from(b.x) - from.0, f64::from(b.y) - from.1);
+        let square = way.0 * way.0 + way.1 * way.1;
+        (square > 0.0).then(|| Self {
+            from,
+            way,
+            inverse_square: 1.0 / square,
+            along,
+            length: square.sqrt(),
+        })
+    }
+
     /// The share of the leg that is nearest to a point, and the square of the distance.
     #[inline]
     fn nearest(&self, at: (f64, f64)) -> (f64, f64) {

@@ -1,0 +1,11 @@
+//! Routes: what is to be driven, on which hand, how often, when, and where to stop.
+
+mod plan;
+mod read;
+mod text;
+
+pub use self::plan::{CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip};
+pub(super) use self::read::{Draft, lay, read};
+
+#[cfg(test)]
+mod tests;
