@@ -2,11 +2,17 @@
 //! start, an end and a worst value.
 //!
 //! Membership is the base of all that fences ask for; `presence` judges stay-in and keep-out
-//! fences on top of it, `speeding` the limits. All thresholds stand in [`Parameters`].
+//! fences on top of it, `speeding` the limits. `route` follows a vehicle on a route, for `deviation`,
+//! `collection` (points passed over and missed) and `coverage`. All thresholds stand in
+//! [`Parameters`] and [`RouteParameters`].
 
+pub(crate) mod collection;
+pub(crate) mod coverage;
+pub(crate) mod deviation;
 pub(crate) mod draft;
 pub(crate) mod membership;
 pub(crate) mod presence;
+pub(crate) mod route;
 mod route_parameters;
 pub(crate) mod speeding;
 

@@ -27,7 +27,7 @@ use self::{
     fix::{Fix, Key},
     history::{History, Inserted},
     state::{Court, State},
-    verdict::{Fresh, Verdict},
+    verdict::{Fresh, NEXT_FIX, Verdict},
 };
 use crate::{
     catalog::Catalog,
@@ -169,14 +169,15 @@ pub struct Evaluator {
     inside: Vec<u32>,
 }
 
-/// Since when each fence is in force: a new or edited one judges no fix from before.
+/// Since when each fence and route is in force: a new or edited one judges nothing from before.
 #[derive(Debug, Default)]
 struct InForce {
-    /// By fingerprint. `None` before the first catalog, whose fences have always been in force.
+    /// By fingerprint. `None` before the first catalog, which has always been in force.
     since: Option<HashMap<u64, i64>>,
     /// The catalog that `by_index` is about.
     version: Option<u32>,
     by_index: Vec<i64>,
+    by_route: Vec<i64>,
     is_changed: bool,
 }
 
@@ -191,13 +192,12 @@ impl InForce {
             None => i64::MIN,
             Some(known) => known.get(&fingerprint).copied().unwrap_or(clock),
         };
-        self.by_index = catalog
-            .fences()
-            .iter()
-            .map(|fence| since(fence.fingerprint))
-            .collect();
-        let fingerprints = catalog.fences().iter().map(|fence| fence.fingerprint);
-        let now: HashMap<u64, i64> = fingerprints.zip(self.by_index.iter().copied()).collect();
+        let fences = catalog.fences().iter().map(|fence| fence.fingerprint);
+        let routes = catalog.routes().iter().map(|route| route.fingerprint);
+        self.by_index = fences.clone().map(since).collect();
+        self.by_route = routes.clone().map(since).collect();
+        let all = self.by_index.iter().chain(&self.by_route).copied();
+        let now: HashMap<u64, i64> = fences.chain(routes).zip(all).collect();
         self.is_changed |= before.as_ref() != Some(&now);
         self.since = Some(now);
     }
@@ -309,17 +309,20 @@ impl Evaluator {
                     track.mark_late(fix.key(), self.clock, &self.options);
                 }
                 track.received_at = position.received_at.0;
-                let mut closed = Vec::new();
+                let (mut closed, mut dropped) = (Vec::new(), Vec::new());
                 let mut court = Court {
                     subject: subject(catalog, position.terminal),
                     in_force: &self.fences.by_index,
+                    routes_in_force: &self.fences.by_route,
                     inside: &mut self.inside,
                     closed: &mut closed,
+                    dropped: &mut dropped,
                 };
                 track.state.step(&fix, &mut court);
-                track
-                    .verdict
-                    .follow(fix.key(), closed, track.state.drafts_mut(), findings);
+                let (key, verdict) = (fix.key(), &mut track.verdict);
+                verdict.prove(key);
+                verdict.drop_all(&dropped, Timestamp(self.clock), findings);
+                verdict.follow(key, key, closed, track.state.drafts_mut(), findings);
                 if track.history.seal(&track.state) {
                     track.prune(oldest, self.options.fixes_max);
                 }
@@ -350,12 +353,14 @@ impl Evaluator {
                 continue;
             }
             track.wake_at = None;
-            let mut closed = Vec::new();
+            let (mut closed, mut dropped) = (Vec::new(), Vec::new());
             let mut court = Court {
                 subject: subject(catalog, terminal),
                 in_force: &self.fences.by_index,
+                routes_in_force: &self.fences.by_route,
                 inside: &mut self.inside,
                 closed: &mut closed,
+                dropped: &mut dropped,
             };
             if track.late_from.is_some() && track.settle_at <= self.clock {
                 self.counts.rerun += 1;
@@ -363,9 +368,9 @@ impl Evaluator {
             } else {
                 track.fire_timers(self.clock, &mut court, &self.options);
                 let key = track.history.newest().unwrap_or(Key { at: 0, digest: 0 });
-                track
-                    .verdict
-                    .follow(key, closed, track.state.drafts_mut(), findings);
+                let verdict = &mut track.verdict;
+                verdict.drop_all(&dropped, Timestamp(self.clock), findings);
+                verdict.follow(key, NEXT_FIX, closed, track.state.drafts_mut(), findings);
             }
             let next = track.next_wake(catalog, &self.options);
             schedule(&mut self.wakes, track, terminal, next);
@@ -408,6 +413,9 @@ impl Track {
         // 0.1 ms a fix, a hundred times its cost, and five minutes at most.
         self.settle_ms = i64::try_from(count / 10).unwrap_or(i64::MAX).min(300_000);
         self.fire_timers(clock, court, options);
+        ended.extend(court.closed.drain(..).map(|draft| (draft, NEXT_FIX)));
+        // What became another violation is not among the fresh ones: it is withdrawn below.
+        court.dropped.clear();
         let fresh = self.state.drafts_mut().map(Fresh::Open);
         let fresh = fresh.chain(
             ended
@@ -415,7 +423,11 @@ impl Track {
                 .map(|(draft, key)| Fresh::Closed(Box::new(draft), key)),
         );
         let catalog = court.subject.catalog;
-        let is_judged = |fingerprint| fingerprint == 0 || catalog.fence_of(fingerprint).is_some();
+        let is_judged = |fingerprint| {
+            fingerprint == 0
+                || catalog.fence_of(fingerprint).is_some()
+                || catalog.route_of(fingerprint).is_some()
+        };
         self.verdict.compare(
             begin,
             Timestamp(clock),
@@ -433,23 +445,30 @@ impl Track {
             return;
         };
         // One that comes from a snapshot, or from before an edit, does not know its fences yet.
-        self.state.bind(court);
+        self.state.bind(court, last.at);
         let passed_ms = clock
             .saturating_sub(self.received_at)
             .saturating_sub(options.lateness_ms);
         let until = last.at.saturating_add(passed_ms);
-        // Beyond what the newest fix speaks for, nothing fires.
+        // Beyond what the newest fix speaks for, nothing opens that needs a vehicle to be there.
         let until = until.min(last.at.saturating_add(Parameters::HOLD_MS));
+        let catalog = court.subject.catalog;
+        if self.state.due(catalog).is_some_and(|due| due <= until) {
+            self.state.advance(until, court);
+            self.advanced_to = self.advanced_to.max(until);
+            self.is_changed = true;
+        }
+        // Windows end by the clock, whether or not the vehicle is still heard.
+        let until = clock.saturating_sub(options.lateness_ms);
         if self
             .state
-            .due(court.subject.catalog)
-            .is_none_or(|due| due > until)
+            .route_due(catalog)
+            .is_some_and(|due| due <= until)
+            && let Some(happened) = self.state.advance_routes(until, court)
         {
-            return;
+            self.advanced_to = self.advanced_to.max(happened);
+            self.is_changed = true;
         }
-        self.state.advance(until, court);
-        self.advanced_to = until;
-        self.is_changed = true;
     }
 
     /// When the track has something to do next.
@@ -464,10 +483,11 @@ impl Track {
                     .saturating_add(due - last.at)
                     .saturating_add(options.lateness_ms)
             });
-        match (settle_at, timer_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let route_at = self
+            .state
+            .route_due(catalog)
+            .map(|due| due.saturating_add(options.lateness_ms));
+        [settle_at, timer_at, route_at].into_iter().flatten().min()
     }
 
     fn prune(&mut self, oldest: i64, fixes_max: usize) {

@@ -1,9 +1,12 @@
 //! What a check found: one thing with a start, an end, a worst value and its evidence, never one
 //! a fix.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    catalog::Kerb,
     identity::{TerminalId, ViolationId},
     units::{Latitude, Longitude, Timestamp},
 };
@@ -18,11 +21,27 @@ pub enum ViolationKind {
     KeepOut,
     /// Faster than the limit that holds at the place.
     Speeding,
+    /// The corridor of a route was left.
+    RouteDeviation,
+    /// A collection point was passed over: a later one was visited before it.
+    WrongOrder,
+    /// A collection point was not visited in its window.
+    MissedPoint,
+    /// Too little of a route was swept in its window.
+    Coverage,
 }
 
 impl ViolationKind {
     /// Every kind, in the order of the definitions.
-    pub const ALL: [Self; 3] = [Self::StayIn, Self::KeepOut, Self::Speeding];
+    pub const ALL: [Self; 7] = [
+        Self::StayIn,
+        Self::KeepOut,
+        Self::Speeding,
+        Self::RouteDeviation,
+        Self::WrongOrder,
+        Self::MissedPoint,
+        Self::Coverage,
+    ];
 
     /// The word that metrics, rows and JSON use.
     #[must_use]
@@ -31,6 +50,21 @@ impl ViolationKind {
             Self::StayIn => "stay_in",
             Self::KeepOut => "keep_out",
             Self::Speeding => "speeding",
+            Self::RouteDeviation => "route_deviation",
+            Self::WrongOrder => "wrong_order",
+            Self::MissedPoint => "missed_point",
+            Self::Coverage => "coverage",
+        }
+    }
+
+    /// The unit of the worst value.
+    #[must_use]
+    pub const fn worst_unit(self) -> &'static str {
+        match self {
+            Self::Speeding => "km/h",
+            Self::StayIn | Self::KeepOut | Self::RouteDeviation | Self::MissedPoint => "m",
+            Self::WrongOrder => "points",
+            Self::Coverage => "%",
         }
     }
 
@@ -44,11 +78,12 @@ impl ViolationKind {
 /// What the rule was about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rule {
-    /// The rule's id in the catalog: the fence's id where the fence is the rule.
+    /// The rule's id in the catalog: the fence's or route's id where that is the rule, `route/point`
+    /// for a collection point.
     pub id: String,
     /// The version of it that judged.
     pub version: u32,
-    /// The fence's name, for people.
+    /// The name of fence, route or point, for people.
     pub name: String,
 }
 
@@ -65,7 +100,8 @@ pub struct EvidenceFix {
     pub speed_dkmh: u16,
     /// Degrees clockwise from north.
     pub heading_deg: u16,
-    /// Metres to the fence's boundary, positive inside; `None` where no boundary was measured.
+    /// Metres to the fence's boundary, positive inside; from the line of a route; from a collection
+    /// point. `None` where nothing was measured.
     pub distance_m: Option<f64>,
     /// The record that proves it.
     pub log_offset: u64,
@@ -78,7 +114,46 @@ pub struct Evidence {
     /// Bounded.
     pub fixes: Vec<EvidenceFix>,
     /// The thresholds in force, by name with unit: `{"limit_kmh": 40.0, "dwell_s": 60.0}`.
-    pub thresholds: std::collections::BTreeMap<String, f64>,
+    pub thresholds: BTreeMap<String, f64>,
+    /// What was measured, by name with unit: `{"planned_m": 5200.0, "swept_m": 3100.0}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measured: BTreeMap<String, f64>,
+    /// What of a route was not swept, in its order; of too many the longest. Bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stretches: Vec<Stretch>,
+}
+
+/// Why a stretch of a route does not count as swept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StretchState {
+    /// The vehicle was seen, and not there.
+    Missed,
+    /// It was there, faster than the work allows.
+    TooFast,
+    /// It may have been there while nothing was received: neither swept nor missed.
+    Unobserved,
+}
+
+/// A stretch of a route that was not swept as often as planned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The segment of the route, counted from 0.
+    pub segment: u32,
+    /// The kerb, where each is planned for itself.
+    pub side: Option<Kerb>,
+    /// Metres from the beginning of the route.
+    pub from_m: f64,
+    /// Metres from the beginning of the route.
+    pub to_m: f64,
+    /// How many passes lack.
+    pub passes: u8,
+    /// Why.
+    pub state: StretchState,
+    /// Where it begins, WGS-84: latitude, longitude.
+    pub from: (Latitude, Longitude),
+    /// Where it ends, WGS-84: latitude, longitude.
+    pub to: (Latitude, Longitude),
 }
 
 /// A finding of a check.
@@ -106,7 +181,9 @@ pub struct Violation {
     pub confirmed_at: Timestamp,
     /// The end, once it is sure.
     pub ended_at: Option<Timestamp>,
-    /// The worst value: km/h for speeding, metres beyond the boundary for fences.
+    /// The worst value, in the unit of [`ViolationKind::worst_unit`]: km/h for speeding, metres
+    /// beyond the boundary for fences and from the line for routes, metres to a missed point at the
+    /// nearest, later points that were visited first, swept share for coverage.
     pub worst: f64,
     /// Why.
     pub evidence: Evidence,

@@ -6,7 +6,7 @@ use crate::{
     catalog::{Catalog, Vehicle},
     identity::{TerminalId, ViolationId},
     track::fix::Fix,
-    units::Timestamp,
+    units::{Latitude, Longitude, Timestamp},
     violation::{Evidence, EvidenceFix, Rule, Violation, ViolationKind},
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Subject<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Draft {
     pub(crate) violation: Violation,
-    /// Fingerprint of the fence; 0 where the rule is the vehicle's.
+    /// Fingerprint of the fence or route; 0 where the rule is the vehicle's.
     pub(crate) fingerprint: u64,
     /// Where in the evidence the worst fix stands, once there is one.
     pub(crate) worst_at: Option<usize>,
@@ -43,19 +43,33 @@ pub(crate) struct Opening<'a> {
     pub(crate) confirmed: i64,
     pub(crate) onset_fixes: &'a [EvidenceFix],
     pub(crate) thresholds: &'a [(&'static str, f64)],
+    /// Where it began, when that is a place of the plan and not that of a fix.
+    pub(crate) place: Option<(Latitude, Longitude)>,
+}
+
+/// What ends, and how.
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    /// Violations that are over.
+    pub(crate) closed: &'a mut Vec<Draft>,
+    /// Violations that have become another one: they are withdrawn.
+    pub(crate) dropped: &'a mut Vec<Draft>,
 }
 
 impl Draft {
-    /// Opens a violation; `None` without a fix of its onset.
+    /// Opens a violation; `None` without a place: neither given nor that of a fix of its onset.
     pub(crate) fn open(subject: &Subject<'_>, opening: &Opening<'_>) -> Option<Self> {
         // The place of the onset is that of the fix nearest to it in time.
-        let nearest = opening
-            .onset_fixes
-            .iter()
-            .min_by_key(|fix| fix.fixed_at.millis_since(Timestamp(opening.onset)).abs())?;
+        let place = opening.place.or_else(|| {
+            let fixes = opening.onset_fixes.iter();
+            let nearest = fixes
+                .min_by_key(|fix| fix.fixed_at.millis_since(Timestamp(opening.onset)).abs())?;
+            Some((nearest.latitude, nearest.longitude))
+        });
+        let (latitude, longitude) = place?;
         let unit_grid = subject
             .catalog
-            .grid_at(nearest.latitude, nearest.longitude)
+            .grid_at(latitude, longitude)
             .map(|grid| grid.code.clone());
         let thresholds: BTreeMap<String, f64> = opening
             .thresholds
@@ -76,8 +90,8 @@ impl Draft {
                 terminal: subject.terminal,
                 vehicle: subject.vehicle.map(|vehicle| vehicle.id.clone()),
                 unit_grid,
-                latitude: nearest.latitude,
-                longitude: nearest.longitude,
+                latitude,
+                longitude,
                 started_at: Timestamp(opening.onset),
                 confirmed_at: Timestamp(opening.confirmed),
                 ended_at: None,
@@ -85,6 +99,7 @@ impl Draft {
                 evidence: Evidence {
                     fixes: opening.onset_fixes.to_vec(),
                     thresholds,
+                    ..Evidence::default()
                 },
             },
             fingerprint: opening.fingerprint,
@@ -109,6 +124,12 @@ impl Draft {
                 fixes.push(fix);
             }
         }
+    }
+
+    /// Notes something that was measured, by name with unit.
+    pub(crate) fn measure(&mut self, name: &str, value: f64) {
+        let measured = &mut self.violation.evidence.measured;
+        measured.insert(name.to_owned(), rounded(value));
     }
 
     /// Ends it at a moment, proved by a fix.

@@ -213,6 +213,7 @@ impl Watch {
                 ),
                 ("fix_accuracy_m", sigma_mm / 1e3),
             ],
+            place: None,
         };
         self.draft = Draft::open(subject, &opening).map(|mut draft| {
             draft.worsen(distance_mm.abs() / 1e3, || evidence(fix, Some(distance_mm)));

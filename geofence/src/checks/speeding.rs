@@ -140,6 +140,7 @@ impl Speeding {
                 ("dwell_s", seconds(dwell_ms)),
                 ("close_s", seconds(limit.parameters.close_ms)),
             ],
+            place: None,
         };
         self.draft = Draft::open(subject, &opening).map(|mut draft| {
             draft.worsen(median_kmh, || evidence(moment.fix, None));

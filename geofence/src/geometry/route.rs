@@ -97,10 +97,14 @@ impl RouteLine {
         self.bounds
     }
 
-    /// The leg that a way from the beginning ends on, counted from 0, and the share of the leg.
+    /// The leg of a way from the beginning, counted from 0, and the share of the leg. Where two legs
+    /// meet it is the one that begins there, or with `is_end` the one that ends there: they need
+    /// not be at the same place.
     #[must_use]
-    pub fn leg_at(&self, along_mm: f64) -> (usize, f64) {
-        let behind = self.legs.partition_point(|leg| leg.along <= along_mm);
+    pub fn leg_at(&self, along_mm: f64, is_end: bool) -> (usize, f64) {
+        let behind = self
+            .legs
+            .partition_point(|leg| leg.along < along_mm || (!is_end && leg.along <= along_mm));
         let index = behind.saturating_sub(1);
         let share = self
             .legs

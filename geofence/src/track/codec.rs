@@ -1,6 +1,10 @@
 //! The bytes of snapshots: variable-length integers, fixes as differences. Written by hand, because
 //! a fix kept for 72 hours must cost 15 bytes, not 100.
 
+mod routes;
+
+pub(crate) use self::routes::NO_ROUTES;
+
 use super::{
     fix::Fix,
     input::{Input, Stop},
@@ -173,6 +177,7 @@ impl Writer {
         self.optional_signed(speeding.kept_since);
         self.evidence(&speeding.onset_fixes);
         self.draft(speeding.draft.as_deref());
+        self.routes(&state.routes);
     }
 }
 
@@ -320,6 +325,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn state(&mut self) -> Read<State> {
+        let mut state = self.state_without_routes()?;
+        state.routes = self.routes()?;
+        Ok(state)
+    }
+
+    /// The state as it was before there were routes.
+    pub(crate) fn state_without_routes(&mut self) -> Read<State> {
         let origin = Fix::default();
         let mut fix = || self.optional(|r| r.fix(&origin));
         let (last, accepted, suspects) = (fix()?, fix()?, [fix()?, fix()?]);
@@ -367,6 +379,7 @@ impl<'a> Reader<'a> {
             last,
             watches,
             speeding,
+            routes: Vec::new(),
             bound_to: None,
         })
     }

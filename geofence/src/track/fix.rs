@@ -33,6 +33,8 @@ pub(crate) struct Fix {
 impl Fix {
     /// Fewer satellites than this make no place.
     pub(crate) const SATELLITES_MIN: u8 = 4;
+    /// Slower than 0.8 m/s stands, in tenths of km/h.
+    const STILL_DKMH: u16 = 29;
 
     pub(crate) const fn of(position: &Position) -> Self {
         Self {
@@ -63,6 +65,11 @@ impl Fix {
             None | Some(6 | 7) => 6_000.0,
             Some(_) => 10_000.0,
         }
+    }
+
+    /// Slower than 0.8 m/s.
+    pub(crate) const fn is_still(&self) -> bool {
+        self.speed_dkmh < Self::STILL_DKMH
     }
 
     /// The same fix at its place on a plane. Places beyond its reach are in no fence; they stand

@@ -101,7 +101,8 @@ impl History {
         }
         let second = fixes.split_off(CHUNK_FIXES);
         chunk.write(&fixes);
-        // Its start is found when the track is judged again, which begins before it.
+        // Its start is found when the track is judged again. Until then it is empty, and whoever
+        // judges from there begins with the chunk before.
         let second = self.chunk(&second, Box::default());
         self.chunks.insert(index + 1, second);
         Ok(Inserted::Between)
@@ -145,6 +146,11 @@ impl History {
             if chunk.last.at >= before && kept + self.tail.len() <= fixes_max {
                 break;
             }
+            let next = self.chunks.get(1);
+            if next.is_some_and(|next| next.start.is_empty()) {
+                // It was split off and needs the one before to be judged.
+                break;
+            }
             kept -= chunk.count;
             self.floor = Some(chunk.last);
             self.removed.push(chunk.id);
@@ -159,7 +165,14 @@ impl History {
         from: Key,
         mut step: impl FnMut(&mut State, &Fix),
     ) -> Result<(Key, State, usize), Damaged> {
-        let first = self.chunks.iter().position(|chunk| from <= chunk.last);
+        let mut first = self.chunks.iter().position(|chunk| from <= chunk.last);
+        let is_without_start = |index: &usize| {
+            let chunk = self.chunks.get(*index);
+            chunk.is_some_and(|chunk| chunk.start.is_empty())
+        };
+        while let Some(index) = first.filter(|index| *index > 0 && is_without_start(index)) {
+            first = Some(index - 1);
+        }
         let start = first
             .and_then(|index| self.chunks.get(index))
             .map_or(&self.tail_start, |chunk| &chunk.start);
@@ -217,5 +230,47 @@ impl Chunk {
     fn set_start(&mut self, start: Box<[u8]>) {
         self.is_changed |= self.start != start;
         self.start = start;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fix(at: i64) -> Fix {
+        Fix {
+            at,
+            ..Fix::default()
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_was_split_off_is_judged_with_the_one_before() {
+        let mut history = History::default();
+        let state = State::default();
+        let count = i64::try_from(CHUNK_FIXES).unwrap();
+        for second in 0..2 * count {
+            history.insert(&fix(second * 1_000)).unwrap();
+            history.seal(&state);
+        }
+        // All of them come late into the second chunk, behind the place where it will be split.
+        let late: Vec<Fix> = (0..=count)
+            .map(|n| fix((2 * count - 2) * 1_000 + n + 1))
+            .collect();
+        for fix in &late {
+            assert_eq!(history.insert(fix).unwrap(), Inserted::Between);
+        }
+        assert_eq!(history.chunks.len(), 3);
+        assert!(history.chunks[2].start.is_empty());
+        let (begin, _, judged) = history
+            .run_from(late[count as usize / 2].key(), |_, _| {})
+            .unwrap();
+        assert_eq!(
+            begin.at,
+            count * 1_000,
+            "not from the middle, without a state"
+        );
+        assert_eq!(judged, 2 * CHUNK_FIXES + 1);
+        assert!(!history.chunks[2].start.is_empty());
     }
 }

@@ -15,8 +15,6 @@ const INSPECTOR_MPS_MAX: f64 = 12.0;
 /// So many suspects that agree with each other are no error: the vehicle is there.
 const SUSPECTS_AGREE: usize = 2;
 
-/// Slower than 0.8 m/s stands, in tenths of km/h.
-const STILL_DKMH: u16 = 29;
 /// Faster than 1.5 m/s moves.
 const MOVING_DKMH: u16 = 54;
 /// Still for so long is a stop.
@@ -163,8 +161,7 @@ impl Input {
 impl Stop {
     /// Follows the motion; gives the fix at the place that counts.
     fn anchor(&mut self, fix: Fix, plane: &Plane, is_jump: bool) -> Fix {
-        let is_still =
-            fix.speed_dkmh < STILL_DKMH || (!fix.is_acc_on && fix.speed_dkmh < MOVING_DKMH);
+        let is_still = fix.is_still() || (!fix.is_acc_on && fix.speed_dkmh < MOVING_DKMH);
         if self.is_stopped && !is_jump {
             self.moving = if fix.speed_dkmh > MOVING_DKMH {
                 self.moving + 1

@@ -7,6 +7,8 @@
 //! | `TERMINAL/chunk/N` | 128 to 256 older fixes, the state before them | once, and by late fixes |
 //! | `TERMINAL/found/ID` | one violation | when it changes |
 //!
+//! The first byte is the version of the format. Version 1, which knew no routes, is read as well.
+//!
 //! Empty bytes mean that the key is to be removed. All bytes of one call belong together: they are
 //! written in one transaction with the cursor, or not at all.
 
@@ -14,18 +16,20 @@ use std::collections::BTreeMap;
 
 use super::{
     Evaluator, Track,
-    codec::{Damaged, Reader, Writer},
+    codec::{Damaged, NO_ROUTES, Reader, Writer},
     fix::Key,
     history::Chunk,
     schedule,
-    verdict::Record,
+    verdict::{NEXT_FIX, Record},
 };
 use crate::{
     identity::{TerminalId, ViolationId},
     violation::Violation,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Before there were routes: states end before them.
+const VERSION_WITHOUT_ROUTES: u8 = 1;
 const CLOCK: u8 = 0;
 const HEAD: u8 = 1;
 const CHUNK: u8 = 2;
@@ -35,7 +39,7 @@ const FOUND: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// Another version of this program wrote it.
-    #[error("version {0} of the format is not known; this program reads {VERSION}")]
+    #[error("version {0} of the format is not known; this program reads 1 to {VERSION}")]
     Version(u8),
     /// It is cut off or altered.
     #[error("the bytes are damaged")]
@@ -119,7 +123,7 @@ impl Evaluator {
         }
         let mut reader = Reader(bytes);
         let version = reader.byte()?;
-        if version != VERSION {
+        if ![VERSION_WITHOUT_ROUTES, VERSION].contains(&version) {
             return Err(SnapshotError::Version(version));
         }
         match reader.byte()? {
@@ -127,14 +131,14 @@ impl Evaluator {
             HEAD => {
                 let terminal = read_terminal(&mut reader)?;
                 let track = self.tracks.entry(terminal).or_default();
-                track.restore_head(&mut reader)?;
+                track.restore_head(&mut reader, version)?;
                 // The true time is found out with the catalog, at the first move of the clock.
                 track.wake_at = None;
                 schedule(&mut self.wakes, track, terminal, Some(i64::MIN));
             }
             CHUNK => {
                 let terminal = read_terminal(&mut reader)?;
-                let chunk = read_chunk(&mut reader)?;
+                let chunk = read_chunk(&mut reader, version)?;
                 let chunks = &mut self.tracks.entry(terminal).or_default().history.chunks;
                 let place = chunks.partition_point(|other| other.first < chunk.first);
                 chunks.insert(place, chunk);
@@ -142,12 +146,9 @@ impl Evaluator {
             FOUND => {
                 let terminal = read_terminal(&mut reader)?;
                 let record = read_record(&mut reader)?;
-                self.tracks
-                    .entry(terminal)
-                    .or_default()
-                    .verdict
-                    .records
-                    .push(record);
+                let verdict = &mut self.tracks.entry(terminal).or_default().verdict;
+                verdict.has_unproved |= record.closed == Some(NEXT_FIX);
+                verdict.records.push(record);
             }
             _ => return Err(SnapshotError::Damaged),
         }
@@ -205,14 +206,18 @@ impl Track {
         writer.0
     }
 
-    fn restore_head(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+    fn restore_head(&mut self, reader: &mut Reader<'_>, version: u8) -> Result<(), Damaged> {
         let (received_at, advanced_to) = (reader.signed()?, reader.signed()?);
         let late_from = read_key(reader)?;
         let (settle_at, settle_ms) = (reader.signed()?, reader.signed()?);
-        let state = reader.state()?;
+        let state = if version == VERSION_WITHOUT_ROUTES {
+            reader.state_without_routes()?
+        } else {
+            reader.state()?
+        };
         let floor = read_key(reader)?;
         let next_id = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
-        let tail_start = reader.bytes()?.into();
+        let tail_start = checkpoint_of(reader.bytes()?, version);
         let tail = reader.fixes()?;
         (self.received_at, self.advanced_to) = (received_at, advanced_to);
         (self.late_from, self.settle_at, self.settle_ms) = (late_from, settle_at, settle_ms);
@@ -294,9 +299,19 @@ fn read_key(reader: &mut Reader<'_>) -> Result<Option<Key>, Damaged> {
     }))
 }
 
-fn read_chunk(reader: &mut Reader<'_>) -> Result<Chunk, Damaged> {
+/// A checkpoint as this version writes it.
+fn checkpoint_of(bytes: &[u8], version: u8) -> Box<[u8]> {
+    let mut bytes = bytes.to_vec();
+    // No bytes are the state before the first fix.
+    if version == VERSION_WITHOUT_ROUTES && !bytes.is_empty() {
+        bytes.extend_from_slice(NO_ROUTES);
+    }
+    bytes.into_boxed_slice()
+}
+
+fn read_chunk(reader: &mut Reader<'_>, version: u8) -> Result<Chunk, Damaged> {
     let id = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
-    let start = reader.bytes()?.into();
+    let start = checkpoint_of(reader.bytes()?, version);
     let bytes = reader.bytes()?;
     let fixes = Reader(bytes).fixes()?;
     let (first, last) = fixes.first().zip(fixes.last()).ok_or(Damaged)?;

@@ -8,9 +8,10 @@ use crate::{
     catalog::{Catalog, FenceKind, Vehicle, WorkKind},
     checks::{
         Parameters,
-        draft::{Draft, Subject},
+        draft::{Draft, Ended, Subject},
         membership::{Change, Measured, Side},
         presence::{Moment, Watch},
+        route::RouteWatch,
         speeding::{Limit, Speed, Speeding},
     },
     units::Timestamp,
@@ -21,10 +22,14 @@ pub(crate) struct Court<'a> {
     pub(crate) subject: Subject<'a>,
     /// For each fence of the catalog, since when it is in force.
     pub(crate) in_force: &'a [i64],
+    /// For each route of the catalog, since when it is in force.
+    pub(crate) routes_in_force: &'a [i64],
     /// Room for the fences at a point, used again for every fix.
     pub(crate) inside: &'a mut Vec<u32>,
     /// What ended.
     pub(crate) closed: &'a mut Vec<Draft>,
+    /// What became another violation, and is withdrawn.
+    pub(crate) dropped: &'a mut Vec<Draft>,
 }
 
 impl<'a> Court<'a> {
@@ -37,6 +42,18 @@ impl<'a> Court<'a> {
             .get(fence as usize)
             .is_none_or(|since| *since <= at)
     }
+
+    fn route_since(&self, route: u32) -> i64 {
+        let since = self.routes_in_force.get(route as usize);
+        since.copied().unwrap_or(i64::MIN)
+    }
+
+    fn ended(&mut self) -> Ended<'_> {
+        Ended {
+            closed: self.closed,
+            dropped: self.dropped,
+        }
+    }
 }
 
 /// The state behind a vehicle's newest fix.
@@ -48,14 +65,18 @@ pub(crate) struct State {
     /// Fences that the vehicle is in, may be in, or must stay in; ordered by fingerprint.
     pub(crate) watches: Vec<Watch>,
     pub(crate) speeding: Speeding,
-    /// The catalog that `watches` and points are bound to.
+    /// The routes that the vehicle drives, ordered by fingerprint.
+    pub(crate) routes: Vec<RouteWatch>,
+    /// The catalog that `watches`, `routes` and points are bound to.
     pub(crate) bound_to: Option<u32>,
 }
 
 impl State {
     /// Judges the next fix of the vehicle.
     pub(crate) fn step(&mut self, fix: &Fix, court: &mut Court<'_>) {
-        self.bind(court);
+        self.bind(court, fix.at);
+        // Before the input stage, which may hold the fix back: what is due by its time is due.
+        self.advance_routes(fix.at, court);
         let plane = court.catalog().plane();
         let is_inspector = court
             .subject
@@ -71,13 +92,37 @@ impl State {
 
     /// Opens what is due by a moment without another fix.
     pub(crate) fn advance(&mut self, until: i64, court: &mut Court<'_>) {
-        self.bind(court);
+        self.bind(court, until);
         let Some(last) = &self.last else { return };
         for watch in &mut self.watches {
             if let Some(fence) = court.catalog().fence(watch.fence) {
                 watch.advance(&court.subject, fence, last, until);
             }
         }
+    }
+
+    /// Lets windows of routes begin and end by a moment. Gives the last moment at which something
+    /// happened.
+    pub(crate) fn advance_routes(&mut self, until: i64, court: &mut Court<'_>) -> Option<i64> {
+        self.bind(court, until);
+        let (subject, last) = (court.subject, self.last);
+        let mut happened = None;
+        for watch in &mut self.routes {
+            let Some(route) = subject.catalog.route(watch.route) else {
+                continue;
+            };
+            let times = (court.route_since(watch.route), until);
+            let at = watch.advance(&subject, route, last.as_ref(), times, &mut court.ended());
+            happened = happened.max(at);
+        }
+        happened
+    }
+
+    /// The next moment at which something of a route happens without another fix.
+    pub(crate) fn route_due(&self, catalog: &Catalog) -> Option<i64> {
+        let routes = self.routes.iter();
+        let due = routes.filter_map(|watch| Some(watch.due(catalog.route(watch.route)?)));
+        due.min().filter(|due| *due < i64::MAX)
     }
 
     /// The next moment at which something opens without another fix.
@@ -95,7 +140,10 @@ impl State {
             .watches
             .iter()
             .filter_map(|watch| watch.draft.as_deref());
-        of_watches.chain(self.speeding.draft.as_deref())
+        let of_routes = self.routes.iter().flat_map(RouteWatch::drafts);
+        of_watches
+            .chain(self.speeding.draft.as_deref())
+            .chain(of_routes)
     }
 
     /// The same, to change them.
@@ -104,12 +152,15 @@ impl State {
             .watches
             .iter_mut()
             .filter_map(|watch| watch.draft.as_deref_mut());
-        of_watches.chain(self.speeding.draft.as_deref_mut())
+        let of_routes = self.routes.iter_mut().flat_map(RouteWatch::drafts_mut);
+        of_watches
+            .chain(self.speeding.draft.as_deref_mut())
+            .chain(of_routes)
     }
 
     /// Binds the state to the catalog, when it is another than before: fences that were edited or
-    /// are gone lose their watch, points move to the new plane.
-    pub(crate) fn bind(&mut self, court: &mut Court<'_>) {
+    /// are gone lose their watch, points move to the new plane. `at` is the moment of it.
+    pub(crate) fn bind(&mut self, court: &mut Court<'_>, at: i64) {
         let catalog = court.catalog();
         if self.bound_to == Some(catalog.version()) {
             return;
@@ -135,6 +186,37 @@ impl State {
         let audience = catalog.audience_of(court.subject.vehicle);
         for index in audience.stay_in() {
             self.watch(*index, catalog, || Side::Unknown);
+        }
+        self.bind_routes(catalog, audience.routes(), at, court.closed);
+    }
+
+    fn bind_routes(&mut self, catalog: &Catalog, own: &[u32], at: i64, closed: &mut Vec<Draft>) {
+        let last = self.last;
+        self.routes.retain_mut(|watch| {
+            let index = catalog.route_of(watch.fingerprint);
+            match index.filter(|index| own.contains(index)) {
+                Some(index) => {
+                    watch.bind(index, catalog.route(index));
+                    true
+                }
+                None => {
+                    watch.abandon(last.as_ref(), closed);
+                    false
+                }
+            }
+        });
+        let since = last.map_or(at, |fix| fix.at);
+        for index in own {
+            let Some(route) = catalog.route(*index) else {
+                continue;
+            };
+            let place = self
+                .routes
+                .binary_search_by_key(&route.fingerprint, |w| w.fingerprint);
+            if let Err(place) = place {
+                self.routes
+                    .insert(place, RouteWatch::new(*index, route, since));
+            }
         }
     }
 
@@ -223,7 +305,28 @@ impl State {
         };
         self.speeding
             .judge(&court.subject, &moment, &speed, court.closed);
+        self.judge_routes(&moment, court);
         self.last = Some(*fix);
+    }
+
+    fn judge_routes(&mut self, moment: &Moment<'_>, court: &mut Court<'_>) {
+        let subject = court.subject;
+        for watch in &mut self.routes {
+            let Some(route) = subject.catalog.route(watch.route) else {
+                continue;
+            };
+            let since = court.route_since(watch.route);
+            let inside = &*court.inside;
+            let is_exempt = || {
+                let mut fences = inside.iter().filter_map(|i| subject.catalog.fence(*i));
+                fences.any(|f| f.kind == FenceKind::Site && route.is_exempt(&f.id))
+            };
+            let mut ended = Ended {
+                closed: court.closed,
+                dropped: court.dropped,
+            };
+            watch.judge(&subject, route, moment, since, is_exempt, &mut ended);
+        }
     }
 
     /// Begins to watch the fences at the fix that concern the vehicle.

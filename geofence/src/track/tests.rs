@@ -1,3 +1,5 @@
+mod routes;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -33,13 +33,55 @@ pub(crate) struct Verdict {
     pub(crate) records: Vec<Record>,
     /// Records that the newest snapshot has and that are no more.
     pub(crate) removed: Vec<ViolationId>,
+    /// There are records that were ended without a fix.
+    pub(crate) has_unproved: bool,
 }
 
+/// Stands for the fix that will come next: what ends without a fix is ended again by that one, when
+/// the track is judged again.
+pub(crate) const NEXT_FIX: Key = Key {
+    at: i64::MAX,
+    digest: u32::MAX,
+};
+
 impl Verdict {
-    /// Takes over what one more fix changed.
+    /// Puts a fix in the place of [`NEXT_FIX`].
+    pub(crate) fn prove(&mut self, key: Key) {
+        if !std::mem::take(&mut self.has_unproved) {
+            return;
+        }
+        for record in &mut self.records {
+            if record.closed == Some(NEXT_FIX) {
+                record.closed = Some(key);
+                record.is_changed = true;
+            }
+        }
+    }
+
+    /// Withdraws violations that have become others.
+    pub(crate) fn drop_all(
+        &mut self,
+        dropped: &[Draft],
+        now: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        for draft in dropped.iter().filter(|draft| draft.is_published) {
+            let id = draft.violation.id;
+            let count = self.records.len();
+            self.records.retain(|record| record.violation.id != id);
+            if self.records.len() < count {
+                findings.push(Finding::Withdrawn(id, now));
+                self.removed.push(id);
+            }
+        }
+    }
+
+    /// Takes over what one more fix changed: the one at `key`, which is also `ended_by`. Where
+    /// none did, `key` is the newest one and `ended_by` is [`NEXT_FIX`].
     pub(crate) fn follow<'d>(
         &mut self,
         key: Key,
+        ended_by: Key,
         closed: Vec<Draft>,
         open: impl Iterator<Item = &'d mut Draft>,
         findings: &mut Vec<Finding>,
@@ -52,8 +94,9 @@ impl Verdict {
             self.tell(&mut draft, key, findings);
             let id = draft.violation.id;
             if let Some(record) = self.records.iter_mut().find(|r| r.violation.id == id) {
-                record.closed = Some(key);
+                record.closed = Some(ended_by);
                 record.is_changed = true;
+                self.has_unproved |= ended_by == NEXT_FIX;
                 if record.violation != draft.violation {
                     record.violation = draft.violation;
                     findings.push(Finding::Updated(record.violation.clone()));
@@ -157,6 +200,7 @@ impl Verdict {
                 |record| record.violation.id,
             );
             let closed = f.take(id);
+            self.has_unproved |= closed == Some(NEXT_FIX);
             let violation = f.violation().clone();
             let is_changed = record
                 .as_ref()

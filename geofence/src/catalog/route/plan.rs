@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::{features::Vertex, fence::AppliesTo, schedule::Schedule};
 use crate::{
     checks::RouteParameters,
@@ -10,7 +12,8 @@ use crate::{
 };
 
 /// A hand of the line, for whoever drives along it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kerb {
     /// The left hand.
     Left,
@@ -146,10 +149,11 @@ pub struct Route {
 }
 
 impl Route {
-    /// The place at a way from the beginning, WGS-84.
+    /// The place at a way from the beginning, WGS-84: where two segments meet, that at which one
+    /// begins, or with `is_end` that at which one ends.
     #[must_use]
-    pub fn place_at(&self, along_mm: f64) -> Option<(Latitude, Longitude)> {
-        let (leg, share) = self.line.leg_at(along_mm);
+    pub fn place_at(&self, along_mm: f64, is_end: bool) -> Option<(Latitude, Longitude)> {
+        let (leg, share) = self.line.leg_at(along_mm, is_end);
         let ((from_lat, from_lon), (to_lat, to_lon)) = self.leg_ends.get(leg)?;
         #[expect(
             clippy::cast_possible_truncation,

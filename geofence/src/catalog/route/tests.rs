@@ -60,8 +60,10 @@ fn a_route_has_segments_strips_points_and_those_who_drive_it() {
     assert!(route.is_exempt("depot") && !route.is_exempt("other"));
     // Where one segment ends and the next is elsewhere, the route may be left.
     assert!(route.to_an_end_mm(route.segments[0].end_mm + 1e3) < 2e3);
-    let (lat, lon) = route.place_at(route.segments[1].start_mm + 1.0).unwrap();
+    let (lat, lon) = route.place_at(route.segments[1].start_mm, false).unwrap();
     assert_eq!((lat.degrees(), lon.degrees()), (37.87, 112.57));
+    let (lat, lon) = route.place_at(route.segments[0].end_mm, true).unwrap();
+    assert_eq!((lat.degrees(), lon.degrees()), (37.87, 112.555));
     let drives = |phone: &str| {
         let vehicle = catalog.vehicle_of(&phone.parse().unwrap());
         catalog.audience_of(vehicle).routes().len()

@@ -47,8 +47,10 @@ fn a_place_has_a_way_a_distance_and_a_side() {
     assert!(left.is_left);
     let right = corner.nearest(p(96_000, -20_000));
     assert!((right.along_mm - 120e3).abs() < 1e-6 && !right.is_left);
-    assert_eq!(corner.leg_at(120e3), (1, 0.4));
-    assert_eq!(corner.leg_at(1e9), (1, 1.0));
+    assert_eq!(corner.leg_at(120e3, false), (1, 0.4));
+    assert_eq!(corner.leg_at(1e9, false), (1, 1.0));
+    assert_eq!(corner.leg_at(100e3, false), (1, 0.0));
+    assert_eq!(corner.leg_at(100e3, true), (0, 1.0));
 }
 
 #[test]
@@ -150,7 +152,8 @@ proptest! {
         let distance = Euclidean.distance(&at, &oracle);
         prop_assert!((spot.distance_mm - distance).abs() < 1e-3, "{} {distance}", spot.distance_mm);
         // The place that the way names is as near.
-        let (leg, share) = route.leg_at(spot.along_mm);
+        let leg = spot.leg;
+        let share = (spot.along_mm - route.legs[leg].along) / route.legs[leg].length;
         let pairs: Vec<(Point, Point)> = lines
             .iter()
             .flat_map(|line| line.windows(2))

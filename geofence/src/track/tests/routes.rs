@@ -1,0 +1,322 @@
+//! Routes under any order of arrival, in any batches, across restarts; and over a noisy day.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// The corners of the round, metres east and north.
+const ROUND: [(f64, f64); 4] = [(0.0, 0.0), (300.0, 0.0), (300.0, 200.0), (0.0, 200.0)];
+
+fn route(id: &str, properties: &str, line: &[(f64, f64)]) -> String {
+    let line: Vec<String> = line.iter().map(|(x, y)| lon_lat(*x, *y)).collect();
+    format!(
+        r#"{{"type":"Feature","properties":{{"id":"{id}","applies_to":{{"vehicles":["V1"]}},
+            {properties}}},"geometry":{{"type":"LineString","coordinates":[{}]}}}}"#,
+        line.join(",")
+    )
+}
+
+/// A keep-out zone on the way, a depot beside it, and two routes: a round with points, whose two
+/// windows end within the track, and a street that it meets.
+fn works() -> Catalog {
+    works_with(r#""coverage_grace_s":60"#)
+}
+
+fn works_with(extra: &str) -> Catalog {
+    let point = |id: &str, x, y, more: &str| {
+        format!(
+            r#"{{"id":"{id}","at":{},"stay_s":10{more}}}"#,
+            lon_lat(x, y)
+        )
+    };
+    let points = [
+        point("a", 100.0, 5.0, ""),
+        point("b", 300.0, 50.0, ""),
+        point("c", 200.0, 200.0, r#","mandatory":false"#),
+        point("d", 50.0, 195.0, ""),
+    ];
+    let round = format!(
+        r#""windows":[{{"from":"09:02","to":"09:07"}},{{"from":"09:08","to":"09:13"}}],
+           "side":"both","points":[{}],"point_grace_s":30,"deviation_s":10,"deviation_m":30,{extra}"#,
+        points.join(",")
+    );
+    let street = r#""windows":[{"from":"09:01","to":"09:14"}],"passes":2,"direction":"forward",
+        "coverage_grace_s":120,"good_percent":60,"fail_percent":40"#;
+    let collection = |features: &[String]| {
+        format!(
+            r#"{{"type":"FeatureCollection","features":[{}]}}"#,
+            features.join(",")
+        )
+    };
+    let fences = [
+        circle("zone", r#""kind":"keep_out","dwell_s":5"#, 150.0, 0.0, 40.0),
+        circle("depot", r#""kind":"site""#, -60.0, 60.0, 40.0),
+    ];
+    let routes = [
+        route("round", &round, &ROUND),
+        route("street", street, &[(0.0, 0.0), (300.0, 0.0)]),
+    ];
+    let vehicles = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
+                    V1,13800000001,A1,sweeper,F1,,60\n";
+    let sources = CatalogSources {
+        fences: Some(("fences".to_owned(), collection(&fences))),
+        routes: Some(("routes".to_owned(), collection(&routes))),
+        vehicles: Some(("vehicles".to_owned(), vehicles.to_owned())),
+        ..CatalogSources::default()
+    };
+    Catalog::load(&sources).unwrap()
+}
+
+/// A sweeper that goes round, at times stands, strays, rests with its ignition off, or is not heard.
+fn sweeping(seed: u64, seconds: usize) -> Vec<Position> {
+    let mut random = Random(seed);
+    let mut truth = Vec::with_capacity(seconds + 300);
+    let mut is_heard = Vec::new();
+    let mut is_on = Vec::new();
+    let mut at = ROUND[0];
+    let mut next = 1;
+    // The collection points, in any order.
+    let points = [(100.0, 5.0), (300.0, 50.0), (200.0, 200.0), (50.0, 195.0)];
+    let mut is_at_point = false;
+    while truth.len() < seconds {
+        if is_at_point || random.unit() < 0.3 {
+            let rest = 15 + random.below(40);
+            truth.extend(std::iter::repeat_n((at.0, at.1, 0.0), rest));
+            is_on.resize(truth.len(), random.unit() < 0.7);
+        }
+        is_at_point = random.unit() < 0.4;
+        let to = if is_at_point {
+            points[random.below(points.len())]
+        } else if random.unit() < 0.2 {
+            (random.unit() * 400.0 - 100.0, random.unit() * 300.0 - 50.0)
+        } else {
+            next += 1;
+            ROUND[next % ROUND.len()]
+        };
+        let mps = 1.5 + random.unit() * 6.0;
+        let steps = (f64::hypot(to.0 - at.0, to.1 - at.1) / mps).ceil().max(1.0);
+        for step in 0..steps as usize {
+            let share = step as f64 / steps;
+            let between = |a: f64, b: f64| a + (b - a) * share;
+            truth.push((between(at.0, to.0), between(at.1, to.1), mps));
+        }
+        is_on.resize(truth.len(), true);
+        at = to;
+        is_heard.resize(truth.len(), random.unit() < 0.85);
+    }
+    is_heard.resize(truth.len(), true);
+    let fixes = received(&mut random, &truth, 4.0);
+    let mut kept: Vec<Position> = Vec::new();
+    for (index, mut fix) in fixes.into_iter().enumerate() {
+        if !is_heard[index] {
+            continue;
+        }
+        let (from, to) = (truth[index], truth[(index + 1).min(truth.len() - 1)]);
+        let heading = (to.0 - from.0).atan2(to.1 - from.1).to_degrees();
+        fix.heading_deg = heading.rem_euclid(360.0) as u16;
+        fix.status_flags = if is_on[index] { 3 } else { 2 };
+        kept.push(fix);
+    }
+    kept
+}
+
+/// So that the properties below are about something.
+#[test]
+fn the_tracks_of_these_tests_violate_every_rule_of_a_route() {
+    let works = works();
+    let mut kinds = BTreeMap::new();
+    for seed in 0..30 {
+        let (evaluator, _) = judged(&works, &sweeping(seed, 1_000));
+        for violation in evaluator.violations(&terminal()) {
+            *kinds.entry(violation.kind).or_insert(0) += 1;
+        }
+    }
+    for kind in [
+        ViolationKind::RouteDeviation,
+        ViolationKind::WrongOrder,
+        ViolationKind::MissedPoint,
+        ViolationKind::Coverage,
+        ViolationKind::KeepOut,
+    ] {
+        assert!(
+            kinds.get(&kind).is_some_and(|count| *count >= 3),
+            "{kinds:?}"
+        );
+    }
+}
+
+fn end() -> Timestamp {
+    Timestamp(START_MS + 40 * 3_600_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_order_of_arrival_gives_the_same_verdicts(
+        seed in 0..1_000_u64,
+        order in proptest::collection::vec(any::<u64>(), 1..50),
+        duplicates in proptest::collection::vec(any::<usize>(), 0..20),
+        cut in 1..400_usize,
+    ) {
+        let works = works();
+        let track = sweeping(seed, 1_000);
+        let (expected, _) = judged(&works, &track);
+        let shuffled = arrived(track, &order, &duplicates);
+        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+        let mut findings = Vec::new();
+        for batch in shuffled.chunks(cut) {
+            findings.extend(evaluator.observe_batch(&works, batch));
+        }
+        findings.extend(evaluator.tick(&works, end()));
+        prop_assert_eq!(differences(&evaluator, &expected), [] as [String; 0]);
+        prop_assert_eq!(told(findings)?, known(&evaluator));
+    }
+
+    /// A backlog: a stretch of fixes comes when verdicts have been given.
+    #[test]
+    fn a_backlog_gives_the_same_verdicts(
+        seed in 0..1_000_u64,
+        from in 0..900_i64,
+        length in 1..600_i64,
+        delay in 1..3_000_i64,
+        ticks in 0..20_i64,
+    ) {
+        let works = works();
+        let track = sweeping(seed, 1_000);
+        let (expected, _) = judged(&works, &track);
+        let mut positions = track;
+        for position in &mut positions {
+            let second = (position.fixed_at.0 - START_MS) / 1_000;
+            if (from..from + length).contains(&second) {
+                position.received_at = Timestamp(START_MS + (from + length + delay) * 1_000);
+            }
+        }
+        positions.sort_by_key(|position| position.received_at);
+        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+        let mut findings = Vec::new();
+        let mut ticked = START_MS;
+        for position in &positions {
+            // Time passes between fixes as well: windows end by the clock.
+            for tick in 1..=ticks {
+                let at = ticked + (position.received_at.0 - ticked) * tick / (ticks + 1);
+                findings.extend(evaluator.tick(&works, Timestamp(at)));
+            }
+            ticked = position.received_at.0;
+            findings.extend(evaluator.observe_batch(&works, std::slice::from_ref(position)));
+        }
+        findings.extend(evaluator.tick(&works, end()));
+        prop_assert_eq!(differences(&evaluator, &expected), [] as [String; 0]);
+        prop_assert_eq!(told(findings)?, known(&evaluator));
+    }
+
+    #[test]
+    fn batches_of_a_route_change_nothing(
+        seed in 0..1_000_u64,
+        order in proptest::collection::vec(any::<u64>(), 1..20),
+        cut in 1..300_usize,
+    ) {
+        let works = works();
+        let shuffled = arrived(sweeping(seed, 900), &order, &[]);
+        let (_, expected) = judged(&works, &shuffled);
+        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+        let mut findings = Vec::new();
+        for batch in shuffled.chunks(cut) {
+            findings.extend(evaluator.observe_batch(&works, batch));
+            findings.extend(evaluator.tick(&works, batch[batch.len() - 1].received_at));
+        }
+        findings.extend(evaluator.tick(&works, end()));
+        prop_assert_eq!(findings, expected);
+    }
+
+    #[test]
+    fn a_restart_on_a_route_changes_nothing(
+        seed in 0..1_000_u64,
+        order in proptest::collection::vec(any::<u64>(), 1..20),
+        is_in_order: bool,
+        restarts in proptest::collection::vec(1..1_000_usize, 1..4),
+    ) {
+        let works = works();
+        let track = sweeping(seed, 1_000);
+        let positions = if is_in_order { track } else { arrived(track, &order, &[3, 5]) };
+        let (undisturbed, expected) = judged(&works, &positions);
+        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+        let mut stored = BTreeMap::new();
+        let mut findings = Vec::new();
+        for (index, position) in positions.iter().enumerate() {
+            findings.extend(evaluator.observe_batch(&works, std::slice::from_ref(position)));
+            let is_last = index + 1 == positions.len();
+            if restarts.contains(&index) || index % 150 == 0 || is_last {
+                for (key, bytes) in evaluator.take_dirty_snapshots() {
+                    if bytes.is_empty() { stored.remove(&key) } else { stored.insert(key, bytes) };
+                }
+            }
+            // At the end as well: what is due by the clock only is found after a restart too.
+            if restarts.contains(&index) || is_last {
+                evaluator = Evaluator::new(EvaluatorOptions::default());
+                for bytes in stored.values() {
+                    evaluator.restore(bytes).unwrap();
+                }
+            }
+        }
+        findings.extend(evaluator.tick(&works, end()));
+        prop_assert_eq!(findings, expected);
+        prop_assert_eq!(evaluator.violations(&terminal()), undisturbed.violations(&terminal()));
+    }
+
+    #[test]
+    fn damaged_snapshots_of_routes_never_panic(
+        cut in 0..3_000_usize,
+        flips in proptest::collection::vec(any::<(usize, u8)>(), 1..4),
+    ) {
+        let works = works();
+        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+        evaluator.observe_batch(&works, &sweeping(1, 400));
+        for (_, mut bytes) in evaluator.take_dirty_snapshots() {
+            for (place, flip) in &flips {
+                let index = place % bytes.len();
+                bytes[index] ^= flip;
+            }
+            bytes.truncate(cut.max(1));
+            _ = Evaluator::new(EvaluatorOptions::default()).restore(&bytes);
+        }
+    }
+}
+
+/// What one evaluation has found and the other has not, without ids.
+fn differences(a: &Evaluator, b: &Evaluator) -> Vec<String> {
+    let (a, b) = (stripped(a), stripped(b));
+    let only = |name: &str, a: &[Violation], b: &[Violation]| -> Vec<String> {
+        let only = a.iter().filter(|v| !b.contains(v));
+        only.map(|v| format!("{name}: {v:?}")).collect()
+    };
+    [only("found", &a, &b), only("expected", &b, &a)].concat()
+}
+
+/// What is known of violations that are over, by id; of those that go on the onset.
+fn known(evaluator: &Evaluator) -> BTreeMap<crate::identity::ViolationId, String> {
+    let all = evaluator.violations(&terminal()).into_iter();
+    all.map(|v| (v.id, summary(&v))).collect()
+}
+
+fn summary(v: &Violation) -> String {
+    match v.ended_at {
+        Some(_) => format!("{v:?}"),
+        None => format!("{} {:?}", v.kind.as_str(), v.started_at),
+    }
+}
+
+/// What findings add up to.
+fn told(
+    findings: Vec<Finding>,
+) -> Result<BTreeMap<crate::identity::ViolationId, String>, TestCaseError> {
+    let mut told = BTreeMap::new();
+    for finding in findings {
+        match finding {
+            Finding::Opened(v) => prop_assert!(told.insert(v.id, summary(&v)).is_none()),
+            Finding::Updated(v) => prop_assert!(told.insert(v.id, summary(&v)).is_some()),
+            Finding::Withdrawn(id, _) => prop_assert!(told.remove(&id).is_some()),
+        }
+    }
+    Ok(told)
+}
