@@ -18,7 +18,7 @@ pub(crate) mod speeding;
 
 use std::ops::RangeInclusive;
 
-pub use self::route_parameters::RouteParameters;
+pub use self::{route::RouteProgress, route_parameters::RouteParameters};
 
 use crate::catalog::FenceKind;
 

@@ -32,7 +32,7 @@ use self::{
 use crate::{
     catalog::Catalog,
     checks::{
-        Parameters,
+        Parameters, RouteProgress,
         draft::{Draft, Subject},
     },
     identity::TerminalId,
@@ -271,6 +271,20 @@ impl Evaluator {
             .collect();
         violations.sort_by_key(|v| (v.started_at, v.kind, v.id));
         violations
+    }
+
+    /// How far the vehicle of a terminal has come with its routes, in the windows that are judged at
+    /// this moment.
+    #[must_use]
+    pub fn route_progress(&self, catalog: &Catalog, terminal: &TerminalId) -> Vec<RouteProgress> {
+        let routes = self.tracks.get(terminal).map(|track| &track.state.routes);
+        let watches = routes.into_iter().flatten();
+        watches
+            .filter_map(|watch| {
+                let index = catalog.route_of(watch.fingerprint)?;
+                watch.progress(catalog.route(index)?)
+            })
+            .collect()
     }
 
     fn observe(

@@ -263,8 +263,7 @@ impl Coverage {
         let (sums, stretches) = self.sums(route);
         let parameters = &route.parameters;
         let percent = |mm: f64| 100.0 * mm / sums.planned;
-        #[expect(clippy::cast_precision_loss, reason = "metres of a few hours")]
-        let may_be_mm = sums.unseen + reach_mm(route, self.unseen_ms) as f64;
+        let may_be_mm = self.may_be_mm(route, &sums);
         if percent(sums.swept + may_be_mm) >= parameters.fail_percent {
             return;
         }
@@ -355,11 +354,18 @@ impl Coverage {
         (sums, stretches)
     }
 
-    /// The swept share of what is planned, 0 to 1.
-    #[cfg(test)]
-    pub(crate) fn share(&self, route: &Route) -> f64 {
+    /// Metres planned, swept, and perhaps swept unseen.
+    pub(crate) fn progress_m(&self, route: &Route) -> (f64, f64, f64) {
         let (sums, _) = self.sums(route);
-        sums.swept / sums.planned
+        let unseen_mm = self.may_be_mm(route, &sums);
+        (sums.planned / 1e3, sums.swept / 1e3, unseen_mm / 1e3)
+    }
+
+    /// What may have been swept unseen, of what was not seen to be swept.
+    fn may_be_mm(&self, route: &Route, sums: &Sums) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "metres of a few hours")]
+        let somewhere_mm = reach_mm(route, self.unseen_ms) as f64;
+        (sums.unseen + somewhere_mm).min(sums.planned - sums.swept)
     }
 }
 

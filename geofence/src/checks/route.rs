@@ -15,9 +15,9 @@
 
 use super::{
     RouteParameters,
-    collection::{Points, Span},
+    collection::{PointWatch, Points, Span},
     coverage::Coverage,
-    deviation::Deviation,
+    deviation::{Deviation, Stage},
     draft::{Draft, Ended, Subject, evidence},
     presence::Moment,
 };
@@ -75,7 +75,56 @@ pub(crate) struct Visit<'a> {
     pub(crate) is_exempt: bool,
 }
 
+/// How far a vehicle has come with a route in its newest window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteProgress {
+    /// The id of the route.
+    pub route: String,
+    /// When the window began.
+    pub from: Timestamp,
+    /// When it ends, or ended.
+    pub to: Timestamp,
+    /// What is to be swept, metres: each kerb and pass for itself.
+    pub planned_m: f64,
+    /// What was swept of it, metres.
+    pub swept_m: f64,
+    /// What may have been swept while nothing was received, metres. As much as the target lacks, and
+    /// coverage cannot be judged.
+    pub unobserved_m: f64,
+    /// Collection points that were visited.
+    pub visited: usize,
+    /// Collection points that may have been visited while nothing was received.
+    pub unobserved: usize,
+    /// Collection points in all.
+    pub points: usize,
+    /// It is off the corridor that it was on.
+    pub is_off: bool,
+}
+
 impl RouteWatch {
+    /// How far the vehicle has come; `None` between windows.
+    pub(crate) fn progress(&self, route: &Route) -> Option<RouteProgress> {
+        let run = self.run.as_deref()?;
+        let (planned_m, swept_m, unobserved_m) = run.coverage.progress_m(route);
+        let points = &run.points.0;
+        let is_visited = |watch: &&PointWatch| watch.visited_at.is_some();
+        Some(RouteProgress {
+            route: route.id.clone(),
+            from: Timestamp(run.from),
+            to: Timestamp(run.to),
+            planned_m,
+            swept_m,
+            unobserved_m,
+            visited: points.iter().filter(is_visited).count(),
+            unobserved: points
+                .iter()
+                .filter(|watch| watch.is_unseen && !is_visited(watch))
+                .count(),
+            points: points.len(),
+            is_off: run.deviation.stage == Stage::Off,
+        })
+    }
+
     /// Begins to watch at a moment: the window that it lies in is the first.
     pub(crate) fn new(index: u32, route: &Route, at: i64) -> Self {
         let window = route.schedule.window_at(Timestamp(at));

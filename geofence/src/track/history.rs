@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(history.chunks.len(), 3);
         assert!(history.chunks[2].start.is_empty());
         let (begin, _, judged) = history
-            .run_from(late[count as usize / 2].key(), |_, _| {})
+            .run_from(late[CHUNK_FIXES / 2].key(), |_, _| {})
             .unwrap();
         assert_eq!(
             begin.at,

@@ -320,3 +320,43 @@ fn told(
     }
     Ok(told)
 }
+
+#[test]
+fn a_snapshot_from_before_routes_goes_on_where_it_was() {
+    let text = include_str!("../../../../fixtures/geofence/snapshot-1.txt");
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (_, hex) = line.split_once(' ').unwrap();
+        let digits: Vec<u8> = hex
+            .chars()
+            .map(|digit| digit.to_digit(16).unwrap() as u8)
+            .collect();
+        let bytes: Vec<u8> = digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect();
+        assert_eq!(bytes[0], 1);
+        evaluator.restore(&bytes).unwrap();
+    }
+    let town = town();
+    let mut before = stand(0, 140, (400.0, 400.0));
+    before.extend(drive(140, (-200.0, 0.0), (0.0, 0.0), 36.0));
+    before.extend(stand(160, 40, (0.0, 0.0)));
+    before[0].log_offset = 1;
+    let mut after = drive(200, (0.0, 0.0), (-400.0, 0.0), 36.0);
+    // A late fix, so that the checkpoint of the chunk is read as well.
+    after.push(Position {
+        received_at: Timestamp(START_MS + 300_000),
+        digest: 7,
+        ..stand(100, 1, (400.0, 401.0))[0].clone()
+    });
+    evaluator.observe_batch(&town, &after);
+    evaluator.tick(&town, end());
+    let (expected, _) = judged(&town, &[before, after].concat());
+    assert_eq!(
+        evaluator.violations(&terminal()),
+        expected.violations(&terminal())
+    );
+    assert_eq!(evaluator.take_counts().rerun, 1);
+    assert!(evaluator.violations(&terminal())[0].ended_at.is_some());
+}
