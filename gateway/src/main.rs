@@ -204,9 +204,10 @@ fn check(settings: &Settings) -> ExitCode {
     };
     let catalog = catalog.current();
     show(&format!(
-        "the configuration is good: {} unit grids, {} fences, {} vehicles\n",
+        "the configuration is good: {} unit grids, {} fences, {} routes, {} vehicles\n",
         catalog.unit_grids().len(),
         catalog.fences().len(),
+        catalog.routes().len(),
         catalog.vehicles().len()
     ));
     ExitCode::SUCCESS

@@ -11,10 +11,13 @@ mod route;
 mod shape;
 mod simple;
 
-pub(crate) use self::simple::{outlines_cross, ring_faults, rings_faults};
 pub use self::{
     plane::{Plane, Point},
     raster::Raster,
     route::{RouteCursor, RouteFix, RouteLine, Spot, Whereabouts},
     shape::{Bounds, Polygon, Shape},
+};
+pub(crate) use self::{
+    shape::segment_distance_squared,
+    simple::{outlines_cross, ring_faults, rings_faults},
 };

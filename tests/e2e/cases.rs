@@ -189,3 +189,48 @@ async fn a_backlog_that_proves_a_violation_opens_its_case() {
     assert_eq!(cases[0]["kind"], "keep_out");
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_a_route_opens_a_case_and_the_routes_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = json!({"type": "FeatureCollection", "features": []}).to_string();
+    let mut settings = harness::catalog(folder.path(), &nowhere, VEHICLES);
+    // Two hours about now, at local time.
+    let now = (now_s() + 8 * 3_600).rem_euclid(86_400) / 60;
+    let clock = |minutes: i64| {
+        let minutes = (now + minutes).rem_euclid(1_440);
+        format!("{:02}:{:02}", minutes / 60, minutes % 60)
+    };
+    // North to 37.866, then east; the vehicle goes on to the north.
+    let routes = json!({"type": "FeatureCollection", "features": [{
+        "type": "Feature",
+        "properties": {"id": "R1", "name": "morning round", "applies_to": {"fleets": ["F1"]},
+            "windows": [{"from": clock(-60), "to": clock(60)}]},
+        "geometry": {"type": "LineString",
+            "coordinates": [[112.55, 37.860], [112.55, 37.866], [112.56, 37.866]]},
+    }]});
+    let path = folder.path().join("routes.geojson");
+    std::fs::write(&path, routes.to_string()).unwrap();
+    settings.push(("catalog.routes".to_owned(), path.display().to_string()));
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    let gateway = TestGateway::start(&settings).await;
+    assert_eq!(gateway.json("/api/v1/catalog/routes").await, routes);
+    assert_eq!(gateway.json("/api/v1/catalog").await["routes"], 1);
+    let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    drive(&mut terminal, 37.860, 36.0, 120, now_s() - 130).await;
+    gateway.drained().await;
+    let cases = cases_of(&gateway, 1).await;
+    assert_eq!(cases.len(), 1, "{cases:#?}");
+    let case = &cases[0];
+    assert_eq!(case["kind"], "route_deviation");
+    assert_eq!(case["worst_unit"], "m");
+    assert_eq!(case["rule"]["name"], "morning round");
+    let left_at_m = case["evidence"]["measured"]["left_at_m"].as_f64().unwrap();
+    assert!((660.0..=700.0).contains(&left_at_m), "{left_at_m}");
+    let items = gateway.items("/api/v1/cases?kind=route_deviation").await;
+    assert_eq!(items.len(), 1);
+    gateway.stop().await;
+}

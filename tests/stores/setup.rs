@@ -3,10 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use geofence::{
+    catalog::Kerb,
     identity::{TerminalId, ViolationId},
     position::Position,
     units::{Latitude, Longitude, Timestamp},
-    violation::{Evidence, EvidenceFix, Finding, Rule, Violation, ViolationKind},
+    violation::{
+        Evidence, EvidenceFix, Finding, Rule, Stretch, StretchState, Violation, ViolationKind,
+    },
 };
 use harness::postgres::Postgres;
 use storage::{
@@ -186,6 +189,17 @@ pub(crate) fn violation(number: u128) -> Violation {
                 log_offset: 17,
             }],
             thresholds: [("limit_kmh".to_owned(), 40.0)].into(),
+            measured: [("swept_m".to_owned(), 812.5)].into(),
+            stretches: vec![Stretch {
+                segment: 1,
+                side: Some(Kerb::Left),
+                from_m: 5.0,
+                to_m: 12.5,
+                passes: 1,
+                state: StretchState::TooFast,
+                from: Default::default(),
+                to: Default::default(),
+            }],
         },
     }
 }

@@ -52,6 +52,14 @@ pub const KINDS: &[Kind] = &[
         source: |sources| &mut sources.fences,
     },
     Kind {
+        name: "routes",
+        path: "routes",
+        form: Form::GeoJson,
+        key: "id",
+        file: |files| &files.routes,
+        source: |sources| &mut sources.routes,
+    },
+    Kind {
         name: "vehicles",
         path: "vehicles",
         form: Form::Csv,

@@ -14,6 +14,8 @@ pub struct CatalogFiles {
     pub unit_grids: Option<PathBuf>,
     /// GeoJSON of the fences; none by default.
     pub fences: Option<PathBuf>,
+    /// GeoJSON of the routes; none by default.
+    pub routes: Option<PathBuf>,
     /// CSV of the vehicles; none by default.
     pub vehicles: Option<PathBuf>,
     /// Versions that were in force and are kept. Default 1,000.
@@ -29,6 +31,7 @@ impl CatalogFiles {
             name: raw.text("catalog.name", "gridtrace", str::to_owned),
             unit_grids: raw.path("catalog.unit_grids", ""),
             fences: raw.path("catalog.fences", ""),
+            routes: raw.path("catalog.routes", ""),
             vehicles: raw.path("catalog.vehicles", ""),
             versions_max: raw.count("catalog.versions_max", 1_000, 1..=1_000_000),
             text_bytes_max: usize::try_from(text_bytes_max).unwrap_or(usize::MAX),

@@ -49,6 +49,7 @@ struct CatalogView {
     bounds: Option<[f64; 4]>,
     unit_grids: usize,
     fences: usize,
+    routes: usize,
     vehicles: usize,
 }
 
@@ -61,6 +62,7 @@ async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
         bounds: snapshot.bounds_degrees(),
         unit_grids: snapshot.unit_grids().len(),
         fences: snapshot.fences().len(),
+        routes: snapshot.routes().len(),
         vehicles: snapshot.vehicles().len(),
     })
 }

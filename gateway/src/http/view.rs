@@ -3,9 +3,10 @@
 
 use geofence::{
     case::Case,
+    catalog::Kerb,
     position::{Position, QuarantineReason, Quarantined},
-    units::Timestamp,
-    violation::{EvidenceFix, Violation, ViolationKind},
+    units::{Latitude, Longitude, Timestamp},
+    violation::{EvidenceFix, Stretch, StretchState, Violation},
 };
 use protocols::jt808::{
     Revision,
@@ -267,6 +268,38 @@ impl From<&EvidenceFix> for FixView {
 pub struct EvidenceView {
     pub fixes: Vec<FixView>,
     pub thresholds: std::collections::BTreeMap<String, f64>,
+    pub measured: std::collections::BTreeMap<String, f64>,
+    pub stretches: Vec<StretchView>,
+}
+
+/// A stretch of a route that was not swept. Ends are longitude and latitude, as in GeoJSON.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct StretchView {
+    pub segment: u32,
+    pub side: Option<&'static str>,
+    pub from_m: f64,
+    pub to_m: f64,
+    pub passes: u8,
+    pub state: StretchState,
+    pub from: [f64; 2],
+    pub to: [f64; 2],
+}
+
+impl From<&Stretch> for StretchView {
+    fn from(stretch: &Stretch) -> Self {
+        let place = |(lat, lon): (Latitude, Longitude)| [lon.degrees(), lat.degrees()];
+        Self {
+            segment: stretch.segment,
+            side: stretch.side.map(Kerb::as_str),
+            from_m: stretch.from_m,
+            to_m: stretch.to_m,
+            passes: stretch.passes,
+            state: stretch.state,
+            from: place(stretch.from),
+            to: place(stretch.to),
+        }
+    }
 }
 
 /// What a check found.
@@ -308,13 +341,17 @@ impl From<&Violation> for ViolationView {
             lat: violation.latitude.degrees(),
             lon: violation.longitude.degrees(),
             worst: (violation.worst * 10.0).round() / 10.0,
-            worst_unit: match violation.kind {
-                ViolationKind::Speeding => "km/h",
-                ViolationKind::StayIn | ViolationKind::KeepOut => "m",
-            },
+            worst_unit: violation.kind.worst_unit(),
             evidence: EvidenceView {
                 fixes: violation.evidence.fixes.iter().map(FixView::from).collect(),
                 thresholds: violation.evidence.thresholds.clone(),
+                measured: violation.evidence.measured.clone(),
+                stretches: violation
+                    .evidence
+                    .stretches
+                    .iter()
+                    .map(StretchView::from)
+                    .collect(),
             },
         }
     }

@@ -166,9 +166,10 @@ fn files(config: &Config, findings: &mut Findings) {
         Ok(catalog) => {
             let catalog = catalog.current();
             let found = format!(
-                "{} unit grids, {} fences, {} vehicles",
+                "{} unit grids, {} fences, {} routes, {} vehicles",
                 catalog.unit_grids().len(),
                 catalog.fences().len(),
+                catalog.routes().len(),
                 catalog.vehicles().len()
             );
             findings.ok("catalog", found);

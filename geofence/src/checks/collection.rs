@@ -26,6 +26,7 @@ use super::{
 use crate::{
     catalog::{CollectionPoint, Route},
     checks::Parameters,
+    geometry::segment_distance_squared,
     track::fix::Fix,
     units::Timestamp,
     violation::{Rule, ViolationKind},
@@ -117,8 +118,14 @@ impl Points {
             if watch.visited_at.is_some() || at < earliest {
                 continue;
             }
-            watch.follow(point, moment, (begin, earliest));
-            if watch.stay_ms < point.stay_ms || watch.stay_ms == 0 {
+            let sight_ms = route.parameters.sight_ms;
+            let has_passed = watch.follow(point, moment, sight_ms, (begin, earliest));
+            let is_visit = if point.stay_ms == 0 {
+                has_passed
+            } else {
+                watch.stay_ms >= point.stay_ms
+            };
+            if !is_visit {
                 continue;
             }
             watch.visited_at = Some(at);
@@ -196,7 +203,8 @@ impl Points {
                 continue;
             }
             let (from, to) = span.of(point);
-            watch.note_silence(point, last, from - route.parameters.point_grace_ms, at);
+            let earliest = from - route.parameters.point_grace_ms;
+            watch.note_silence(point, last, route.parameters.sight_ms, (earliest, at));
             if watch.is_unseen {
                 ended
                     .closed
@@ -219,13 +227,15 @@ impl Points {
 }
 
 impl PointWatch {
-    /// Counts the stay, and notes what may have been a stay out of sight.
+    /// Counts the stay, and notes what may have been a stay out of sight. Says whether the vehicle
+    /// came by the point.
     fn follow(
         &mut self,
         point: &CollectionPoint,
         moment: &Moment<'_>,
+        sight_ms: i64,
         (begin, earliest): (i64, i64),
-    ) {
+    ) -> bool {
         let fix = moment.fix;
         let here_mm = fix.point.distance_mm(point.point);
         let nearest_mm = self.nearest_mm.unwrap_or(i64::MAX);
@@ -234,21 +244,21 @@ impl PointWatch {
         let Some(before) = moment.before else {
             // Its first fix of all: from the beginning of the hours nobody knows.
             self.note_gap(point, None, Some(fix), fix.at - begin);
-            return;
+            return is_here;
         };
         let before_mm = before.point.distance_mm(point.point);
         let was_here = before_mm <= point.radius_mm;
         let elapsed_ms = fix.at - before.at.max(earliest);
         let is_seen = moment
             .connected_ms
-            .is_some_and(|elapsed_ms| elapsed_ms <= RouteParameters::SIGHT_MS);
+            .is_some_and(|elapsed_ms| elapsed_ms <= sight_ms);
         if !is_seen {
             if !stood(before, fix) {
                 self.note_gap(point, Some(before), Some(fix), elapsed_ms);
             } else if is_here && was_here {
                 self.stay_ms += elapsed_ms;
             }
-            return;
+            return is_here;
         }
         // Half a step, no longer than a fix speaks for.
         let half_ms = (elapsed_ms / 2).min(Parameters::HOLD_MS);
@@ -262,6 +272,11 @@ impl PointWatch {
         } else if (is_here && fix.is_still()) || (was_here && before.is_still()) {
             self.stay_ms += half_ms;
         }
+        let passed_mm = segment_distance_squared(point.point, before.point, fix.point).sqrt();
+        self.nearest_mm = self
+            .nearest_mm
+            .map(|nearest_mm| nearest_mm.min(whole(passed_mm)));
+        passed_mm <= point.radius_mm
     }
 
     /// Nothing was received for so long: could the vehicle have gone to the point, stayed, and come
@@ -289,12 +304,12 @@ impl PointWatch {
         &mut self,
         point: &CollectionPoint,
         last: Option<&Fix>,
-        earliest: i64,
-        at: i64,
+        sight_ms: i64,
+        (earliest, at): (i64, i64),
     ) {
         let silent_ms = at - last.map_or(earliest, |fix| fix.at.max(earliest));
         let is_parked = last.is_some_and(is_parked);
-        if silent_ms > RouteParameters::SIGHT_MS && !is_parked {
+        if silent_ms > sight_ms && !is_parked {
             self.note_gap(point, last, None, silent_ms);
         }
         if let Some(last) = last {

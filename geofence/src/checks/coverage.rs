@@ -146,7 +146,7 @@ impl Coverage {
         };
         let is_seen = moment
             .connected_ms
-            .is_some_and(|elapsed_ms| elapsed_ms <= RouteParameters::SIGHT_MS);
+            .is_some_and(|elapsed_ms| elapsed_ms <= visit.route.parameters.sight_ms);
         if !is_seen {
             self.pass = None;
             if !moment.before.is_some_and(|before| stood(before, fix)) {
@@ -257,7 +257,7 @@ impl Coverage {
         if std::mem::replace(&mut self.is_decided, true) {
             return;
         }
-        if run.1 - self.seen_at > RouteParameters::SIGHT_MS && !self.is_parked {
+        if run.1 - self.seen_at > route.parameters.sight_ms && !self.is_parked {
             self.note_unseen(route, None, run.1);
         }
         let (sums, stretches) = self.sums(route);

@@ -12,10 +12,11 @@ use super::millis;
 /// | `deviation_s`, `deviation_m` | off the corridor for so long and so far before it is a deviation | 30, 100 |
 /// | `deviation_long_s` | off for so long it is one however far | 90 |
 /// | `return_s` | on the corridor for so long ends it | 10 |
-/// | `point_radius_m`, `point_stay_s` | within this of a collection point for so long, hardly moving, is a visit | 25, 20 |
+/// | `point_radius_m`, `point_stay_s` | within this of a collection point for so long, hardly moving, is a visit; with 0 passing by is one | 25, 20 |
 /// | `point_grace_s` | so long after its window a visit still counts | 600 |
 /// | `sweep_reach_m` | what is farther from the line than this and one deviation is not swept | 12 |
 /// | `speed_min_kmh`, `speed_max_kmh` | slower or faster is no work | 1.8, 15 |
+/// | `sight_s` | between fixes farther apart than this nobody knows what happened | 30 |
 /// | `good_percent`, `fail_percent` | swept share that is good, and below which it is a violation | 95, 85 |
 /// | `coverage_grace_s` | coverage is judged so long after the window, for what comes late | 900 |
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +43,8 @@ pub struct RouteParameters {
     pub speed_min_kmh: f64,
     /// km/h.
     pub speed_max_kmh: f64,
+    /// Between fixes that are farther apart than this nobody knows what happened.
+    pub sight_ms: i64,
     /// Percent of what is planned.
     pub good_percent: f64,
     /// Percent of what is planned.
@@ -70,13 +73,14 @@ impl RouteParameters {
         sweep_reach_mm: 12_000.0,
         speed_min_kmh: 1.8,
         speed_max_kmh: 15.0,
+        sight_ms: 30_000,
         good_percent: 95.0,
         fail_percent: 85.0,
         coverage_grace_ms: 900_000,
     };
 
     /// The properties by which a route overrides them.
-    pub const KEYS: [&'static str; 14] = [
+    pub const KEYS: [&'static str; 15] = [
         "width_m",
         "deviation_s",
         "deviation_m",
@@ -88,6 +92,7 @@ impl RouteParameters {
         "sweep_reach_m",
         "speed_min_kmh",
         "speed_max_kmh",
+        "sight_s",
         "good_percent",
         "fail_percent",
         "coverage_grace_s",
@@ -102,8 +107,6 @@ impl RouteParameters {
     pub const END_MM: f64 = 50_000.0;
     /// The swept length is counted in pieces of this.
     pub const BIN_MM: f64 = 5_000.0;
-    /// Between fixes that are farther apart than this nobody knows whether there was work.
-    pub const SIGHT_MS: i64 = 30_000;
     /// So far back on the line is a turn, and less is noise.
     pub const TURN_MM: i64 = 30_000;
     /// So far along the line shows the direction.
@@ -135,6 +138,7 @@ impl RouteParameters {
         time("point_stay_s", &mut self.point_stay_ms);
         time("point_grace_s", &mut self.point_grace_ms);
         time("coverage_grace_s", &mut self.coverage_grace_ms);
+        self.sight_ms = number("sight_s", 1.0..=600.0).map_or(self.sight_ms, millis);
         let width = number("width_m", 2.0..=1_000.0);
         self.half_width_mm = width.map_or(self.half_width_mm, |m| m * 500.0);
         let far = number("deviation_m", 0.0..=10_000.0);

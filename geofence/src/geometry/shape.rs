@@ -293,7 +293,7 @@ pub(super) fn is_within_capsule(point: Point, a: Point, b: Point, half_width: i3
 }
 
 /// Square millimetres from a point to a segment.
-pub(super) fn segment_distance_squared(point: Point, a: Point, b: Point) -> f64 {
+pub(crate) fn segment_distance_squared(point: Point, a: Point, b: Point) -> f64 {
     let (ax, ay) = (f64::from(a.x), f64::from(a.y));
     let (ux, uy) = (f64::from(b.x) - ax, f64::from(b.y) - ay);
     let (px, py) = (f64::from(point.x) - ax, f64::from(point.y) - ay);

@@ -191,13 +191,14 @@ impl Route {
     }
 
     /// Millimetres along the route to the nearest end at which it may be left: its own, or that of
-    /// a segment that does not touch its neighbour.
+    /// a segment that does not touch its neighbour. What is driven forward only is not left at its
+    /// beginning.
     #[must_use]
     pub fn to_an_end_mm(&self, along_mm: f64) -> f64 {
         let starts = self
             .segments
             .iter()
-            .filter(|segment| !segment.is_joined)
+            .filter(|segment| !segment.is_joined && !segment.is_one_way)
             .map(|segment| segment.start_mm);
         let ends = (0..self.segments.len()).filter_map(|index| {
             let is_open = self.segments.get(index + 1).is_none_or(|s| !s.is_joined);
