@@ -277,6 +277,7 @@ fn positions(catalog: &Catalog) -> Vec<Position> {
                 status_flags: 3,
                 odometer_dkm: None,
                 satellites: Some(10),
+                inputs: Default::default(),
                 is_positioned: true,
                 is_backlog: false,
             });

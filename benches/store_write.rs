@@ -115,6 +115,7 @@ fn row(number: u32) -> PositionRow {
             status_flags: 3,
             odometer_dkm: Some(number),
             satellites: Some(11),
+            inputs: Default::default(),
             is_positioned: true,
             is_backlog: false,
         },

@@ -7,6 +7,7 @@ mod attachments;
 mod catalog;
 mod commands;
 mod http;
+mod item_id;
 mod listeners;
 pub mod network;
 mod packets;
@@ -26,6 +27,7 @@ pub use attachments::Attachments;
 pub use catalog::{Backtest, CatalogFiles};
 pub use commands::{CommandRules, Commands};
 pub use http::Http;
+pub use item_id::ItemId;
 pub use listeners::{Tls, Udp};
 pub use network::Network;
 pub use packets::Media;
@@ -187,6 +189,9 @@ pub struct Ingest {
     pub rejected_kept_max: u32,
     /// A tick record is written when nothing arrived for so long. Default 10 s.
     pub tick_interval: Duration,
+    /// The makers' items whose first four bytes are kept as bits, for rules `work_signals`: the
+    /// first of them that a report has. None by default.
+    pub signal_items: Vec<ItemId>,
 }
 
 /// `[log]`
@@ -344,6 +349,7 @@ impl Config {
                 ),
                 rejected_kept_max: raw.count("ingest.rejected_kept_max", 256, 0..=100_000),
                 tick_interval: raw.duration("ingest.tick_interval", seconds(10), seconds(1)..=hour),
+                signal_items: raw.list("ingest.signal_items", ItemId::read),
             },
             log: LogLimits {
                 segment_bytes_max: raw.bytes("log.segment_bytes_max", 64 * MIB, MIB..=4 * GIB),

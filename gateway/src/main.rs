@@ -204,10 +204,11 @@ fn check(settings: &Settings) -> ExitCode {
     };
     let catalog = catalog.current();
     show(&format!(
-        "the configuration is good: {} unit grids, {} fences, {} routes, {} vehicles\n",
+        "the configuration is good: {} unit grids, {} fences, {} routes, {} rules of work, {} vehicles\n",
         catalog.unit_grids().len(),
         catalog.fences().len(),
         catalog.routes().len(),
+        catalog.work_rules().len(),
         catalog.vehicles().len()
     ));
     ExitCode::SUCCESS

@@ -226,7 +226,11 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "positions_skipped_total",
-        "Positions that the checks did not judge, by reason.",
+        "Positions whose place the checks did not judge, by reason.",
+    ),
+    (
+        "positions_suspect_dropped_total",
+        "Evaluated positions that were impossibly far from those around them and never counted.",
     ),
     ("log_appended_records_total", "Records handed to the log."),
     ("log_durable_records_total", "Records that are durable."),
@@ -327,6 +331,7 @@ pub struct Metrics {
     pub positions_recorded: Counter,
     pub positions_rejected: Counter,
     pub positions_evaluated: Counter,
+    pub positions_suspect_dropped: Counter,
     pub log_appended: Counter,
     pub log_durable: Counter,
     pub log_write_duration: Histogram,
@@ -427,6 +432,7 @@ impl Metrics {
             positions_recorded: counter("positions_recorded_total"),
             positions_rejected: counter("positions_rejected_total"),
             positions_evaluated: counter("positions_evaluated_total"),
+            positions_suspect_dropped: counter("positions_suspect_dropped_total"),
             log_appended: counter("log_appended_records_total"),
             log_durable: counter("log_durable_records_total"),
             log_write_duration: histogram("log_write_duration_seconds"),

@@ -5,7 +5,10 @@ import { element, quantity, t, time } from "./text.js";
 
 const CASES_MAX = 200;
 const NEW_MS = 12_000;
-const KINDS = ["stay_in", "keep_out", "speeding", "route_deviation", "wrong_order", "missed_point", "coverage"];
+const KINDS = [
+  "stay_in", "keep_out", "speeding", "route_deviation", "wrong_order", "missed_point", "coverage",
+  "long_stop", "idling", "too_fast_to_clean", "unloading", "terminal_alarm",
+];
 
 export function nameOf(subject) {
   return subject.plate ?? subject.vehicle ?? subject.phone;

@@ -5,6 +5,7 @@ import { t } from "./text.js";
 
 export const KIND_COLORS = {
   stay_in: "#60a5fa", keep_out: "#f87171", speed_limit: "#c084fc", speeding: "#c084fc", site: "#5eead4",
+  no_stop: "#fbbf24", long_stop: "#fbbf24", idling: "#fbbf24", too_fast_to_clean: "#c084fc", unloading: "#fb923c", terminal_alarm: "#f43f5e",
 };
 export const OTHER_COLOR = "#94a3b8";
 /** Installed fonts: without a glyph server the renderer draws text by itself. */
@@ -109,7 +110,7 @@ export class City {
 }
 
 function layers() {
-  const color = ["match", ["get", "kind"], ...["stay_in", "keep_out", "speed_limit", "site"].flatMap((kind) => [kind, KIND_COLORS[kind]]), OTHER_COLOR];
+  const color = ["match", ["get", "kind"], ...["stay_in", "keep_out", "speed_limit", "no_stop", "site"].flatMap((kind) => [kind, KIND_COLORS[kind]]), OTHER_COLOR];
   const isKind = (kind) => ["==", ["get", "kind"], kind];
   const text = (paint) => ({ "text-halo-color": "#0b1622", "text-halo-width": 1.6, ...paint });
   return [

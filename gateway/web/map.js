@@ -96,7 +96,7 @@ function buildLegend() {
   const entries = [];
   for (const state of Object.keys(STATE_COLORS)) entries.push([symbolSwatch("truck", state), t(state)]);
   entries.push([symbolSwatch("person", "moving"), t("inspector")]);
-  for (const kind of ["stay_in", "keep_out", "speed_limit", "site"]) {
+  for (const kind of ["stay_in", "keep_out", "speed_limit", "no_stop", "site"]) {
     entries.push([element("span", `swatch fence-${kind}`), t(`fence_${kind}`)]);
   }
   entries.push([element("span", "swatch grid"), t("unitGrid")], [element("span", "swatch district"), t("districts")]);

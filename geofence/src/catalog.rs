@@ -6,7 +6,7 @@
 //! # Formats
 //! * Unit grids: GeoJSON features of type `Polygon` with `code` and `name`.
 //! * Fences: GeoJSON features with `id`, `name`, `kind` (`stay_in`, `keep_out`, `speed_limit`,
-//!   `site`), `applies_to` (`vehicles`, `fleets`, `work_kinds`), `windows` (`days`, `from`, `to`),
+//!   `no_stop`, `site`), `applies_to` (`vehicles`, `fleets`, `work_kinds`), `windows` (`days`, `from`, `to`),
 //!   `speed_limit_kmh`, `priority`, `version`, and the thresholds of
 //!   [`crate::checks::Parameters::KEYS`]. A polygon with holes is a `Polygon`, a circle a `Point`
 //!   with `radius_m`, a corridor a `LineString` with `width_m`.
@@ -18,6 +18,12 @@
 //!   `mandatory`, `radius_m`, `stay_s`), `in_order`, `checks` (`deviation`, `points`, `coverage`;
 //!   all by default), `exempt_sites` (ids of fences; all sites by default), and the thresholds of
 //!   [`crate::checks::RouteParameters::KEYS`].
+//! * Rules of work: JSON, an object with an array `rules` of objects with `id`, `name`, `kind`, `version`,
+//!   `applies_to`, `windows`, and by kind: `long_stop`, `idling` (`stop_s`, `sites`); `work_speed`
+//!   (`speed_kmh`, `unknown`: `idle`, `on_route`, `working`); `unloading` (`dwell_s`, `sites`); `speed_limit`
+//!   (`speed_limit_kmh`, `priority`); `terminal_alarms` (`alarms`: bit → seconds or `off`);
+//!   `work_signals` (`signals`: objects with `machine`, `source`, `bit`, `inverted`). Thresholds are in
+//!   [`crate::checks::WorkParameters`].
 //! * Vehicles: CSV with the columns `vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh`.
 
 mod features;
@@ -27,6 +33,7 @@ mod route;
 mod schedule;
 mod unit_grid;
 mod vehicle;
+mod work_rule;
 
 use std::collections::HashMap;
 
@@ -39,9 +46,16 @@ pub use self::{
     schedule::Schedule,
     unit_grid::{CodeLayout, UnitGrid},
     vehicle::{Vehicle, WorkKind},
+    work_rule::{
+        AlarmPolicy, AllowedSites, Demand, Machine, SignalSource, StopDemand, UnknownWork,
+        UnloadingDemand, WorkRule, WorkSignal, WorkSpeed,
+    },
 };
 
-use self::features::{Notes, Vertex};
+use self::{
+    features::{Notes, Vertex},
+    work_rule::WorkRules,
+};
 use crate::{
     geometry::{Plane, Point, Raster, ring_faults, rings_faults},
     identity::TerminalId,
@@ -57,6 +71,8 @@ pub struct CatalogSources {
     pub fences: Option<(String, String)>,
     /// GeoJSON.
     pub routes: Option<(String, String)>,
+    /// JSON.
+    pub work_rules: Option<(String, String)>,
     /// CSV.
     pub vehicles: Option<(String, String)>,
     /// The layouts that codes of unit grids may have.
@@ -71,6 +87,7 @@ impl Default for CatalogSources {
             unit_grids: None,
             fences: None,
             routes: None,
+            work_rules: None,
             vehicles: None,
             code_layouts: vec![CodeLayout::FIFTEEN, CodeLayout::FOURTEEN],
             counties: Vec::new(),
@@ -92,6 +109,7 @@ pub struct Catalog {
     by_fingerprint: HashMap<u64, u32>,
     routes: Vec<Route>,
     route_by_fingerprint: HashMap<u64, u32>,
+    work: WorkRules,
     vehicles: Vec<Vehicle>,
     by_terminal: HashMap<TerminalId, u32>,
     audiences: Vec<Audience>,
@@ -109,6 +127,8 @@ pub(crate) struct Audience {
     stay_in: Vec<u32>,
     /// The routes that its members drive.
     routes: Vec<u32>,
+    /// The rules of work that concern them, the nearest first.
+    rules: Vec<u32>,
 }
 
 impl Audience {
@@ -128,6 +148,10 @@ impl Audience {
     pub(crate) fn routes(&self) -> &[u32] {
         &self.routes
     }
+
+    pub(crate) fn rules(&self) -> &[u32] {
+        &self.rules
+    }
 }
 
 const EMPTY_COLLECTION: &str = "{\"type\":\"FeatureCollection\",\"features\":[]}";
@@ -146,6 +170,7 @@ impl Default for Catalog {
             by_fingerprint: HashMap::new(),
             routes: Vec::new(),
             route_by_fingerprint: HashMap::new(),
+            work: WorkRules::default(),
             vehicles: Vec::new(),
             by_terminal: HashMap::new(),
             audiences: vec![Audience::default()],
@@ -175,6 +200,7 @@ impl Catalog {
         let grid_root = parse(sources.unit_grids.as_ref(), &mut mistakes);
         let fence_root = parse(sources.fences.as_ref(), &mut mistakes);
         let route_root = parse(sources.routes.as_ref(), &mut mistakes);
+        let rule_root = parse(sources.work_rules.as_ref(), &mut mistakes);
         let mut grid_drafts = Vec::new();
         if let Some((file, root)) = &grid_root {
             let notes = &mut Notes {
@@ -202,6 +228,17 @@ impl Catalog {
             let is_known = fence_root.is_some() || sources.fences.is_none();
             let sites = is_known.then_some(&*sites);
             route_drafts = route::read(root, vehicles.as_deref(), sites, notes);
+        }
+        let mut work_rules = Vec::new();
+        if let Some((file, root)) = &rule_root {
+            let notes = &mut Notes {
+                file,
+                mistakes: &mut mistakes,
+            };
+            let sites = fence::sites(&fence_drafts);
+            let is_known = fence_root.is_some() || sources.fences.is_none();
+            let sites = is_known.then_some(&*sites);
+            work_rules = work_rule::read(root, vehicles.as_deref(), sites, notes);
         }
         let grid_vertices = grid_drafts
             .iter()
@@ -242,6 +279,7 @@ impl Catalog {
             return Err(mistakes);
         }
         catalog.vehicles = vehicles.unwrap_or_default();
+        catalog.work = WorkRules::new(work_rules, sources.work_rules.as_ref());
         catalog.index(sources);
         Ok(catalog)
     }
@@ -265,11 +303,14 @@ impl Catalog {
             .collect();
         let mut known: HashMap<Audience, usize> = HashMap::new();
         // The first audience is that of terminals without a vehicle.
-        self.audiences = vec![audience(&self.fences, &[], AppliesTo::is_everybody)];
+        let mut nobody = audience(&self.fences, &[], AppliesTo::is_everybody);
+        nobody.rules = self.work.nearest(None);
+        self.audiences = vec![nobody];
         for vehicle in &mut self.vehicles {
-            let audience = audience(&self.fences, &self.routes, |applies_to| {
+            let mut audience = audience(&self.fences, &self.routes, |applies_to| {
                 applies_to.includes(vehicle)
             });
+            audience.rules = self.work.nearest(Some(vehicle));
             vehicle.audience = *known.entry(audience).or_insert_with_key(|audience| {
                 self.audiences.push(audience.clone());
                 self.audiences.len() - 1
@@ -287,6 +328,7 @@ impl Catalog {
             &sources.fences,
             &sources.vehicles,
             &sources.routes,
+            &sources.work_rules,
         ];
         for (_, text) in all.into_iter().flatten() {
             texts.extend_from_slice(text.as_bytes());
@@ -418,6 +460,7 @@ impl Catalog {
             concerned: Vec::new(),
             stay_in: Vec::new(),
             routes: Vec::new(),
+            rules: Vec::new(),
         };
         self.audiences
             .get(vehicle.map_or(0, |vehicle| vehicle.audience))
@@ -430,6 +473,7 @@ fn audience(fences: &[Fence], routes: &[Route], concerns: impl Fn(&AppliesTo) ->
         concerned: vec![0; fences.len().div_ceil(64)],
         stay_in: Vec::new(),
         routes: Vec::new(),
+        rules: Vec::new(),
     };
     let driven = (0..)
         .zip(routes)

@@ -3,22 +3,33 @@
 //!
 //! Membership is the base of all that fences ask for; `presence` judges stay-in and keep-out
 //! fences on top of it, `speeding` the limits. `route` follows a vehicle on a route, for `deviation`,
-//! `collection` (points passed over and missed) and `coverage`. All thresholds stand in
-//! [`Parameters`] and [`RouteParameters`].
+//! `collection` (points passed over and missed) and `coverage`. `motion` joins what asks for neither:
+//! `long_stop`, `too_fast` to clean, `unloading` and `terminal_alarm`, by rules of work, with `work`
+//! telling what runs. All thresholds stand in [`Parameters`], [`RouteParameters`] and
+//! [`WorkParameters`].
 
 pub(crate) mod collection;
 pub(crate) mod coverage;
 pub(crate) mod deviation;
 pub(crate) mod draft;
+pub(crate) mod long_stop;
 pub(crate) mod membership;
+pub(crate) mod motion;
 pub(crate) mod presence;
 pub(crate) mod route;
 mod route_parameters;
 pub(crate) mod speeding;
+pub(crate) mod terminal_alarm;
+pub(crate) mod too_fast;
+pub(crate) mod unloading;
+pub(crate) mod work;
+mod work_parameters;
 
 use std::ops::RangeInclusive;
 
-pub use self::{route::RouteProgress, route_parameters::RouteParameters};
+pub use self::{
+    route::RouteProgress, route_parameters::RouteParameters, work_parameters::WorkParameters,
+};
 
 use crate::catalog::FenceKind;
 
@@ -26,7 +37,7 @@ use crate::catalog::FenceKind;
 ///
 /// | property of a fence | meaning | default |
 /// |---|---|---|
-/// | `dwell_s` | sure for so long before a violation opens | stay-in 60, keep-out 20, speed 10 |
+/// | `dwell_s` | sure for so long before a violation opens | stay-in 60, keep-out 20, speed 10, no-stop 600 |
 /// | `close_s` | at or below the limit for so long before speeding ends | 5 |
 /// | `confirm_s` | on the other side for so long, and on two fixes, before it counts | 3 |
 /// | `hysteresis_min_m`, `hysteresis_max_m` | a side is sure farther from the boundary than one deviation of the fix, within these | 3, 20 |
@@ -77,6 +88,10 @@ impl Parameters {
         "margin_kmh",
         "margin_percent",
     ];
+
+    /// Those of them that a rule of work about speed can override.
+    pub const SPEED_KEYS: [&'static str; 4] =
+        ["dwell_s", "close_s", "margin_kmh", "margin_percent"];
 
     /// Outside a stay-in fence for so long.
     pub const STAY_IN_MS: i64 = 60_000;

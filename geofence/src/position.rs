@@ -40,10 +40,25 @@ pub struct Position {
     pub odometer_dkm: Option<u32>,
     /// Satellites in use (item 0x31).
     pub satellites: Option<u8>,
+    /// Bits that may say what the vehicle does.
+    #[serde(default)]
+    pub inputs: Inputs,
     /// The fix is usable: positioned, in range, not 0/0, not encrypted.
     pub is_positioned: bool,
     /// Sent as backlog (0x0704 type 1) rather than when it was taken.
     pub is_backlog: bool,
+}
+
+/// Bits of a report that a rule of the catalog may give a meaning; `None` where the terminal sent
+/// none. Needed for the checks alone: no store keeps them, the log does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Extended vehicle signals (item 0x25).
+    pub vehicle_signals: Option<u32>,
+    /// Inputs and outputs (item 0x2A).
+    pub io: Option<u16>,
+    /// The maker's item that the gateway was told to keep.
+    pub vendor: Option<u32>,
 }
 
 impl Position {

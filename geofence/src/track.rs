@@ -11,7 +11,7 @@
 mod codec;
 pub(crate) mod fix;
 mod history;
-mod input;
+pub(crate) mod input;
 mod snapshot;
 mod state;
 mod verdict;
@@ -112,6 +112,9 @@ pub struct Counts {
     pub evaluated: u64,
     /// Tracks that were judged again because of late fixes.
     pub rerun: u64,
+    /// Evaluated positions that the suspect filter kept from the checks, of those that came in
+    /// order: impossibly far from the fix before, and no other fix agreed.
+    pub suspects_dropped: u64,
     skipped: [u64; SkipReason::ALL.len()],
 }
 
@@ -178,6 +181,8 @@ struct InForce {
     version: Option<u32>,
     by_index: Vec<i64>,
     by_route: Vec<i64>,
+    /// For each rule of work, and for the default policy of alarms.
+    by_rule: Vec<i64>,
     is_changed: bool,
 }
 
@@ -194,10 +199,14 @@ impl InForce {
         };
         let fences = catalog.fences().iter().map(|fence| fence.fingerprint);
         let routes = catalog.routes().iter().map(|route| route.fingerprint);
+        let rules = catalog.work_rules().iter().map(|rule| rule.fingerprint);
+        let rules = rules.chain([catalog.default_alarms()]);
         self.by_index = fences.clone().map(since).collect();
         self.by_route = routes.clone().map(since).collect();
-        let all = self.by_index.iter().chain(&self.by_route).copied();
-        let now: HashMap<u64, i64> = fences.chain(routes).zip(all).collect();
+        self.by_rule = rules.clone().map(since).collect();
+        let all = self.by_index.iter().chain(&self.by_route);
+        let all = all.chain(&self.by_rule).copied();
+        let now: HashMap<u64, i64> = fences.chain(routes).chain(rules).zip(all).collect();
         self.is_changed |= before.as_ref() != Some(&now);
         self.since = Some(now);
     }
@@ -294,28 +303,21 @@ impl Evaluator {
         findings: &mut Vec<Finding>,
     ) -> Result<(), SkipReason> {
         self.fences.adopt(catalog, self.clock);
-        if !position.is_positioned {
-            return Err(SkipReason::NotPositioned);
-        }
-        if position
-            .satellites
-            .is_some_and(|count| count < Fix::SATELLITES_MIN)
-        {
-            return Err(SkipReason::FewSatellites);
-        }
+        // What has no place is heard for its alarms, and counted as not judged.
+        let placeless = placeless(position);
         let oldest = self.clock.saturating_sub(self.options.horizon_ms);
         if position.fixed_at.0 < oldest {
-            return Err(SkipReason::Late);
+            return Err(placeless.unwrap_or(SkipReason::Late));
         }
         let track = self.tracks.entry(position.terminal).or_default();
-        let fix = Fix::of(position);
+        let fix = Fix::of(position, placeless.is_none());
         match track
             .history
             .insert(&fix)
             .map_err(|_| SkipReason::Damaged)?
         {
-            Inserted::Duplicate => return Err(SkipReason::Duplicate),
-            Inserted::TooLate => return Err(SkipReason::Late),
+            Inserted::Duplicate => return Err(placeless.unwrap_or(SkipReason::Duplicate)),
+            Inserted::TooLate => return Err(placeless.unwrap_or(SkipReason::Late)),
             Inserted::Between => track.mark_late(fix.key(), self.clock, &self.options),
             Inserted::Newest => {
                 if fix.at < track.advanced_to {
@@ -328,11 +330,13 @@ impl Evaluator {
                     subject: subject(catalog, position.terminal),
                     in_force: &self.fences.by_index,
                     routes_in_force: &self.fences.by_route,
+                    rules_in_force: &self.fences.by_rule,
                     inside: &mut self.inside,
                     closed: &mut closed,
                     dropped: &mut dropped,
                 };
                 track.state.step(&fix, &mut court);
+                self.counts.suspects_dropped += track.state.input.take_dropped();
                 let (key, verdict) = (fix.key(), &mut track.verdict);
                 verdict.prove(key);
                 verdict.drop_all(&dropped, Timestamp(self.clock), findings);
@@ -345,7 +349,7 @@ impl Evaluator {
         track.is_changed = true;
         let wake_at = track.next_wake(catalog, &self.options);
         schedule(&mut self.wakes, track, position.terminal, wake_at);
-        Ok(())
+        placeless.map_or(Ok(()), Err)
     }
 
     /// Wakes every track whose time has come, in the order of their times.
@@ -372,6 +376,7 @@ impl Evaluator {
                 subject: subject(catalog, terminal),
                 in_force: &self.fences.by_index,
                 routes_in_force: &self.fences.by_route,
+                rules_in_force: &self.fences.by_rule,
                 inside: &mut self.inside,
                 closed: &mut closed,
                 dropped: &mut dropped,
@@ -423,6 +428,8 @@ impl Track {
             return;
         };
         self.state = state;
+        // They were counted when they came.
+        self.state.input.dropped = 0;
         self.advanced_to = i64::MIN;
         // 0.1 ms a fix, a hundred times its cost, and five minutes at most.
         self.settle_ms = i64::try_from(count / 10).unwrap_or(i64::MAX).min(300_000);
@@ -437,10 +444,12 @@ impl Track {
                 .map(|(draft, key)| Fresh::Closed(Box::new(draft), key)),
         );
         let catalog = court.subject.catalog;
+        let rules = court.rules();
         let is_judged = |fingerprint| {
             fingerprint == 0
                 || catalog.fence_of(fingerprint).is_some()
                 || catalog.route_of(fingerprint).is_some()
+                || rules.judge(fingerprint)
         };
         self.verdict.compare(
             begin,
@@ -510,6 +519,17 @@ impl Track {
             self.verdict.prune(floor);
         }
     }
+}
+
+/// Why the place of a position cannot be used.
+fn placeless(position: &Position) -> Option<SkipReason> {
+    if !position.is_positioned {
+        return Some(SkipReason::NotPositioned);
+    }
+    let is_vague = position
+        .satellites
+        .is_some_and(|count| count < Fix::SATELLITES_MIN);
+    is_vague.then_some(SkipReason::FewSatellites)
 }
 
 fn subject(catalog: &Catalog, terminal: TerminalId) -> Subject<'_> {

@@ -29,11 +29,21 @@ pub enum ViolationKind {
     MissedPoint,
     /// Too little of a route was swept in its window.
     Coverage,
+    /// Standing for too long where that is not allowed.
+    LongStop,
+    /// Standing for too long with the ignition on.
+    Idling,
+    /// Working faster than the job allows.
+    TooFastToClean,
+    /// Unloading outside every site.
+    Unloading,
+    /// An alarm that the terminal itself raised.
+    TerminalAlarm,
 }
 
 impl ViolationKind {
     /// Every kind, in the order of the definitions.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::StayIn,
         Self::KeepOut,
         Self::Speeding,
@@ -41,6 +51,11 @@ impl ViolationKind {
         Self::WrongOrder,
         Self::MissedPoint,
         Self::Coverage,
+        Self::LongStop,
+        Self::Idling,
+        Self::TooFastToClean,
+        Self::Unloading,
+        Self::TerminalAlarm,
     ];
 
     /// The word that metrics, rows and JSON use.
@@ -54,6 +69,11 @@ impl ViolationKind {
             Self::WrongOrder => "wrong_order",
             Self::MissedPoint => "missed_point",
             Self::Coverage => "coverage",
+            Self::LongStop => "long_stop",
+            Self::Idling => "idling",
+            Self::TooFastToClean => "too_fast_to_clean",
+            Self::Unloading => "unloading",
+            Self::TerminalAlarm => "terminal_alarm",
         }
     }
 
@@ -61,10 +81,12 @@ impl ViolationKind {
     #[must_use]
     pub const fn worst_unit(self) -> &'static str {
         match self {
-            Self::Speeding => "km/h",
+            Self::Speeding | Self::TooFastToClean => "km/h",
             Self::StayIn | Self::KeepOut | Self::RouteDeviation | Self::MissedPoint => "m",
             Self::WrongOrder => "points",
             Self::Coverage => "%",
+            Self::LongStop | Self::Idling => "min",
+            Self::Unloading | Self::TerminalAlarm => "s",
         }
     }
 
@@ -181,9 +203,10 @@ pub struct Violation {
     pub confirmed_at: Timestamp,
     /// The end, once it is sure.
     pub ended_at: Option<Timestamp>,
-    /// The worst value, in the unit of [`ViolationKind::worst_unit`]: km/h for speeding, metres
-    /// beyond the boundary for fences and from the line for routes, metres to a missed point at the
-    /// nearest, later points that were visited first, swept share for coverage.
+    /// The worst value, in the unit of [`ViolationKind::worst_unit`]: km/h for speeds, metres beyond
+    /// the boundary for fences and from the line for routes, metres to a missed point at the
+    /// nearest, later points that were visited first, swept share for coverage, minutes observed for
+    /// stops, seconds for unloading and alarms.
     pub worst: f64,
     /// Why.
     pub evidence: Evidence,

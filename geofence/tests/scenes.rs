@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 use geofence::{
     catalog::{Catalog, CatalogSources},
-    position::Position,
+    position::{Inputs, Position},
     track::{Evaluator, EvaluatorOptions},
     units::{Latitude, Longitude, Timestamp},
 };
@@ -311,6 +311,7 @@ impl Scene {
                     status_flags: if fix.is_acc_on { 3 } else { 2 },
                     odometer_dkm: None,
                     satellites: Some(9),
+                    inputs: Inputs::default(),
                     is_positioned: true,
                     is_backlog: is_late,
                 }

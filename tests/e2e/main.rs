@@ -27,3 +27,4 @@ mod sessions;
 mod tracks;
 mod transfer;
 mod transports;
+mod work;

@@ -141,6 +141,7 @@ pub(crate) fn row(terminal: TerminalId, seconds: i64, digest: u32) -> PositionRo
             status_flags: 3,
             odometer_dkm: Some(u32::MAX),
             satellites: Some(255),
+            inputs: Default::default(),
             is_positioned: true,
             is_backlog: false,
         },

@@ -12,6 +12,8 @@ use crate::config::CatalogFiles;
 pub enum Form {
     /// A `FeatureCollection`; things are features, known by a property.
     GeoJson,
+    /// An object with an array `rules`; things are its members, known by a property.
+    Rules,
     /// A table with a header; things are rows, known by a column.
     Csv,
 }
@@ -60,6 +62,14 @@ pub const KINDS: &[Kind] = &[
         source: |sources| &mut sources.routes,
     },
     Kind {
+        name: "work_rules",
+        path: "work-rules",
+        form: Form::Rules,
+        key: "id",
+        file: |files| &files.work_rules,
+        source: |sources| &mut sources.work_rules,
+    },
+    Kind {
         name: "vehicles",
         path: "vehicles",
         form: Form::Csv,
@@ -101,7 +111,7 @@ impl Kind {
     /// When the thing says another id, or is none of the form.
     pub fn put(&self, text: &str, id: &str, thing: &Value) -> Result<String, TextError> {
         match self.form {
-            Form::GeoJson => self.put_feature(text, id, thing),
+            Form::GeoJson | Form::Rules => self.put_member(text, id, thing),
             Form::Csv => self.put_row(text, id, thing),
         }
     }
@@ -116,12 +126,12 @@ impl Kind {
             id: id.to_owned(),
         };
         match self.form {
-            Form::GeoJson => {
-                let mut root = collection(text)?;
-                let features = features(&mut root)?;
-                let count = features.len();
-                features.retain(|feature| self.id_of(feature) != Some(id));
-                if features.len() == count {
+            Form::GeoJson | Form::Rules => {
+                let mut root = self.collection(text)?;
+                let members = self.members(&mut root)?;
+                let count = members.len();
+                members.retain(|member| self.id_of(member) != Some(id));
+                if members.len() == count {
                     return Err(not_there());
                 }
                 Ok(root.to_string())
@@ -135,22 +145,51 @@ impl Kind {
         }
     }
 
-    fn id_of<'a>(&self, feature: &'a Value) -> Option<&'a str> {
-        feature.get("properties")?.get(self.key)?.as_str()
+    fn id_of<'a>(&self, member: &'a Value) -> Option<&'a str> {
+        let properties = match self.form {
+            Form::Rules => member,
+            _ => member.get("properties")?,
+        };
+        properties.get(self.key)?.as_str()
     }
 
-    fn put_feature(&self, text: &str, id: &str, thing: &Value) -> Result<String, TextError> {
+    fn put_member(&self, text: &str, id: &str, thing: &Value) -> Result<String, TextError> {
         if self.id_of(thing) != Some(id) {
-            let what = format!("a feature whose properties have \"{}\": {id:?}", self.key);
+            let whose = match self.form {
+                Form::Rules => "an object with",
+                _ => "a feature whose properties have",
+            };
+            let what = format!("{whose} \"{}\": {id:?}", self.key);
             return Err(TextError::Thing(format!("expected {what}")));
         }
-        let mut root = collection(text)?;
-        let features = features(&mut root)?;
-        match features.iter_mut().find(|old| self.id_of(old) == Some(id)) {
+        let mut root = self.collection(text)?;
+        let members = self.members(&mut root)?;
+        match members.iter_mut().find(|old| self.id_of(old) == Some(id)) {
             Some(place) => *place = thing.clone(),
-            None => features.push(thing.clone()),
+            None => members.push(thing.clone()),
         }
         Ok(root.to_string())
+    }
+
+    fn collection(&self, text: &str) -> Result<Value, TextError> {
+        if text.is_empty() {
+            return Ok(match self.form {
+                Form::Rules => serde_json::json!({ "rules": [] }),
+                _ => serde_json::json!({ "type": "FeatureCollection", "features": [] }),
+            });
+        }
+        serde_json::from_str(text.trim_start_matches('\u{feff}'))
+            .map_err(|error| TextError::Text(error.to_string()))
+    }
+
+    fn members<'a>(&self, root: &'a mut Value) -> Result<&'a mut Vec<Value>, TextError> {
+        let name = match self.form {
+            Form::Rules => "rules",
+            _ => "features",
+        };
+        root.get_mut(name)
+            .and_then(Value::as_array_mut)
+            .ok_or_else(|| TextError::Text(format!("no array of {name}")))
     }
 
     fn row_of(&self, table: &Table, id: &str) -> Option<usize> {
@@ -191,20 +230,6 @@ impl Kind {
         }
         table.write()
     }
-}
-
-fn collection(text: &str) -> Result<Value, TextError> {
-    if text.is_empty() {
-        return Ok(serde_json::json!({ "type": "FeatureCollection", "features": [] }));
-    }
-    serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|error| TextError::Text(error.to_string()))
-}
-
-fn features(root: &mut Value) -> Result<&mut Vec<Value>, TextError> {
-    root.get_mut("features")
-        .and_then(Value::as_array_mut)
-        .ok_or_else(|| TextError::Text("no array of features".into()))
 }
 
 /// A CSV text.
@@ -284,6 +309,19 @@ mod tests {
         let gone = fences.remove(&text, "a").unwrap_err();
         assert_eq!(gone.to_string(), "no id \"a\" there");
         let wrong = fences.put(&text, "a", &fence("b", "")).unwrap_err();
+        assert!(matches!(wrong, TextError::Thing(_)), "{wrong}");
+    }
+
+    #[test]
+    fn a_rule_is_put_and_removed_by_its_id() {
+        let rules = kind("work-rules");
+        let rule = |kind: &str| json!({ "id": "a", "kind": kind });
+        let text = rules.put("", "a", &rule("idling")).unwrap();
+        let text = rules.put(&text, "a", &rule("long_stop")).unwrap();
+        assert_eq!(text, r#"{"rules":[{"id":"a","kind":"long_stop"}]}"#);
+        assert_eq!(rules.remove(&text, "a").unwrap(), r#"{"rules":[]}"#);
+        assert!(rules.remove(&text, "b").is_err());
+        let wrong = rules.put(&text, "b", &rule("idling")).unwrap_err();
         assert!(matches!(wrong, TextError::Thing(_)), "{wrong}");
     }
 

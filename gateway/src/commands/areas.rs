@@ -166,7 +166,7 @@ fn set_one(fence: &Fence, feature: &Feature) -> Result<CommandRequest, AreaError
         FenceKind::KeepOut => none
             .with(AreaAttributes::ENTRY_TO_DRIVER, true)
             .with(AreaAttributes::ENTRY_TO_PLATFORM, true),
-        FenceKind::SpeedLimit => none,
+        FenceKind::SpeedLimit | FenceKind::NoStop => none,
         FenceKind::Site => none
             .with(AreaAttributes::ENTRY_TO_PLATFORM, true)
             .with(AreaAttributes::EXIT_TO_PLATFORM, true),

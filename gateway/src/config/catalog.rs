@@ -16,6 +16,8 @@ pub struct CatalogFiles {
     pub fences: Option<PathBuf>,
     /// GeoJSON of the routes; none by default.
     pub routes: Option<PathBuf>,
+    /// JSON of the rules of work; none by default.
+    pub work_rules: Option<PathBuf>,
     /// CSV of the vehicles; none by default.
     pub vehicles: Option<PathBuf>,
     /// Versions that were in force and are kept. Default 1,000.
@@ -32,6 +34,7 @@ impl CatalogFiles {
             unit_grids: raw.path("catalog.unit_grids", ""),
             fences: raw.path("catalog.fences", ""),
             routes: raw.path("catalog.routes", ""),
+            work_rules: raw.path("catalog.work_rules", ""),
             vehicles: raw.path("catalog.vehicles", ""),
             versions_max: raw.count("catalog.versions_max", 1_000, 1..=1_000_000),
             text_bytes_max: usize::try_from(text_bytes_max).unwrap_or(usize::MAX),

@@ -28,6 +28,7 @@ use crate::{
 
 const AUTHOR_BYTES_MAX: usize = 200;
 const NOTE_BYTES_MAX: usize = 2_000;
+const NO_RULES: &str = "{\"rules\":[]}";
 const NO_FEATURES: &str = "{\"type\":\"FeatureCollection\",\"features\":[]}";
 
 /// The paths below `/api/v1`; texts may have so many bytes.
@@ -50,6 +51,7 @@ struct CatalogView {
     unit_grids: usize,
     fences: usize,
     routes: usize,
+    work_rules: usize,
     vehicles: usize,
 }
 
@@ -63,6 +65,7 @@ async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
         unit_grids: snapshot.unit_grids().len(),
         fences: snapshot.fences().len(),
         routes: snapshot.routes().len(),
+        work_rules: snapshot.work_rules().len(),
         vehicles: snapshot.vehicles().len(),
     })
 }
@@ -93,6 +96,7 @@ async fn text(
     let text = text.transpose()?.flatten().filter(|text| !text.is_empty());
     let (media_type, none) = match kind.form {
         Form::GeoJson => ("application/geo+json", NO_FEATURES),
+        Form::Rules => ("application/json", NO_RULES),
         Form::Csv => ("text/csv; charset=utf-8", ""),
     };
     let headers = [

@@ -24,7 +24,10 @@ use crate::{
     Gateway,
     catalog::InForce,
     config::Evaluate,
-    ingest::{normalise::Window, record},
+    ingest::{
+        normalise::{Window, call_for_help},
+        record,
+    },
 };
 
 /// The snapshot that says by which version of the catalog the evaluation stood.
@@ -90,7 +93,11 @@ impl EvaluatorConsumer {
             for report in record::reports(entry, &window).unwrap_or_default() {
                 match report {
                     Ok(position) => positions.push(position),
-                    Err(_) => quarantined += 1,
+                    // Counted with the positions then, as one that is not positioned.
+                    Err(report) => match call_for_help(&report) {
+                        Some(position) => positions.push(position),
+                        None => quarantined += 1,
+                    },
                 }
             }
             // The time of every record counts, also of one without a position: else it would
@@ -110,6 +117,8 @@ impl EvaluatorConsumer {
             .metrics
             .positions_evaluated
             .increment(counts.evaluated);
+        let suspects = &place.metrics.positions_suspect_dropped;
+        suspects.increment(counts.suspects_dropped);
         for (reason, count) in counts.skipped() {
             place
                 .metrics

@@ -24,13 +24,21 @@ pub enum FenceKind {
     KeepOut,
     /// Do not exceed its limit inside.
     SpeedLimit,
+    /// Do not stand inside for long.
+    NoStop,
     /// A place with a name: transfer station, landfill, depot, collection point.
     Site,
 }
 
 impl FenceKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::StayIn, Self::KeepOut, Self::SpeedLimit, Self::Site];
+    pub const ALL: [Self; 5] = [
+        Self::StayIn,
+        Self::KeepOut,
+        Self::SpeedLimit,
+        Self::NoStop,
+        Self::Site,
+    ];
 
     /// The word in texts and JSON.
     #[must_use]
@@ -39,8 +47,14 @@ impl FenceKind {
             Self::StayIn => "stay_in",
             Self::KeepOut => "keep_out",
             Self::SpeedLimit => "speed_limit",
+            Self::NoStop => "no_stop",
             Self::Site => "site",
         }
+    }
+
+    /// Membership is followed: of the others only the place of a stop counts.
+    pub(crate) const fn is_followed(self) -> bool {
+        matches!(self, Self::StayIn | Self::KeepOut | Self::SpeedLimit)
     }
 }
 

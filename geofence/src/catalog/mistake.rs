@@ -25,6 +25,13 @@ pub enum Place {
         /// Its id or code, where it has a readable one.
         id: Option<String>,
     },
+    /// A rule of work.
+    Rule {
+        /// Counted from 0, as in the array `rules`.
+        index: usize,
+        /// Its id, where it has a readable one.
+        id: Option<String>,
+    },
     /// A line of a CSV text, counted from 1.
     Line(u64),
 }
@@ -41,6 +48,12 @@ pub enum Problem {
     /// A member of the collection is no feature with properties.
     #[error("no Feature with an object \"properties\"")]
     NotAFeature,
+    /// The JSON has no rules.
+    #[error("no object with an array \"rules\"")]
+    NoRules,
+    /// A member of the rules is no object.
+    #[error("no object")]
+    NotARule,
     /// A property that must be there.
     #[error("property \"{0}\" is missing")]
     Missing(&'static str),
@@ -176,6 +189,11 @@ impl fmt::Display for Place {
                 id: Some(id),
             } => write!(f, "feature {index} \"{id}\""),
             Self::Feature { index, id: None } => write!(f, "feature {index}"),
+            Self::Rule {
+                index,
+                id: Some(id),
+            } => write!(f, "rule {index} \"{id}\""),
+            Self::Rule { index, id: None } => write!(f, "rule {index}"),
             Self::Line(line) => write!(f, "line {line}"),
         }
     }

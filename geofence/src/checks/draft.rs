@@ -108,6 +108,11 @@ impl Draft {
         })
     }
 
+    /// By a quarter since it was noted: what only lasts longer is not worth telling every minute.
+    pub(crate) fn has_grown(&self, worst: f64) -> bool {
+        worst >= self.violation.worst * 1.25
+    }
+
     /// Notes a fix if it is the worst so far. `worst` is in the unit of the violation.
     pub(crate) fn worsen(&mut self, worst: f64, fix: impl FnOnce() -> EvidenceFix) {
         let worst = rounded(worst);

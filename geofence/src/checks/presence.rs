@@ -78,7 +78,7 @@ impl Watch {
         match kind {
             FenceKind::KeepOut => self.side.is_in(),
             FenceKind::StayIn => matches!(self.side, Side::Out | Side::PendingIn(_)),
-            FenceKind::SpeedLimit | FenceKind::Site => false,
+            FenceKind::SpeedLimit | FenceKind::Site | FenceKind::NoStop => false,
         }
     }
 

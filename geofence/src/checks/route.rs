@@ -255,6 +255,12 @@ impl RouteWatch {
         }
     }
 
+    /// On the route in one of its windows, as far as its deviations are judged.
+    pub(crate) fn is_on(&self) -> bool {
+        let run = self.run.as_ref();
+        run.is_some_and(|run| run.deviation.stage == Stage::On)
+    }
+
     /// The violations that go on.
     pub(crate) fn drafts(&self) -> impl Iterator<Item = &Draft> {
         let run = self.run.iter();

@@ -8,10 +8,10 @@
 //! ```
 //!
 //! One limit holds at a time: that of the highest priority, then the lowest of all fences the
-//! vehicle is in and its own. When another limit takes over, what was open under the old one ends.
+//! vehicle is in, all rules `speed_limit` that concern it, and its own. When another limit takes over, what was open under the old one ends.
 
 use super::{
-    Parameters,
+    Parameters, WorkParameters,
     draft::{Draft, Opening, Subject, evidence, rounded},
     presence::{Clock, Moment, seconds},
 };
@@ -20,19 +20,30 @@ use crate::violation::{EvidenceFix, Rule, ViolationKind};
 /// The limit that holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit<'a> {
-    /// Of the fence; 0 for the vehicle's own limit.
+    pub(crate) kind: ViolationKind,
+    /// Of the fence or rule; 0 for the vehicle's own limit.
     pub(crate) fingerprint: u64,
     pub(crate) limit_kmh: f64,
     pub(crate) priority: i32,
     pub(crate) parameters: &'a Parameters,
-    /// The fence; `None` for the vehicle's own limit.
+    /// The fence; `None` for a limit that holds wherever.
     pub(crate) fence: Option<&'a crate::catalog::Fence>,
+    /// The rule of work; without either it is the vehicle's own limit.
+    pub(crate) work: Option<&'a crate::catalog::WorkRule>,
 }
 
 impl Limit<'_> {
     /// Whether this limit goes before another.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
         (self.priority, -self.limit_kmh) > (other.priority, -other.limit_kmh)
+    }
+
+    /// Too fast for so long.
+    fn dwell_ms(&self) -> i64 {
+        self.parameters.dwell_ms.unwrap_or(match self.kind {
+            ViolationKind::TooFastToClean => WorkParameters::TOO_FAST_MS,
+            _ => Parameters::SPEEDING_MS,
+        })
     }
 }
 
@@ -120,15 +131,14 @@ impl Speeding {
             },
         };
         self.clock = Some(clock);
-        let dwell_ms = limit.parameters.dwell_ms.filter(|_| limit.fence.is_some());
-        let dwell_ms = dwell_ms.unwrap_or(Parameters::SPEEDING_MS);
+        let dwell_ms = limit.dwell_ms();
         // A fence entered at speed counts from the entry on; one fix alone proves no duration.
         if clock.observed < dwell_ms || clock.onset == at {
             return;
         }
         self.onset_fixes.push(evidence(moment.fix, None));
         let opening = Opening {
-            kind: ViolationKind::Speeding,
+            kind: limit.kind,
             rule: rule(subject, limit),
             fingerprint: limit.fingerprint,
             onset: clock.onset,
@@ -178,8 +188,11 @@ impl Speeding {
     }
 }
 
-/// The rule that a limit is: the fence, or the vehicle itself.
+/// The rule that a limit is: the rule of work, the fence, or the vehicle itself.
 fn rule(subject: &Subject<'_>, limit: &Limit<'_>) -> Rule {
+    if let Some(work) = limit.work {
+        return work.as_rule();
+    }
     match (limit.fence, subject.vehicle) {
         (Some(fence), _) => super::presence::rule(fence),
         (None, Some(vehicle)) => Rule {

@@ -1,9 +1,8 @@
 //! The bytes of snapshots: variable-length integers, fixes as differences. Written by hand, because
 //! a fix kept for 72 hours must cost 15 bytes, not 100.
 
+mod motion;
 mod routes;
-
-pub(crate) use self::routes::NO_ROUTES;
 
 use super::{
     fix::Fix,
@@ -14,12 +13,21 @@ use crate::{
     checks::{
         draft::Draft,
         membership::{Pending, Side},
+        motion::Motion,
         presence::{Clock, Watch},
         speeding::Speeding,
     },
+    geometry::Point,
     units::{Latitude, Longitude},
     violation::EvidenceFix,
 };
+
+/// The version of the format that is written.
+pub(crate) const VERSION: u8 = 3;
+/// The first version whose states have routes.
+const WITH_ROUTES: u8 = 2;
+/// The first version whose fixes have flags and whose states have [`crate::checks::motion`].
+const WITH_MOTION: u8 = 3;
 
 /// What a writer wrote cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +87,14 @@ impl Writer {
         self.signed(i64::from(fix.speed_dkmh) - i64::from(before.speed_dkmh));
         self.signed(i64::from(fix.heading_deg) - i64::from(before.heading_deg));
         self.signed(fix.log_offset.wrapping_sub(before.log_offset).cast_signed());
-        self.byte(
-            fix.satellites
-                .map_or(NO_SATELLITES, |count| count.min(NO_SATELLITES - 1))
-                << 1
-                | u8::from(fix.is_acc_on),
-        );
+        let satellites = fix
+            .satellites
+            .map_or(NO_SATELLITES, |count| count.min(NO_SATELLITES - 1));
+        let is_other = motion::differ(fix, before);
+        self.byte(satellites << 1 | u8::from(is_other));
+        if is_other {
+            self.flags(fix);
+        }
         self.0.extend_from_slice(&fix.digest.to_le_bytes());
     }
 
@@ -138,6 +148,14 @@ impl Writer {
         }
     }
 
+    fn speeding(&mut self, speeding: &Speeding) {
+        self.optional(speeding.target, Self::number);
+        self.clock(speeding.clock);
+        self.optional_signed(speeding.kept_since);
+        self.evidence(&speeding.onset_fixes);
+        self.draft(speeding.draft.as_deref());
+    }
+
     pub(crate) fn state(&mut self, state: &State) {
         let origin = Fix::default();
         let input = &state.input;
@@ -171,13 +189,9 @@ impl Writer {
             self.evidence(&watch.onset_fixes);
             self.draft(watch.draft.as_deref());
         }
-        let speeding = &state.speeding;
-        self.optional(speeding.target, Self::number);
-        self.clock(speeding.clock);
-        self.optional_signed(speeding.kept_since);
-        self.evidence(&speeding.onset_fixes);
-        self.draft(speeding.draft.as_deref());
+        self.speeding(&state.speeding);
         self.routes(&state.routes);
+        self.motion(&state.motion);
     }
 }
 
@@ -185,12 +199,29 @@ impl Writer {
 const NO_SATELLITES: u8 = 127;
 
 #[derive(Debug)]
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    /// Of the format of the bytes.
+    version: u8,
+}
 
 impl<'a> Reader<'a> {
+    /// Of what this version wrote.
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self::of_version(bytes, VERSION)
+    }
+
+    pub(crate) const fn version(&self) -> u8 {
+        self.version
+    }
+
+    pub(crate) const fn of_version(bytes: &'a [u8], version: u8) -> Self {
+        Self { bytes, version }
+    }
+
     pub(crate) fn byte(&mut self) -> Read<u8> {
-        let (first, rest) = self.0.split_first().ok_or(Damaged)?;
-        self.0 = rest;
+        let (first, rest) = self.bytes.split_first().ok_or(Damaged)?;
+        self.bytes = rest;
         Ok(*first)
     }
 
@@ -217,8 +248,8 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn bytes(&mut self) -> Read<&'a [u8]> {
         let length = self.small()?;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Damaged)?;
-        self.0 = rest;
+        let (bytes, rest) = self.bytes.split_at_checked(length).ok_or(Damaged)?;
+        self.bytes = rest;
         Ok(bytes)
     }
 
@@ -254,9 +285,15 @@ impl<'a> Reader<'a> {
         let log_offset = before
             .log_offset
             .wrapping_add(self.signed()?.cast_unsigned());
-        let flags = self.byte()?;
-        let (digest, rest) = self.0.split_first_chunk().ok_or(Damaged)?;
-        self.0 = rest;
+        let packed = self.byte()?;
+        let mut flagged = *before;
+        if self.version < WITH_MOTION {
+            flagged.set_old_flags(packed & 1);
+        } else if packed & 1 == 1 {
+            self.flags(&mut flagged)?;
+        }
+        let (digest, rest) = self.bytes.split_first_chunk().ok_or(Damaged)?;
+        self.bytes = rest;
         Ok(Fix {
             at,
             digest: u32::from_le_bytes(*digest),
@@ -264,10 +301,14 @@ impl<'a> Reader<'a> {
             longitude: Longitude::from_micro_degrees(longitude).ok_or(Damaged)?,
             speed_dkmh,
             heading_deg,
-            satellites: Some(flags >> 1).filter(|count| *count != NO_SATELLITES),
-            is_acc_on: flags & 1 == 1,
+            satellites: Some(packed >> 1).filter(|count| *count != NO_SATELLITES),
+            is_acc_on: flagged.status_flags & 1 == 1,
             log_offset,
-            ..Fix::default()
+            is_placed: flagged.is_placed,
+            alarm_flags: flagged.alarm_flags,
+            status_flags: flagged.status_flags,
+            inputs: flagged.inputs,
+            point: Point::default(),
         })
     }
 
@@ -324,14 +365,17 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn state(&mut self) -> Read<State> {
-        let mut state = self.state_without_routes()?;
-        state.routes = self.routes()?;
-        Ok(state)
+    fn speeding(&mut self) -> Read<Speeding> {
+        Ok(Speeding {
+            target: self.optional(Self::number)?,
+            clock: self.clock()?,
+            kept_since: self.optional(Self::signed)?,
+            onset_fixes: self.json()?,
+            draft: self.draft()?,
+        })
     }
 
-    /// The state as it was before there were routes.
-    pub(crate) fn state_without_routes(&mut self) -> Read<State> {
+    pub(crate) fn state(&mut self) -> Read<State> {
         let origin = Fix::default();
         let mut fix = || self.optional(|r| r.fix(&origin));
         let (last, accepted, suspects) = (fix()?, fix()?, [fix()?, fix()?]);
@@ -360,26 +404,32 @@ impl<'a> Reader<'a> {
                 draft: self.draft()?,
             });
         }
-        let speeding = Speeding {
-            target: self.optional(Self::number)?,
-            clock: self.clock()?,
-            kept_since: self.optional(Self::signed)?,
-            onset_fixes: self.json()?,
-            draft: self.draft()?,
-        };
+        let speeding = self.speeding()?;
         let input = Input {
             accepted,
             suspects,
             speeds,
             intervals,
             stop,
+            dropped: 0,
+        };
+        let routes = if self.version < WITH_ROUTES {
+            Vec::new()
+        } else {
+            self.routes()?
+        };
+        let motion = if self.version < WITH_MOTION {
+            Motion::default()
+        } else {
+            self.motion()?
         };
         Ok(State {
             input,
             last,
             watches,
             speeding,
-            routes: Vec::new(),
+            routes,
+            motion,
             bound_to: None,
         })
     }

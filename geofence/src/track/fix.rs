@@ -2,7 +2,7 @@
 
 use crate::{
     geometry::{Plane, Point},
-    position::Position,
+    position::{Inputs, Position},
     units::{Latitude, Longitude},
 };
 
@@ -13,7 +13,7 @@ pub(crate) struct Key {
     pub(crate) digest: u32,
 }
 
-/// A usable fix.
+/// A report as the checks need it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fix {
     /// Fix time, milliseconds since 1970 in UTC.
@@ -28,6 +28,13 @@ pub(crate) struct Fix {
     pub(crate) satellites: Option<u8>,
     pub(crate) is_acc_on: bool,
     pub(crate) log_offset: u64,
+    /// It says where the vehicle is. What does not is heard for its alarms alone.
+    pub(crate) is_placed: bool,
+    /// As sent.
+    pub(crate) alarm_flags: u32,
+    /// As sent.
+    pub(crate) status_flags: u32,
+    pub(crate) inputs: Inputs,
 }
 
 impl Fix {
@@ -36,7 +43,8 @@ impl Fix {
     /// Slower than 0.8 m/s stands, in tenths of km/h.
     const STILL_DKMH: u16 = 29;
 
-    pub(crate) const fn of(position: &Position) -> Self {
+    /// `is_placed` says whether its place can be used.
+    pub(crate) const fn of(position: &Position, is_placed: bool) -> Self {
         Self {
             at: position.fixed_at.0,
             digest: position.digest,
@@ -48,6 +56,10 @@ impl Fix {
             satellites: position.satellites,
             is_acc_on: position.is_acc_on(),
             log_offset: position.log_offset,
+            is_placed,
+            alarm_flags: position.alarm_flags,
+            status_flags: position.status_flags,
+            inputs: position.inputs,
         }
     }
 

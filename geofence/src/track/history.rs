@@ -179,7 +179,7 @@ impl History {
         let mut state = if start.is_empty() {
             State::default()
         } else {
-            Reader(start).state()?
+            Reader::new(start).state()?
         };
         let begin = first.and_then(|index| self.chunks.get(index)).map_or_else(
             || self.tail.first().map_or(from, Fix::key),
@@ -213,7 +213,7 @@ impl History {
 
 impl Chunk {
     pub(crate) fn read(&self) -> Result<Vec<Fix>, Damaged> {
-        Reader(&self.fixes).fixes()
+        Reader::new(&self.fixes).fixes()
     }
 
     fn write(&mut self, fixes: &[Fix]) {

@@ -1,5 +1,22 @@
 //! From fixes as they come to fixes that checks may trust: suspects are held, a parked vehicle
 //! stands still, gaps are found.
+//!
+//! What cannot be a fix does not come so far: times of the future and of long ago and places outside
+//! the earth are quarantined when they are received; without a fix, at 0/0, encrypted or with fewer
+//! than four satellites a report is heard for its alarms alone.
+//!
+//! The suspect filter compares a fix with the accepted one before it. Faster than 35 m/s (12 m/s
+//! for inspectors) within a minute is an impossible jump; behind a minute every place is possible.
+//!
+//! ```text
+//!              impossible jump
+//!  accepted ───────────────────▶ suspect ── the next is possible from the accepted one ──▶ accepted; suspects dropped
+//!                                  │    ── the next is possible from neither ──▶ suspect; the old ones dropped
+//!                                  └─── two more agree with it ──▶ accepted, all three, behind a jump
+//! ```
+//!
+//! Across a jump no time is observed and nothing is crossed. Suspects that were dropped are counted;
+//! they stay in the track, where a late fix may still agree with them.
 
 use super::fix::Fix;
 use crate::{
@@ -40,6 +57,8 @@ pub(crate) struct Input {
     /// The newest intervals between accepted fixes, milliseconds, at most [`GAP_MS_MAX`].
     pub(crate) intervals: [i64; 3],
     pub(crate) stop: Stop,
+    /// Suspects that never counted, since this was last asked. Not part of snapshots.
+    pub(crate) dropped: u64,
 }
 
 /// Where a vehicle stands still.
@@ -63,6 +82,8 @@ pub(crate) struct Passed {
     pub(crate) fix: Fix,
     /// Milliseconds since the accepted fix before; `None` where a gap or a jump lies between.
     pub(crate) connected_ms: Option<i64>,
+    /// How the vehicle moves, with this fix.
+    pub(crate) stop: Stop,
 }
 
 impl Input {
@@ -91,7 +112,8 @@ impl Input {
             }
         };
         if self.accepted.as_ref().is_none_or(is_possible) {
-            self.suspects = Default::default();
+            let suspects = std::mem::take(&mut self.suspects);
+            self.dropped += suspects.iter().flatten().count() as u64;
             let passed = self.accept(fix, plane, false);
             pass(self, passed);
             return;
@@ -103,7 +125,8 @@ impl Input {
             .next_back()
             .is_some_and(is_possible);
         if !agrees {
-            self.suspects = [Some(fix), None];
+            let suspects = std::mem::replace(&mut self.suspects, [Some(fix), None]);
+            self.dropped += suspects.iter().flatten().count() as u64;
             return;
         }
         if let Some(place) = self.suspects.iter_mut().find(|place| place.is_none()) {
@@ -144,7 +167,13 @@ impl Input {
         Passed {
             fix: counted,
             connected_ms,
+            stop: self.stop,
         }
+    }
+
+    /// How many suspects never counted, since this was last asked.
+    pub(crate) const fn take_dropped(&mut self) -> u64 {
+        std::mem::replace(&mut self.dropped, 0)
     }
 
     /// The median of the last three speeds, km/h.
@@ -153,7 +182,7 @@ impl Input {
     }
 
     /// A time without fixes that is longer than this is a gap.
-    fn gap_ms(&self) -> i64 {
+    pub(crate) fn gap_ms(&self) -> i64 {
         (4 * median(self.intervals)).clamp(GAP_MS, GAP_MS_MAX)
     }
 }

@@ -7,7 +7,8 @@
 //! | `TERMINAL/chunk/N` | 128 to 256 older fixes, the state before them | once, and by late fixes |
 //! | `TERMINAL/found/ID` | one violation | when it changes |
 //!
-//! The first byte is the version of the format. Version 1, which knew no routes, is read as well.
+//! The first byte is the version of the format. Older ones are read as well, and written anew with the
+//! next snapshot: version 1 had no routes, version 2 no flags of fixes and no checks of motion.
 //!
 //! Empty bytes mean that the key is to be removed. All bytes of one call belong together: they are
 //! written in one transaction with the cursor, or not at all.
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Evaluator, Track,
-    codec::{Damaged, NO_ROUTES, Reader, Writer},
+    codec::{Damaged, Reader, VERSION, Writer, checkpoint},
     fix::Key,
     history::Chunk,
     schedule,
@@ -27,9 +28,8 @@ use crate::{
     violation::Violation,
 };
 
-const VERSION: u8 = 2;
-/// Before there were routes: states end before them.
-const VERSION_WITHOUT_ROUTES: u8 = 1;
+/// The oldest version that is read.
+const VERSION_MIN: u8 = 1;
 const CLOCK: u8 = 0;
 const HEAD: u8 = 1;
 const CHUNK: u8 = 2;
@@ -39,7 +39,9 @@ const FOUND: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// Another version of this program wrote it.
-    #[error("version {0} of the format is not known; this program reads 1 to {VERSION}")]
+    #[error(
+        "version {0} of the format is not known; this program reads {VERSION_MIN} to {VERSION}"
+    )]
     Version(u8),
     /// It is cut off or altered.
     #[error("the bytes are damaged")]
@@ -121,24 +123,24 @@ impl Evaluator {
             // A key that should have been removed.
             return Ok(());
         }
-        let mut reader = Reader(bytes);
-        let version = reader.byte()?;
-        if ![VERSION_WITHOUT_ROUTES, VERSION].contains(&version) {
-            return Err(SnapshotError::Version(version));
+        let (version, rest) = bytes.split_first().ok_or(SnapshotError::Damaged)?;
+        if !(VERSION_MIN..=VERSION).contains(version) {
+            return Err(SnapshotError::Version(*version));
         }
+        let mut reader = Reader::of_version(rest, *version);
         match reader.byte()? {
             CLOCK => self.restore_clock(&mut reader)?,
             HEAD => {
                 let terminal = read_terminal(&mut reader)?;
                 let track = self.tracks.entry(terminal).or_default();
-                track.restore_head(&mut reader, version)?;
+                track.restore_head(&mut reader)?;
                 // The true time is found out with the catalog, at the first move of the clock.
                 track.wake_at = None;
                 schedule(&mut self.wakes, track, terminal, Some(i64::MIN));
             }
             CHUNK => {
                 let terminal = read_terminal(&mut reader)?;
-                let chunk = read_chunk(&mut reader, version)?;
+                let chunk = read_chunk(&mut reader)?;
                 let chunks = &mut self.tracks.entry(terminal).or_default().history.chunks;
                 let place = chunks.partition_point(|other| other.first < chunk.first);
                 chunks.insert(place, chunk);
@@ -206,18 +208,14 @@ impl Track {
         writer.0
     }
 
-    fn restore_head(&mut self, reader: &mut Reader<'_>, version: u8) -> Result<(), Damaged> {
+    fn restore_head(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
         let (received_at, advanced_to) = (reader.signed()?, reader.signed()?);
         let late_from = read_key(reader)?;
         let (settle_at, settle_ms) = (reader.signed()?, reader.signed()?);
-        let state = if version == VERSION_WITHOUT_ROUTES {
-            reader.state_without_routes()?
-        } else {
-            reader.state()?
-        };
+        let state = reader.state()?;
         let floor = read_key(reader)?;
         let next_id = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
-        let tail_start = checkpoint_of(reader.bytes()?, version);
+        let tail_start = read_checkpoint(reader)?;
         let tail = reader.fixes()?;
         (self.received_at, self.advanced_to) = (received_at, advanced_to);
         (self.late_from, self.settle_at, self.settle_ms) = (late_from, settle_at, settle_ms);
@@ -300,29 +298,39 @@ fn read_key(reader: &mut Reader<'_>) -> Result<Option<Key>, Damaged> {
 }
 
 /// A checkpoint as this version writes it.
-fn checkpoint_of(bytes: &[u8], version: u8) -> Box<[u8]> {
-    let mut bytes = bytes.to_vec();
+fn read_checkpoint(reader: &mut Reader<'_>) -> Result<Box<[u8]>, Damaged> {
+    let version = reader.version();
+    let bytes = reader.bytes()?;
     // No bytes are the state before the first fix.
-    if version == VERSION_WITHOUT_ROUTES && !bytes.is_empty() {
-        bytes.extend_from_slice(NO_ROUTES);
+    if version == VERSION || bytes.is_empty() {
+        return Ok(bytes.into());
     }
-    bytes.into_boxed_slice()
+    Ok(checkpoint(&Reader::of_version(bytes, version).state()?))
 }
 
-fn read_chunk(reader: &mut Reader<'_>, version: u8) -> Result<Chunk, Damaged> {
+fn read_chunk(reader: &mut Reader<'_>) -> Result<Chunk, Damaged> {
+    let version = reader.version();
     let id = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
-    let start = checkpoint_of(reader.bytes()?, version);
+    let start = read_checkpoint(reader)?;
     let bytes = reader.bytes()?;
-    let fixes = Reader(bytes).fixes()?;
+    let fixes = Reader::of_version(bytes, version).fixes()?;
+    let mut rewritten = Writer::default();
+    if version != VERSION {
+        rewritten.fixes(&fixes);
+    }
     let (first, last) = fixes.first().zip(fixes.last()).ok_or(Damaged)?;
     Ok(Chunk {
         id,
         first: first.key(),
         last: last.key(),
         count: fixes.len(),
-        fixes: bytes.into(),
+        fixes: if version == VERSION {
+            bytes.into()
+        } else {
+            rewritten.0.into_boxed_slice()
+        },
         start,
-        is_changed: false,
+        is_changed: version != VERSION,
     })
 }
 

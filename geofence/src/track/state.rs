@@ -5,16 +5,19 @@ use super::{
     input::{Input, Passed},
 };
 use crate::{
-    catalog::{Catalog, FenceKind, Vehicle, WorkKind},
+    catalog::{Catalog, Demand, FenceKind, Vehicle, WorkKind, WorkRule},
     checks::{
         Parameters,
         draft::{Draft, Ended, Subject},
         membership::{Change, Measured, Side},
+        motion::{Motion, Rules, Seen},
         presence::{Moment, Watch},
         route::RouteWatch,
         speeding::{Limit, Speed, Speeding},
+        terminal_alarm::Heard,
     },
     units::Timestamp,
+    violation::ViolationKind,
 };
 
 /// What the fixes are judged with.
@@ -24,6 +27,9 @@ pub(crate) struct Court<'a> {
     pub(crate) in_force: &'a [i64],
     /// For each route of the catalog, since when it is in force.
     pub(crate) routes_in_force: &'a [i64],
+    /// For each rule of work of the catalog, since when it is in force, and the same of the default
+    /// policy of alarms.
+    pub(crate) rules_in_force: &'a [i64],
     /// Room for the fences at a point, used again for every fix.
     pub(crate) inside: &'a mut Vec<u32>,
     /// What ended.
@@ -33,6 +39,14 @@ pub(crate) struct Court<'a> {
 }
 
 impl<'a> Court<'a> {
+    pub(crate) fn rules(&self) -> Rules<'a> {
+        Rules {
+            catalog: self.catalog(),
+            audience: self.catalog().audience_of(self.subject.vehicle),
+            in_force: self.rules_in_force,
+        }
+    }
+
     fn catalog(&self) -> &'a Catalog {
         self.subject.catalog
     }
@@ -67,6 +81,7 @@ pub(crate) struct State {
     pub(crate) speeding: Speeding,
     /// The routes that the vehicle drives, ordered by fingerprint.
     pub(crate) routes: Vec<RouteWatch>,
+    pub(crate) motion: Motion,
     /// The catalog that `watches`, `routes` and points are bound to.
     pub(crate) bound_to: Option<u32>,
 }
@@ -77,6 +92,16 @@ impl State {
         self.bind(court, fix.at);
         // Before the input stage, which may hold the fix back: what is due by its time is due.
         self.advance_routes(fix.at, court);
+        let heard = Heard {
+            fix,
+            last: self.last.as_ref(),
+            gap_ms: self.input.gap_ms(),
+            rules: court.rules(),
+        };
+        self.motion.hear(&court.subject, &heard, court.closed);
+        if !fix.is_placed {
+            return;
+        }
         let plane = court.catalog().plane();
         let is_inspector = court
             .subject
@@ -144,6 +169,7 @@ impl State {
         of_watches
             .chain(self.speeding.draft.as_deref())
             .chain(of_routes)
+            .chain(self.motion.drafts())
     }
 
     /// The same, to change them.
@@ -156,6 +182,7 @@ impl State {
         of_watches
             .chain(self.speeding.draft.as_deref_mut())
             .chain(of_routes)
+            .chain(self.motion.drafts_mut())
     }
 
     /// Binds the state to the catalog, when it is another than before: fences that were edited or
@@ -246,6 +273,13 @@ impl State {
         let catalog = court.catalog();
         let own_limit = court.subject.vehicle.and_then(own_limit);
         let mut limit = own_limit;
+        for rule in court.rules().at(fix.at) {
+            if let Some(of_rule) = rule_limit(rule)
+                && limit.is_none_or(|other| of_rule.is_before(&other))
+            {
+                limit = Some(of_rule);
+            }
+        }
         let mut left = None;
         for watch in &mut self.watches {
             let Some(fence) = catalog.fence(watch.fence) else {
@@ -272,11 +306,13 @@ impl State {
                     }
                     if watch.side.is_in() && fence.schedule.holds(Timestamp(fix.at)) {
                         let of_fence = Limit {
+                            kind: ViolationKind::Speeding,
                             fingerprint: fence.fingerprint,
                             limit_kmh,
                             priority: fence.priority,
                             parameters: &fence.parameters,
                             fence: Some(fence),
+                            work: None,
                         };
                         if limit.is_none_or(|other| of_fence.is_before(&other)) {
                             limit = Some(of_fence);
@@ -306,6 +342,17 @@ impl State {
         self.speeding
             .judge(&court.subject, &moment, &speed, court.closed);
         self.judge_routes(&moment, court);
+        let seen = Seen {
+            subject: &court.subject,
+            moment: &moment,
+            stop: &passed.stop,
+            median_kmh,
+            inside: court.inside,
+            fences_in_force: court.in_force,
+            is_on_route: self.routes.iter().any(RouteWatch::is_on),
+            rules: court.rules(),
+        };
+        self.motion.judge(&seen, court.closed);
         self.last = Some(*fix);
     }
 
@@ -339,9 +386,7 @@ impl State {
             let Some(index) = court.inside.get(place).copied() else {
                 break;
             };
-            let is_rule = catalog
-                .fence(index)
-                .is_some_and(|f| f.kind != FenceKind::Site);
+            let is_rule = catalog.fence(index).is_some_and(|f| f.kind.is_followed());
             if is_rule && audience.is_concerned(index) && court.is_in_force(index, fix.at) {
                 // Whoever was judged before this fence was there, or never, is found, not seen to
                 // enter.
@@ -358,11 +403,33 @@ const OWN: &Parameters = &Parameters::DEFAULT;
 fn own_limit(vehicle: &Vehicle) -> Option<Limit<'static>> {
     let limit_kmh = vehicle.speed_limit_kmh?;
     Some(Limit {
+        kind: ViolationKind::Speeding,
         fingerprint: 0,
         limit_kmh,
         priority: 0,
         parameters: OWN,
         fence: None,
+        work: None,
+    })
+}
+
+fn rule_limit(rule: &WorkRule) -> Option<Limit<'_>> {
+    let Demand::SpeedLimit {
+        limit_kmh,
+        priority,
+        parameters,
+    } = &rule.demand
+    else {
+        return None;
+    };
+    Some(Limit {
+        kind: ViolationKind::Speeding,
+        fingerprint: rule.fingerprint,
+        limit_kmh: *limit_kmh,
+        priority: *priority,
+        parameters,
+        fence: None,
+        work: Some(rule),
     })
 }
 

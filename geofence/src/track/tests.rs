@@ -1,3 +1,4 @@
+mod motion;
 mod routes;
 
 use proptest::prelude::*;
@@ -5,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     catalog::CatalogSources,
+    position::Inputs,
     units::{Latitude, Longitude},
     violation::ViolationKind,
 };
@@ -100,6 +102,7 @@ fn position(at_ms: i64, east: f64, north: f64, speed_kmh: f64) -> Position {
         status_flags: 3,
         odometer_dkm: None,
         satellites: Some(12),
+        inputs: Inputs::default(),
         is_positioned: true,
         is_backlog: false,
     }

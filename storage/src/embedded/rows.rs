@@ -1,7 +1,7 @@
 //! A position as a row. The columns are the same in `positions` and in `latest`.
 
 use geofence::{
-    position::{Position, Quarantined},
+    position::{Inputs, Position, Quarantined},
     units::{Latitude, Longitude, Timestamp},
 };
 use rusqlite::{Row, Statement, params};
@@ -82,6 +82,8 @@ pub(super) fn position(row: &Row<'_>) -> rusqlite::Result<Result<PositionRow, St
         status_flags: row.get(11)?,
         odometer_dkm: row.get(12)?,
         satellites: row.get(13)?,
+        // The log has them: nothing that reads the store needs them.
+        inputs: Inputs::default(),
         is_positioned: row.get(14)?,
         is_backlog: row.get(15)?,
     };

@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use geofence::{
-    position::{Position, Quarantined},
+    position::{Inputs, Position, Quarantined},
     units::{Latitude, Longitude, Timestamp},
 };
 use tokio_postgres::{
@@ -208,6 +208,8 @@ pub(super) fn position(row: &Row) -> Result<PositionRow, StoreError> {
         status_flags: number(row.get::<_, i64>(11))?,
         odometer_dkm: row.get::<_, Option<i64>>(12).map(number).transpose()?,
         satellites: row.get::<_, Option<i16>>(13).map(number).transpose()?,
+        // The log has them: nothing that reads the store needs them.
+        inputs: Inputs::default(),
         is_positioned: row.get(14),
         is_backlog: row.get(15),
     };

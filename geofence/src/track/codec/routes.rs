@@ -12,9 +12,6 @@ use crate::{
     violation::EvidenceFix,
 };
 
-/// What is written where there are no routes.
-pub(crate) const NO_ROUTES: &[u8] = &[0];
-
 /// More pieces than a route of 200 km with two kerbs has: such a count is damage.
 const BINS_MAX: usize = 100_000;
 
