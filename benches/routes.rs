@@ -163,6 +163,7 @@ fn whole_evaluation(paths: &[Vec<(f64, f64)>], fixes: &[Vec<Point>]) {
                     status_flags: 3,
                     odometer_dkm: None,
                     satellites: Some(10),
+                    inputs: Default::default(),
                     is_positioned: true,
                     is_backlog: false,
                 })

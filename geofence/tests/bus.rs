@@ -174,6 +174,7 @@ fn positions(trip: &[Fix]) -> Vec<Position> {
         status_flags: if is_on { 3 } else { 2 },
         odometer_dkm: None,
         satellites: None,
+        inputs: Default::default(),
         is_positioned: true,
         is_backlog: false,
     };
