@@ -1,3 +1,4 @@
+mod bounds;
 mod motion;
 mod routes;
 
@@ -6,7 +7,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     catalog::CatalogSources,
-    position::Inputs,
     units::{Latitude, Longitude},
     violation::ViolationKind,
 };
@@ -102,7 +102,7 @@ fn position(at_ms: i64, east: f64, north: f64, speed_kmh: f64) -> Position {
         status_flags: 3,
         odometer_dkm: None,
         satellites: Some(12),
-        inputs: Inputs::default(),
+        inputs: Default::default(),
         is_positioned: true,
         is_backlog: false,
     }
@@ -830,35 +830,4 @@ fn a_snapshot_of_a_long_track_writes_only_what_changed() {
     assert!(evaluator.take_dirty_snapshots().is_empty());
     evaluator.mark_dirty(next.keys());
     assert_eq!(evaluator.take_dirty_snapshots(), next);
-}
-
-#[test]
-fn a_vehicle_keeps_no_more_fixes_than_allowed() {
-    let town = town();
-    let options = EvaluatorOptions {
-        fixes_max: 1_000,
-        ..EvaluatorOptions::default()
-    };
-    let mut evaluator = Evaluator::new(options);
-    evaluator.observe_batch(&town, &stand(0, 5_000, (400.0, 400.0)));
-    let mut stored = std::collections::BTreeMap::new();
-    for (key, bytes) in evaluator.take_dirty_snapshots() {
-        if !bytes.is_empty() {
-            stored.insert(key, bytes);
-        }
-    }
-    assert!(stored.keys().filter(|key| key.contains("/chunk/")).count() <= 9);
-    let early = Position {
-        digest: 9,
-        received_at: Timestamp(START_MS + 5_000_000),
-        ..stand(10, 1, (0.0, 0.0))[0].clone()
-    };
-    evaluator.take_counts();
-    evaluator.observe_batch(&town, &[early]);
-    assert!(
-        evaluator
-            .take_counts()
-            .skipped()
-            .any(|skip| skip == ("late", 1))
-    );
 }
