@@ -24,8 +24,21 @@
 //!   (`speed_limit_kmh`, `priority`); `terminal_alarms` (`alarms`: bit → seconds or `off`);
 //!   `work_signals` (`signals`: objects with `machine`, `source`, `bit`, `inverted`). Thresholds are in
 //!   [`crate::checks::WorkParameters`].
-//! * Vehicles: CSV with the columns `vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh`.
+//! * Vehicles: CSV with the columns
+//!   `vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh,crew`.
+//! * Calendar: CSV with the columns `date,kind,name`; the kind is `holiday` or `workday` (a make-up
+//!   day).
+//! * Shifts: CSV with the columns `shift,name,version,days,from,to`, `break_from,break_to,break_min`
+//!   (minutes of absence that are allowed between both), `checks`, and the thresholds of
+//!   [`crate::checks::DutyParameters::KEYS`]. The days are `daily`, `workdays`, `restdays`, or
+//!   weekdays like `mon wed`; `checks` are some words of [`crate::checks::DutyChecks::KINDS`].
+//! * Responsibility grids and other duty areas: GeoJSON features with `id` and `name`; either
+//!   without geometry and with `unit_grids` (codes, or `140105001*` for all that begin so), or a
+//!   `Polygon`.
+//! * Assignments: CSV with the columns `vehicle,crew,shift,duty_area,from,to`: a vehicle or a crew,
+//!   from day to day (inclusive, open where empty).
 
+mod duty;
 mod features;
 mod fence;
 mod mistake;
@@ -40,6 +53,10 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 pub use self::{
+    duty::{
+        Assignee, Assignment, Break, Calendar, DayKind, Duties, Duty, DutyArea, Roster, Shift,
+        Standing,
+    },
     fence::{AppliesTo, Fence, FenceKind},
     mistake::{CatalogMistake, Place, Problem},
     route::{CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip},
@@ -59,7 +76,7 @@ use self::{
 use crate::{
     geometry::{Plane, Point, Raster, ring_faults, rings_faults},
     identity::TerminalId,
-    units::{Latitude, Longitude},
+    units::{Latitude, Longitude, Timestamp},
 };
 
 /// The texts of a catalog, each with the name that its mistakes are reported under.
@@ -75,6 +92,14 @@ pub struct CatalogSources {
     pub work_rules: Option<(String, String)>,
     /// CSV.
     pub vehicles: Option<(String, String)>,
+    /// CSV.
+    pub calendar: Option<(String, String)>,
+    /// CSV.
+    pub shifts: Option<(String, String)>,
+    /// GeoJSON.
+    pub responsibility_grids: Option<(String, String)>,
+    /// CSV.
+    pub assignments: Option<(String, String)>,
     /// The layouts that codes of unit grids may have.
     pub code_layouts: Vec<CodeLayout>,
     /// The county-level areas that codes must begin with; any when empty.
@@ -89,6 +114,10 @@ impl Default for CatalogSources {
             routes: None,
             work_rules: None,
             vehicles: None,
+            calendar: None,
+            shifts: None,
+            responsibility_grids: None,
+            assignments: None,
             code_layouts: vec![CodeLayout::FIFTEEN, CodeLayout::FOURTEEN],
             counties: Vec::new(),
         }
@@ -112,6 +141,7 @@ pub struct Catalog {
     work: WorkRules,
     vehicles: Vec<Vehicle>,
     by_terminal: HashMap<TerminalId, u32>,
+    duties: Duties,
     audiences: Vec<Audience>,
     unit_grid_text: String,
     fence_text: String,
@@ -173,6 +203,7 @@ impl Default for Catalog {
             work: WorkRules::default(),
             vehicles: Vec::new(),
             by_terminal: HashMap::new(),
+            duties: Duties::default(),
             audiences: vec![Audience::default()],
             unit_grid_text: EMPTY_COLLECTION.to_owned(),
             fence_text: EMPTY_COLLECTION.to_owned(),
@@ -188,7 +219,7 @@ impl Catalog {
     /// Every mistake of every text, with its place.
     pub fn load(sources: &CatalogSources) -> Result<Self, Vec<CatalogMistake>> {
         let mut mistakes = Vec::new();
-        let vehicles = sources.vehicles.as_ref().map(|(file, text)| {
+        let mut vehicles = sources.vehicles.as_ref().map(|(file, text)| {
             vehicle::read(
                 text,
                 &mut Notes {
@@ -240,6 +271,7 @@ impl Catalog {
             let sites = is_known.then_some(&*sites);
             work_rules = work_rule::read(root, vehicles.as_deref(), sites, notes);
         }
+        let duty_draft = duty::read(sources, vehicles.as_deref(), &mut mistakes);
         let grid_vertices = grid_drafts
             .iter()
             .flat_map(|draft| draft.rings.iter().flatten().copied());
@@ -247,7 +279,8 @@ impl Catalog {
             .iter()
             .flat_map(|draft| draft.outline.vertices());
         let route_vertices = route_drafts.iter().flat_map(route::Draft::vertices);
-        let bounds = bounds(grid_vertices.chain(fence_vertices).chain(route_vertices));
+        let vertices = grid_vertices.chain(fence_vertices).chain(route_vertices);
+        let bounds = bounds(vertices.chain(duty_draft.vertices()));
         let plane = bounds.map_or_else(Plane::without_city, middle);
         let mut catalog = Self {
             plane,
@@ -274,6 +307,11 @@ impl Catalog {
                 mistakes: &mut mistakes,
             };
             catalog.routes = route::lay(route_drafts, &plane, notes);
+        }
+        let grids = &catalog.unit_grids;
+        catalog.duties = duty::lay(duty_draft, grids, sources, &plane, &mut mistakes);
+        if let (Some(vehicles), Some((file, _))) = (&mut vehicles, &sources.assignments) {
+            mistakes.extend(catalog.duties.enrol(vehicles, file));
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -329,6 +367,10 @@ impl Catalog {
             &sources.vehicles,
             &sources.routes,
             &sources.work_rules,
+            &sources.calendar,
+            &sources.shifts,
+            &sources.responsibility_grids,
+            &sources.assignments,
         ];
         for (_, text) in all.into_iter().flatten() {
             texts.extend_from_slice(text.as_bytes());
@@ -393,6 +435,27 @@ impl Catalog {
     #[must_use]
     pub fn vehicle_of(&self, terminal: &TerminalId) -> Option<&Vehicle> {
         self.vehicles.get(*self.by_terminal.get(terminal)? as usize)
+    }
+
+    /// Who should be where and when.
+    #[must_use]
+    pub const fn duties(&self) -> &Duties {
+        &self.duties
+    }
+
+    /// Whether a terminal is on shift at a moment: which shift, and which duty area.
+    #[must_use]
+    pub fn standing(&self, terminal: &TerminalId, at: Timestamp) -> Standing<'_> {
+        let Some(vehicle) = self.vehicle_of(terminal) else {
+            return Standing::NoVehicle;
+        };
+        let Some(roster) = self.duties.roster_of(vehicle) else {
+            return Standing::NoAssignment;
+        };
+        match self.duties.duty_at(roster, at) {
+            Some(duty) => Standing::On(duty),
+            None => Standing::Off(self.duties.next_duty(roster, at)),
+        }
     }
 
     /// All unit grids, in the order of their text.

@@ -12,6 +12,7 @@ pub(crate) mod collection;
 pub(crate) mod coverage;
 pub(crate) mod deviation;
 pub(crate) mod draft;
+mod duty_parameters;
 pub(crate) mod long_stop;
 pub(crate) mod membership;
 pub(crate) mod motion;
@@ -28,7 +29,10 @@ mod work_parameters;
 use std::ops::RangeInclusive;
 
 pub use self::{
-    route::RouteProgress, route_parameters::RouteParameters, work_parameters::WorkParameters,
+    duty_parameters::{DutyChecks, DutyParameters},
+    route::RouteProgress,
+    route_parameters::RouteParameters,
+    work_parameters::WorkParameters,
 };
 
 use crate::catalog::FenceKind;

@@ -39,11 +39,23 @@ pub enum ViolationKind {
     Unloading,
     /// An alarm that the terminal itself raised.
     TerminalAlarm,
+    /// Worked outside its hours.
+    OutsideHours,
+    /// Not in the duty area when the shift had begun.
+    LateStart,
+    /// Left the duty area for good before the shift ended.
+    EarlyEnd,
+    /// Outside the duty area on shift.
+    OffPost,
+    /// Too few unit grids of the duty area were visited on a shift.
+    PatrolCoverage,
+    /// Nothing was received on shift.
+    Silence,
 }
 
 impl ViolationKind {
     /// Every kind, in the order of the definitions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::StayIn,
         Self::KeepOut,
         Self::Speeding,
@@ -56,6 +68,12 @@ impl ViolationKind {
         Self::TooFastToClean,
         Self::Unloading,
         Self::TerminalAlarm,
+        Self::OutsideHours,
+        Self::LateStart,
+        Self::EarlyEnd,
+        Self::OffPost,
+        Self::PatrolCoverage,
+        Self::Silence,
     ];
 
     /// The word that metrics, rows and JSON use.
@@ -74,6 +92,12 @@ impl ViolationKind {
             Self::TooFastToClean => "too_fast_to_clean",
             Self::Unloading => "unloading",
             Self::TerminalAlarm => "terminal_alarm",
+            Self::OutsideHours => "outside_hours",
+            Self::LateStart => "late_start",
+            Self::EarlyEnd => "early_end",
+            Self::OffPost => "off_post",
+            Self::PatrolCoverage => "patrol_coverage",
+            Self::Silence => "silence",
         }
     }
 
@@ -82,10 +106,19 @@ impl ViolationKind {
     pub const fn worst_unit(self) -> &'static str {
         match self {
             Self::Speeding | Self::TooFastToClean => "km/h",
-            Self::StayIn | Self::KeepOut | Self::RouteDeviation | Self::MissedPoint => "m",
+            Self::StayIn
+            | Self::KeepOut
+            | Self::RouteDeviation
+            | Self::MissedPoint
+            | Self::OutsideHours
+            | Self::OffPost => "m",
             Self::WrongOrder => "points",
-            Self::Coverage => "%",
-            Self::LongStop | Self::Idling => "min",
+            Self::Coverage | Self::PatrolCoverage => "%",
+            Self::LongStop
+            | Self::Idling
+            | Self::LateStart
+            | Self::EarlyEnd
+            | Self::Silence => "min",
             Self::Unloading | Self::TerminalAlarm => "s",
         }
     }

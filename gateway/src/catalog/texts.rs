@@ -77,6 +77,38 @@ pub const KINDS: &[Kind] = &[
         file: |files| &files.vehicles,
         source: |sources| &mut sources.vehicles,
     },
+    Kind {
+        name: "calendar",
+        path: "calendar",
+        form: Form::Csv,
+        key: "date",
+        file: |files| &files.calendar,
+        source: |sources| &mut sources.calendar,
+    },
+    Kind {
+        name: "shifts",
+        path: "shifts",
+        form: Form::Csv,
+        key: "shift",
+        file: |files| &files.shifts,
+        source: |sources| &mut sources.shifts,
+    },
+    Kind {
+        name: "responsibility_grids",
+        path: "responsibility-grids",
+        form: Form::GeoJson,
+        key: "id",
+        file: |files| &files.responsibility_grids,
+        source: |sources| &mut sources.responsibility_grids,
+    },
+    Kind {
+        name: "assignments",
+        path: "assignments",
+        form: Form::Csv,
+        key: "assignment",
+        file: |files| &files.assignments,
+        source: |sources| &mut sources.assignments,
+    },
 ];
 
 /// Why a thing cannot be changed in a text.

@@ -20,6 +20,14 @@ pub struct CatalogFiles {
     pub work_rules: Option<PathBuf>,
     /// CSV of the vehicles; none by default.
     pub vehicles: Option<PathBuf>,
+    /// CSV of holidays and make-up days; none by default.
+    pub calendar: Option<PathBuf>,
+    /// CSV of the shifts; none by default.
+    pub shifts: Option<PathBuf>,
+    /// GeoJSON of responsibility grids and other duty areas; none by default.
+    pub responsibility_grids: Option<PathBuf>,
+    /// CSV of who works which shift where; none by default.
+    pub assignments: Option<PathBuf>,
     /// Versions that were in force and are kept. Default 1,000.
     pub versions_max: u32,
     /// Bytes that a text may have which comes through the API. Default 128 MiB.
@@ -36,6 +44,10 @@ impl CatalogFiles {
             routes: raw.path("catalog.routes", ""),
             work_rules: raw.path("catalog.work_rules", ""),
             vehicles: raw.path("catalog.vehicles", ""),
+            calendar: raw.path("catalog.calendar", ""),
+            shifts: raw.path("catalog.shifts", ""),
+            responsibility_grids: raw.path("catalog.responsibility_grids", ""),
+            assignments: raw.path("catalog.assignments", ""),
             versions_max: raw.count("catalog.versions_max", 1_000, 1..=1_000_000),
             text_bytes_max: usize::try_from(text_bytes_max).unwrap_or(usize::MAX),
         }

@@ -175,6 +175,28 @@ pub enum Problem {
         /// The name.
         name: String,
     },
+    /// A name that stands for nothing in another text.
+    #[error("property \"{key}\": there is no {what} \"{name}\"")]
+    Unknown {
+        /// The property.
+        key: &'static str,
+        /// What it should name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Two duties of one vehicle that have a moment in common.
+    #[error("\"{vehicle}\" works \"{shift}\" while it works \"{other}\" of {first}")]
+    DoubleDuty {
+        /// Who.
+        vehicle: String,
+        /// The shift of this place.
+        shift: String,
+        /// The other shift.
+        other: String,
+        /// The place of the other assignment.
+        first: Place,
+    },
     /// A line that cannot be read.
     #[error("{0}")]
     Csv(String),

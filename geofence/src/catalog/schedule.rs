@@ -6,12 +6,12 @@ use crate::units::Timestamp;
 
 /// Local time is GMT+8, the time zone of the whole country and of JT/T 808.
 const LOCAL_OFFSET_MS: i64 = 8 * 3_600_000;
-const MINUTE_MS: i64 = 60_000;
-const DAY_MINUTES: i64 = 24 * 60;
+pub(super) const MINUTE_MS: i64 = 60_000;
+pub(super) const DAY_MINUTES: i64 = 24 * 60;
 /// 1970-01-01 was a Thursday, the day with number 3 when Monday is 0.
-const EPOCH_WEEKDAY: i64 = 3;
+pub(super) const EPOCH_WEEKDAY: i64 = 3;
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(super) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// Weekly windows; without any, always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,13 +163,13 @@ impl Window {
 }
 
 /// The number of the day at local time.
-fn local_day(at: Timestamp) -> i64 {
+pub(super) fn local_day(at: Timestamp) -> i64 {
     at.0.saturating_add(LOCAL_OFFSET_MS)
         .div_euclid(MINUTE_MS * DAY_MINUTES)
 }
 
 /// A moment from minutes at local time.
-const fn local(minutes: i64) -> Timestamp {
+pub(super) const fn local(minutes: i64) -> Timestamp {
     Timestamp(
         minutes
             .saturating_mul(MINUTE_MS)

@@ -74,11 +74,15 @@ pub struct Vehicle {
     pub name: String,
     /// Never faster than this, km/h.
     pub speed_limit_kmh: Option<f64>,
+    /// Its crew; may be empty.
+    pub crew: String,
+    /// Which of the catalog's rosters it has.
+    pub(super) roster: Option<u32>,
     /// Whom of the catalog's audiences it belongs to.
     pub(super) audience: usize,
 }
 
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 8] = [
     "vehicle",
     "phone",
     "plate",
@@ -86,6 +90,7 @@ const COLUMNS: [&str; 7] = [
     "fleet",
     "name",
     "speed_limit_kmh",
+    "crew",
 ];
 /// km/h.
 const LIMITS: std::ops::RangeInclusive<f64> = 1.0..=250.0;
@@ -199,6 +204,8 @@ fn vehicle(
         fleet: field("fleet").to_owned(),
         name: field("name").to_owned(),
         speed_limit_kmh,
+        crew: field("crew").to_owned(),
+        roster: None,
         audience: 0,
     })
 }

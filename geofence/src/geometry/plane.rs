@@ -97,6 +97,26 @@ impl Plane {
         })
     }
 
+    /// The place of a point, to the nearest millionth of a degree.
+    #[must_use]
+    pub fn place(&self, point: Point) -> (Latitude, Longitude) {
+        let micro = |millimeters: i32, origin: i32, scale: i64| {
+            let nanometers = i64::from(millimeters) * NM_IN_MM;
+            let moved = (nanometers + scale / 2).div_euclid(scale);
+            i32::try_from(i64::from(origin) + moved).ok()
+        };
+        let latitude = micro(point.y, self.latitude.micro_degrees(), NORTH_NM);
+        let longitude = micro(point.x, self.longitude.micro_degrees(), self.east_nm);
+        (
+            latitude
+                .and_then(Latitude::from_micro_degrees)
+                .unwrap_or(self.latitude),
+            longitude
+                .and_then(Longitude::from_micro_degrees)
+                .unwrap_or(self.longitude),
+        )
+    }
+
     /// Metres between two places, measured with the plane's scale wherever they are.
     #[must_use]
     #[expect(
