@@ -5,23 +5,31 @@
 //! fences on top of it, `speeding` the limits. `route` follows a vehicle on a route, for `deviation`,
 //! `collection` (points passed over and missed) and `coverage`. `motion` joins what asks for neither:
 //! `long_stop`, `too_fast` to clean, `unloading` and `terminal_alarm`, by rules of work, with `work`
-//! telling what runs. All thresholds stand in [`Parameters`], [`RouteParameters`] and
-//! [`WorkParameters`].
+//! telling what runs. `duty` follows a vehicle through its shifts, for `attendance`, `off_post`,
+//! `patrol` and `silence`, and outside them for `outside_hours`. All thresholds stand in
+//! [`Parameters`], [`RouteParameters`], [`WorkParameters`] and [`DutyParameters`].
 
+pub(crate) mod attendance;
 pub(crate) mod collection;
 pub(crate) mod coverage;
 pub(crate) mod deviation;
 pub(crate) mod draft;
+pub(crate) mod duty;
 mod duty_parameters;
 pub(crate) mod long_stop;
 pub(crate) mod membership;
 pub(crate) mod motion;
+pub(crate) mod off_post;
+pub(crate) mod outside_hours;
+pub(crate) mod patrol;
 pub(crate) mod presence;
 pub(crate) mod route;
 mod route_parameters;
+pub(crate) mod silence;
 pub(crate) mod speeding;
 pub(crate) mod terminal_alarm;
 pub(crate) mod too_fast;
+pub(crate) mod unjudged;
 pub(crate) mod unloading;
 pub(crate) mod work;
 mod work_parameters;
@@ -32,6 +40,7 @@ pub use self::{
     duty_parameters::{DutyChecks, DutyParameters},
     route::RouteProgress,
     route_parameters::RouteParameters,
+    unjudged::Unjudged,
     work_parameters::WorkParameters,
 };
 

@@ -32,13 +32,14 @@ use self::{
 use crate::{
     catalog::Catalog,
     checks::{
-        Parameters, RouteProgress,
+        Parameters, RouteProgress, Unjudged,
         draft::{Draft, Subject},
+        unjudged::unjudged,
     },
     identity::TerminalId,
     position::Position,
     units::Timestamp,
-    violation::{Finding, Violation},
+    violation::{Finding, Violation, ViolationKind},
 };
 
 /// What the evaluation is bounded by.
@@ -206,7 +207,9 @@ impl InForce {
         self.by_rule = rules.clone().map(since).collect();
         let all = self.by_index.iter().chain(&self.by_route);
         let all = all.chain(&self.by_rule).copied();
-        let now: HashMap<u64, i64> = fences.chain(routes).chain(rules).zip(all).collect();
+        let duties = catalog.duties().rules().map(|rule| (rule, since(rule)));
+        let named = fences.chain(routes).chain(rules).zip(all);
+        let now: HashMap<u64, i64> = named.chain(duties).collect();
         self.is_changed |= before.as_ref() != Some(&now);
         self.since = Some(now);
     }
@@ -296,6 +299,23 @@ impl Evaluator {
             .collect()
     }
 
+    /// For each kind of duty that is not judged for a terminal at a moment, why; for moments from
+    /// its newest fix on.
+    #[must_use]
+    pub fn unjudged(
+        &self,
+        catalog: &Catalog,
+        terminal: &TerminalId,
+        at: Timestamp,
+    ) -> Vec<(ViolationKind, Unjudged)> {
+        let track = self.tracks.get(terminal);
+        let last = track.and_then(|track| track.state.last);
+        let known = self.fences.since.as_ref();
+        let since = |rule| known.and_then(|known| known.get(&rule)).copied();
+        let since = |rule| since(rule).unwrap_or(i64::MIN);
+        unjudged(&subject(catalog, *terminal), last.as_ref(), &since, at)
+    }
+
     fn observe(
         &mut self,
         catalog: &Catalog,
@@ -331,6 +351,7 @@ impl Evaluator {
                     in_force: &self.fences.by_index,
                     routes_in_force: &self.fences.by_route,
                     rules_in_force: &self.fences.by_rule,
+                    since: self.fences.since.as_ref(),
                     inside: &mut self.inside,
                     closed: &mut closed,
                     dropped: &mut dropped,
@@ -377,6 +398,7 @@ impl Evaluator {
                 in_force: &self.fences.by_index,
                 routes_in_force: &self.fences.by_route,
                 rules_in_force: &self.fences.by_rule,
+                since: self.fences.since.as_ref(),
                 inside: &mut self.inside,
                 closed: &mut closed,
                 dropped: &mut dropped,
@@ -450,6 +472,7 @@ impl Track {
                 || catalog.fence_of(fingerprint).is_some()
                 || catalog.route_of(fingerprint).is_some()
                 || rules.judge(fingerprint)
+                || catalog.duties().is_rule(fingerprint)
         };
         self.verdict.compare(
             begin,

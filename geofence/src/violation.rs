@@ -134,11 +134,11 @@ impl ViolationKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rule {
     /// The rule's id in the catalog: the fence's or route's id where that is the rule, `route/point`
-    /// for a collection point.
+    /// for a collection point, `shift/area` for a duty.
     pub id: String,
     /// The version of it that judged.
     pub version: u32,
-    /// The name of fence, route or point, for people.
+    /// The name of fence, route, point or duty, for people.
     pub name: String,
 }
 
@@ -176,6 +176,9 @@ pub struct Evidence {
     /// What of a route was not swept, in its order; of too many the longest. Bounded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stretches: Vec<Stretch>,
+    /// The codes of unit grids that were not visited. Bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unit_grids: Vec<String>,
 }
 
 /// Why a stretch of a route does not count as swept.
@@ -239,7 +242,9 @@ pub struct Violation {
     /// The worst value, in the unit of [`ViolationKind::worst_unit`]: km/h for speeds, metres beyond
     /// the boundary for fences and from the line for routes, metres to a missed point at the
     /// nearest, later points that were visited first, swept share for coverage, minutes observed for
-    /// stops, seconds for unloading and alarms.
+    /// stops, seconds for unloading and alarms; metres moved outside hours, metres from the duty area
+    /// for off-post, visited share for patrol coverage, minutes for late starts, early ends and
+    /// silence.
     pub worst: f64,
     /// Why.
     pub evidence: Evidence,

@@ -92,6 +92,15 @@ impl Bounds {
         })
     }
 
+    /// The middle of the box.
+    #[must_use]
+    pub const fn middle(self) -> Point {
+        Point {
+            x: self.low.x.midpoint(self.high.x),
+            y: self.low.y.midpoint(self.high.y),
+        }
+    }
+
     fn grown(self, margin: i32) -> Self {
         Self {
             low: Point {

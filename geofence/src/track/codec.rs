@@ -1,6 +1,7 @@
 //! The bytes of snapshots: variable-length integers, fixes as differences. Written by hand, because
 //! a fix kept for 72 hours must cost 15 bytes, not 100.
 
+mod duty;
 mod motion;
 mod routes;
 
@@ -12,6 +13,7 @@ use super::{
 use crate::{
     checks::{
         draft::Draft,
+        duty::DutyWatch,
         membership::{Pending, Side},
         motion::Motion,
         presence::{Clock, Watch},
@@ -24,6 +26,8 @@ use crate::{
 
 /// The version of the format that is written.
 pub(crate) const VERSION: u8 = 3;
+/// The first version whose states have duty.
+const WITH_DUTY: u8 = 3;
 /// The first version whose states have routes.
 const WITH_ROUTES: u8 = 2;
 /// The first version whose fixes have flags and whose states have [`crate::checks::motion`].
@@ -192,6 +196,7 @@ impl Writer {
         self.speeding(&state.speeding);
         self.routes(&state.routes);
         self.motion(&state.motion);
+        self.duty(&state.duty);
     }
 }
 
@@ -423,6 +428,11 @@ impl<'a> Reader<'a> {
         } else {
             self.motion()?
         };
+        let duty = if self.version < WITH_DUTY {
+            DutyWatch::default()
+        } else {
+            self.duty()?
+        };
         Ok(State {
             input,
             last,
@@ -430,6 +440,7 @@ impl<'a> Reader<'a> {
             speeding,
             routes,
             motion,
+            duty,
             bound_to: None,
         })
     }

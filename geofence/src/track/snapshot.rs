@@ -8,7 +8,7 @@
 //! | `TERMINAL/found/ID` | one violation | when it changes |
 //!
 //! The first byte is the version of the format. Older ones are read as well, and written anew with the
-//! next snapshot: version 1 had no routes, version 2 no flags of fixes and no checks of motion.
+//! next snapshot: version 1 had no routes, version 2 no flags of fixes, no checks of motion and no duty.
 //!
 //! Empty bytes mean that the key is to be removed. All bytes of one call belong together: they are
 //! written in one transaction with the cursor, or not at all.

@@ -1,5 +1,7 @@
 //! The state of one vehicle along event time: a pure function of its fixes in order.
 
+use std::collections::HashMap;
+
 use super::{
     fix::Fix,
     input::{Input, Passed},
@@ -9,6 +11,7 @@ use crate::{
     checks::{
         Parameters,
         draft::{Draft, Ended, Subject},
+        duty::DutyWatch,
         membership::{Change, Measured, Side},
         motion::{Motion, Rules, Seen},
         presence::{Moment, Watch},
@@ -30,6 +33,8 @@ pub(crate) struct Court<'a> {
     /// For each rule of work of the catalog, since when it is in force, and the same of the default
     /// policy of alarms.
     pub(crate) rules_in_force: &'a [i64],
+    /// By fingerprint, since when everything is in force; `None` is since ever.
+    pub(crate) since: Option<&'a HashMap<u64, i64>>,
     /// Room for the fences at a point, used again for every fix.
     pub(crate) inside: &'a mut Vec<u32>,
     /// What ended.
@@ -62,6 +67,17 @@ impl<'a> Court<'a> {
         since.copied().unwrap_or(i64::MIN)
     }
 
+    /// Since when the rule of a fingerprint is in force.
+    fn since(&self) -> impl Fn(u64) -> i64 + use<'a> {
+        let since = self.since;
+        move |rule| {
+            since
+                .and_then(|since| since.get(&rule))
+                .copied()
+                .unwrap_or(i64::MIN)
+        }
+    }
+
     fn ended(&mut self) -> Ended<'_> {
         Ended {
             closed: self.closed,
@@ -82,6 +98,7 @@ pub(crate) struct State {
     /// The routes that the vehicle drives, ordered by fingerprint.
     pub(crate) routes: Vec<RouteWatch>,
     pub(crate) motion: Motion,
+    pub(crate) duty: DutyWatch,
     /// The catalog that `watches`, `routes` and points are bound to.
     pub(crate) bound_to: Option<u32>,
 }
@@ -99,6 +116,7 @@ impl State {
             rules: court.rules(),
         };
         self.motion.hear(&court.subject, &heard, court.closed);
+        self.duty.hear(fix, court.closed);
         if !fix.is_placed {
             return;
         }
@@ -113,6 +131,7 @@ impl State {
             self.judge(&passed, input.median_kmh(), court);
         });
         self.input = input;
+        self.duty.look_ahead(&court.subject);
     }
 
     /// Opens what is due by a moment without another fix.
@@ -126,7 +145,7 @@ impl State {
         }
     }
 
-    /// Lets windows of routes begin and end by a moment. Gives the last moment at which something
+    /// Lets windows of routes and shifts begin and end by a moment. Gives the last moment at which something
     /// happened.
     pub(crate) fn advance_routes(&mut self, until: i64, court: &mut Court<'_>) -> Option<i64> {
         self.bind(court, until);
@@ -140,14 +159,17 @@ impl State {
             let at = watch.advance(&subject, route, last.as_ref(), times, &mut court.ended());
             happened = happened.max(at);
         }
-        happened
+        let (duty, since) = (&mut self.duty, court.since());
+        let at = duty.advance(&subject, last.as_ref(), until, &since, court.closed);
+        happened.max(at)
     }
 
-    /// The next moment at which something of a route happens without another fix.
+    /// The next moment at which something of a route or shift happens without another fix.
     pub(crate) fn route_due(&self, catalog: &Catalog) -> Option<i64> {
         let routes = self.routes.iter();
         let due = routes.filter_map(|watch| Some(watch.due(catalog.route(watch.route)?)));
-        due.min().filter(|due| *due < i64::MAX)
+        let due = due.chain(self.duty.next).min();
+        due.filter(|due| *due < i64::MAX)
     }
 
     /// The next moment at which something opens without another fix.
@@ -170,6 +192,7 @@ impl State {
             .chain(self.speeding.draft.as_deref())
             .chain(of_routes)
             .chain(self.motion.drafts())
+            .chain(self.duty.drafts())
     }
 
     /// The same, to change them.
@@ -183,6 +206,7 @@ impl State {
             .chain(self.speeding.draft.as_deref_mut())
             .chain(of_routes)
             .chain(self.motion.drafts_mut())
+            .chain(self.duty.drafts_mut())
     }
 
     /// Binds the state to the catalog, when it is another than before: fences that were edited or
@@ -215,6 +239,8 @@ impl State {
             self.watch(*index, catalog, || Side::Unknown);
         }
         self.bind_routes(catalog, audience.routes(), at, court.closed);
+        let duty = &mut self.duty;
+        duty.bind(&court.subject, last.as_ref(), at, court.closed);
     }
 
     fn bind_routes(&mut self, catalog: &Catalog, own: &[u32], at: i64, closed: &mut Vec<Draft>) {
@@ -353,6 +379,7 @@ impl State {
             rules: court.rules(),
         };
         self.motion.judge(&seen, court.closed);
+        self.judge_duty(&moment, median_kmh, court);
         self.last = Some(*fix);
     }
 
@@ -374,6 +401,17 @@ impl State {
             };
             watch.judge(&subject, route, moment, since, is_exempt, &mut ended);
         }
+    }
+
+    fn judge_duty(&mut self, moment: &Moment<'_>, median_kmh: f64, court: &mut Court<'_>) {
+        let (subject, since) = (court.subject, court.since());
+        let mut fences = court
+            .inside
+            .iter()
+            .filter_map(|i| subject.catalog.fence(*i));
+        let is_in_site = fences.any(|fence| fence.kind == FenceKind::Site);
+        let (duty, closed) = (&mut self.duty, &mut *court.closed);
+        duty.judge(&subject, moment, median_kmh, is_in_site, &since, closed);
     }
 
     /// Begins to watch the fences at the fix that concern the vehicle.

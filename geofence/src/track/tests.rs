@@ -1,4 +1,5 @@
 mod bounds;
+mod duty;
 mod motion;
 mod routes;
 

@@ -11,10 +11,7 @@ use super::super::{
     mistake::{Place, Problem},
     unit_grid::UnitGrid,
 };
-use crate::{
-    geometry::{Plane, Point, Shape},
-    units::{Latitude, Longitude},
-};
+use crate::geometry::{Plane, Point, Shape};
 
 /// Where somebody should be.
 #[derive(Clone, Debug)]
@@ -27,8 +24,7 @@ pub struct DutyArea {
     pub grids: Vec<u32>,
     /// Where it is a polygon.
     pub shape: Option<Shape>,
-    /// Its middle: where something is shown that happened nowhere.
-    pub middle: (Latitude, Longitude),
+    /// Of which unit grids, or which polygon, it is.
     pub(super) fingerprint: u64,
 }
 
@@ -185,23 +181,14 @@ pub(super) fn lay(
             Shape::polygon(&rings)
         });
         let own = found.iter().filter_map(|index| grids.get(*index as usize));
-        // Of a grid that was drawn anew the area is another one.
-        let text = own.clone().fold(String::new(), |text, grid| {
-            format!("{text}{}{:?}", grid.code, grid.shape)
-        });
-        let boxes = own.map(|grid| &grid.shape).chain(&shape).map(Shape::bounds);
-        let corners = boxes.flat_map(|bounds| [bounds.low, bounds.high]);
-        let middle = crate::geometry::Bounds::around(corners).map(|bounds| Point {
-            x: bounds.low.x.midpoint(bounds.high.x),
-            y: bounds.low.y.midpoint(bounds.high.y),
-        });
+        let codes: Vec<&str> = own.map(|grid| grid.code.as_str()).collect();
+        let fingerprint = draft.fingerprint ^ super::super::hash(codes.join("\n").as_bytes());
         areas.push(DutyArea {
             id: draft.id,
             name: draft.name,
             grids: found,
             shape,
-            middle: plane.place(middle.unwrap_or_default()),
-            fingerprint: draft.fingerprint ^ super::super::hash(text.as_bytes()),
+            fingerprint,
         });
     }
     areas

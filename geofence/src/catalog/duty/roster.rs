@@ -62,6 +62,10 @@ impl Roster {
         self.own.iter().chain(&self.of_crew).copied()
     }
 
+    pub(crate) fn names(&self, assignment: u32) -> bool {
+        self.all().any(|index| index == assignment)
+    }
+
     /// The first of them in the order of their text.
     pub(crate) fn first(&self) -> Option<u32> {
         self.all().min()

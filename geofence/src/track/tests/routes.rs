@@ -284,7 +284,7 @@ proptest! {
 }
 
 /// What one evaluation has found and the other has not, without ids.
-fn differences(a: &Evaluator, b: &Evaluator) -> Vec<String> {
+pub(super) fn differences(a: &Evaluator, b: &Evaluator) -> Vec<String> {
     let (a, b) = (stripped(a), stripped(b));
     let only = |name: &str, a: &[Violation], b: &[Violation]| -> Vec<String> {
         let only = a.iter().filter(|v| !b.contains(v));
@@ -294,7 +294,7 @@ fn differences(a: &Evaluator, b: &Evaluator) -> Vec<String> {
 }
 
 /// What is known of violations that are over, by id; of those that go on the onset.
-fn known(evaluator: &Evaluator) -> BTreeMap<crate::identity::ViolationId, String> {
+pub(super) fn known(evaluator: &Evaluator) -> BTreeMap<crate::identity::ViolationId, String> {
     let all = evaluator.violations(&terminal()).into_iter();
     all.map(|v| (v.id, summary(&v))).collect()
 }
@@ -307,7 +307,7 @@ fn summary(v: &Violation) -> String {
 }
 
 /// What findings add up to.
-fn told(
+pub(super) fn told(
     findings: Vec<Finding>,
 ) -> Result<BTreeMap<crate::identity::ViolationId, String>, TestCaseError> {
     let mut told = BTreeMap::new();

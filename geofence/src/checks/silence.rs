@@ -1,0 +1,73 @@
+//! Silence: nothing received for so long on shift. It proves nothing else.
+//!
+//! ```text
+//!  quiet ── no fix for 10 min on shift ──▶ open ── next fix, or the shift ends ──▶ quiet
+//! ```
+//!
+//! What counts is when fixes were taken, not when they came: a backlog that fills the silence
+//! withdraws it. A terminal that speaks without knowing where it is has no fixes either.
+
+use super::{
+    draft::{Draft, Opening, evidence},
+    duty::Post,
+    presence::seconds,
+};
+use crate::{track::fix::Fix, units::Timestamp, violation::ViolationKind};
+
+/// The state of the check for one duty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Silence {
+    /// The newest fix of the duty, or when it began; `None` before the very first fix.
+    pub(crate) heard_at: Option<i64>,
+    pub(crate) draft: Option<Box<Draft>>,
+}
+
+impl Silence {
+    /// When it opens without a fix.
+    pub(crate) fn due(&self, post: &Post<'_>) -> Option<i64> {
+        let due = self.heard_at? + post.parameters().silence_ms;
+        (self.draft.is_none() && due < post.to).then_some(due)
+    }
+
+    /// Opens it; `last` is the newest fix of all.
+    pub(crate) fn open(&mut self, post: &Post<'_>, at: i64, last: Option<&Fix>) {
+        let Some((last, heard_at)) = last.zip(self.heard_at) else {
+            self.heard_at = None;
+            return;
+        };
+        let opening = Opening {
+            kind: ViolationKind::Silence,
+            rule: post.rule(),
+            fingerprint: post.fingerprint(),
+            onset: heard_at,
+            confirmed: at,
+            onset_fixes: &[evidence(last, None)],
+            thresholds: &[("silence_s", seconds(post.parameters().silence_ms))],
+            place: None,
+        };
+        self.draft = Draft::open(post.subject, &opening).map(|mut draft| {
+            draft.violation.worst = minutes(at - heard_at);
+            Box::new(draft)
+        });
+    }
+
+    /// A fix was received, whatever it is worth.
+    pub(crate) fn hear(&mut self, fix: &Fix, closed: &mut Vec<Draft>) {
+        self.close(fix.at, Some(fix), closed);
+        self.heard_at = Some(fix.at);
+    }
+
+    /// The silence or the shift ends.
+    pub(crate) fn close(&mut self, at: i64, fix: Option<&Fix>, closed: &mut Vec<Draft>) {
+        if let Some(mut draft) = self.draft.take() {
+            let started_at = draft.violation.started_at;
+            draft.violation.worst = minutes(Timestamp(at).millis_since(started_at));
+            closed.push(draft.close(at, fix.map(|fix| evidence(fix, None))));
+        }
+    }
+}
+
+/// Minutes, to hundredths.
+pub(crate) fn minutes(millis: i64) -> f64 {
+    super::draft::rounded(seconds(millis) / 60.0)
+}

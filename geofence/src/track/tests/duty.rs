@@ -1,0 +1,662 @@
+//! Duty: who should be where and when. Scenes are days of one person on a street of ten unit grids
+//! of 100 m, of which the first five are his:
+//!
+//! ```text
+//!   x =  0    100   200   300   400   500                        1000 m
+//!        │ g1 │ g2  │ g3  │ g4  │ g5  │  not his                 │
+//!        └────────── duty area ───────┘
+//! ```
+
+use super::*;
+
+mod orders;
+
+/// Monday 2026-01-05 00:00 at local time.
+const MIDNIGHT_MS: i64 = START_MS - 9 * 3_600_000;
+const SHIFTS: &str = "shift,name,days,from,to,break_from,break_to,break_min,checks";
+
+fn grids() -> String {
+    let feature = |index: i32| {
+        let west = f64::from(index) * 100.0;
+        let ring = [
+            (0.0, -50.0),
+            (100.0, -50.0),
+            (100.0, 50.0),
+            (0.0, 50.0),
+            (0.0, -50.0),
+        ];
+        let ring: Vec<String> = ring.map(|(x, y)| lon_lat(west + x, y)).to_vec();
+        format!(
+            r#"{{"type":"Feature","properties":{{"code":"140105001001{:03}"}},
+                "geometry":{{"type":"Polygon","coordinates":[[{}]]}}}}"#,
+            index + 1,
+            ring.join(",")
+        )
+    };
+    (0..10).map(feature).collect::<Vec<_>>().join(",")
+}
+
+/// One inspector on a shift like `workdays,08:00,17:00,,,,silence`: days, hours, break, checks.
+fn city(shift: &str) -> Catalog {
+    catalog_of(&format!("{SHIFTS}\nA,,{shift}\n"), "I1,A,R1,,")
+}
+
+fn catalog_of(shifts: &str, assignments: &str) -> Catalog {
+    let collection =
+        |features: &str| format!(r#"{{"type":"FeatureCollection","features":[{features}]}}"#);
+    let area = r#"{"type":"Feature","properties":{"id":"R1","unit_grids":["140105001001001",
+        "140105001001002","140105001001003","140105001001004","140105001001005"]},"geometry":null}"#;
+    let depot = circle("depot", r#""kind":"site""#, 2_000.0, 0.0, 100.0);
+    let text = |file: &str, text: String| Some((file.to_owned(), text));
+    let sources = CatalogSources {
+        unit_grids: text("grids", collection(&grids())),
+        fences: text("fences", collection(&depot)),
+        vehicles: text(
+            "vehicles",
+            "vehicle,phone,work_kind\nI1,13800000001,inspector\n".to_owned(),
+        ),
+        shifts: text("shifts", shifts.to_owned()),
+        responsibility_grids: text("areas", collection(area)),
+        assignments: text(
+            "assignments",
+            format!("vehicle,shift,duty_area,from,to\n{assignments}\n"),
+        ),
+        ..CatalogSources::default()
+    };
+    Catalog::load(&sources).unwrap()
+}
+
+/// `08:30`, `08:30:15`, or `2 08:30`: two days later.
+fn ms(time: &str) -> i64 {
+    let (day, time) = time.split_once(' ').unwrap_or(("0", time));
+    let parts: Vec<i64> = time.split(':').map(|part| part.parse().unwrap()).collect();
+    let seconds = parts[0] * 3_600 + parts[1] * 60 + parts.get(2).unwrap_or(&0);
+    (day.parse::<i64>().unwrap() * 86_400 + seconds) * 1_000
+}
+
+/// The way of the person: a fix every ten seconds.
+struct Day {
+    fixes: Vec<Position>,
+    now: i64,
+    at: f64,
+}
+
+impl Day {
+    const EVERY_MS: i64 = 10_000;
+
+    fn begins(time: &str, at: f64) -> Self {
+        Self {
+            fixes: Vec::new(),
+            now: ms(time),
+            at,
+        }
+    }
+
+    fn fix(&mut self, kmh: f64) {
+        let at_ms = self.now + MIDNIGHT_MS - START_MS;
+        self.fixes.push(position(at_ms, self.at, 0.0, kmh));
+        self.now += Self::EVERY_MS;
+    }
+
+    fn stays(mut self, until: &str) -> Self {
+        while self.now < ms(until) {
+            self.fix(0.0);
+        }
+        self
+    }
+
+    /// Goes along the street.
+    fn goes(mut self, to: f64, kmh: f64) -> Self {
+        let step = kmh / 3.6 * 10.0;
+        while (to - self.at).abs() > step {
+            self.fix(kmh);
+            self.at += step * (to - self.at).signum();
+        }
+        self.at = to;
+        self
+    }
+
+    /// Nothing is received until then.
+    fn silent(mut self, until: &str) -> Self {
+        self.now = ms(until);
+        self
+    }
+}
+
+fn clock(at: Timestamp) -> String {
+    let minutes = (at.0 - MIDNIGHT_MS).div_euclid(60_000);
+    let (day, minutes) = (minutes.div_euclid(1_440), minutes.rem_euclid(1_440));
+    let day = if day == 0 {
+        String::new()
+    } else {
+        format!("{day} ")
+    };
+    format!("{day}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// `kind: from, sure at, to, worst`, by onset.
+fn told(violations: &[Violation]) -> Vec<String> {
+    let line = |v: &Violation| {
+        let ended = v.ended_at.map_or_else(|| "open".to_owned(), clock);
+        format!(
+            "{}: {}, {}, {ended}, {:.0} {}",
+            v.kind.as_str(),
+            clock(v.started_at),
+            clock(v.confirmed_at),
+            v.worst,
+            v.kind.worst_unit()
+        )
+    };
+    violations.iter().map(line).collect()
+}
+
+fn found(catalog: &Catalog, day: Day) -> Vec<Violation> {
+    judged(catalog, &day.fixes).0.violations(&terminal())
+}
+
+#[track_caller]
+fn expect(shift: &str, day: Day, expected: &[&str]) -> Vec<Violation> {
+    let violations = found(&city(shift), day);
+    assert_eq!(told(&violations), expected);
+    violations
+}
+
+const OFF_POST: &str = "daily,08:00,17:00,,,,off_post";
+const WITH_BREAK: &str = "daily,08:00,17:00,12:00,14:00,60,off_post";
+
+#[test]
+fn ten_minutes_outside_the_area_are_off_post_until_the_return() {
+    let day = Day::begins("08:00", 250.0)
+        .stays("09:00")
+        .goes(800.0, 5.0)
+        .stays("09:30")
+        .goes(250.0, 5.0)
+        .stays("17:30");
+    // 280 m to the margin of the area at 5 km/h are 3 min 22 s.
+    let violations = expect(OFF_POST, day, &["off_post: 09:03, 09:13, 09:33, 300 m"]);
+    let v = &violations[0];
+    assert_eq!(
+        (v.rule.id.as_str(), v.vehicle.as_deref()),
+        ("A/R1", Some("I1"))
+    );
+    assert_eq!(v.evidence.thresholds["off_post_s"], 600.0);
+    assert_eq!(v.evidence.thresholds["post_margin_m"], 30.0);
+    assert_eq!(v.evidence.measured["break_used_min"], 0.0);
+    assert!(v.evidence.fixes.is_sorted_by_key(|fix| fix.fixed_at));
+    assert!(
+        v.evidence
+            .fixes
+            .iter()
+            .any(|fix| fix.distance_m.is_some_and(|m| (m + 300.0).abs() < 0.1))
+    );
+    assert_eq!(v.unit_grid.as_deref(), Some("140105001001006"));
+}
+
+#[test]
+fn the_far_kerb_is_no_absence_and_nine_minutes_are_none() {
+    let beside = Day::begins("08:00", 250.0).goes(525.0, 5.0).stays("17:00");
+    expect(OFF_POST, beside, &[]);
+    let short = Day::begins("08:00", 250.0)
+        .stays("09:00")
+        .goes(800.0, 15.0)
+        .stays("09:08")
+        .goes(250.0, 15.0)
+        .stays("17:00");
+    expect(OFF_POST, short, &[]);
+}
+
+#[test]
+fn a_short_return_does_not_end_an_absence_and_a_long_one_does() {
+    // Away from 9:00 on, back for 40 s at 9:08, away again.
+    let away = |back: &str, then: &str| {
+        Day::begins("08:00", 480.0)
+            .stays("09:00")
+            .goes(800.0, 20.0)
+            .stays("09:06")
+            .goes(500.0, 20.0)
+            .stays(back)
+            .goes(800.0, 20.0)
+            .stays(then)
+            .goes(400.0, 20.0)
+            .stays("17:00")
+    };
+    let short = found(&city(OFF_POST), away("09:07:20", "09:14"));
+    assert_eq!(told(&short), ["off_post: 09:00, 09:10, 09:14, 300 m"]);
+    expect(OFF_POST, away("09:09", "09:16"), &[]);
+}
+
+#[test]
+fn no_data_is_never_off_post() {
+    // Seen outside for 6 minutes, two hours of nothing, seen outside for 3 minutes.
+    let day = Day::begins("08:00", 250.0)
+        .stays("09:00")
+        .goes(800.0, 20.0)
+        .stays("09:06")
+        .silent("11:00")
+        .stays("11:03")
+        .goes(250.0, 20.0)
+        .stays("17:00");
+    expect(OFF_POST, day, &[]);
+    let home = Day::begins("08:00", 250.0)
+        .stays("09:00")
+        .silent("18:00")
+        .stays("18:01");
+    expect(OFF_POST, home, &[]);
+}
+
+#[test]
+fn the_break_covers_its_budget_of_absence_and_not_more() {
+    let lunch = |back: &str| {
+        Day::begins("08:00", 480.0)
+            .stays("12:10")
+            .goes(800.0, 20.0)
+            .stays(back)
+            .goes(400.0, 20.0)
+            .stays("17:00")
+    };
+    expect(WITH_BREAK, lunch("13:15"), &[]);
+    // Gone since 12:10; the hour is used up at 13:10.
+    let long = expect(
+        WITH_BREAK,
+        lunch("13:40"),
+        &["off_post: 13:10, 13:20, 13:40, 300 m"],
+    );
+    assert_eq!(long[0].evidence.measured["break_used_min"], 60.0);
+    // Before the break nothing covers him, and an absence goes on through it.
+    let early = Day::begins("08:00", 480.0)
+        .stays("11:55")
+        .goes(800.0, 20.0)
+        .stays("13:06")
+        .goes(400.0, 20.0)
+        .stays("17:00");
+    expect(WITH_BREAK, early, &["off_post: 11:55, 13:05, 13:06, 300 m"]);
+}
+
+#[test]
+fn off_post_ends_with_the_shift_and_off_shift_nobody_is() {
+    let day = Day::begins("07:00", 800.0)
+        .stays("07:50")
+        .goes(480.0, 20.0)
+        .stays("16:00")
+        .goes(800.0, 20.0)
+        .stays("19:00");
+    expect(OFF_POST, day, &["off_post: 16:00, 16:10, 17:00, 300 m"]);
+}
+
+/// Mondays only, so that no other day is silent.
+const SILENCE: &str = "mon,08:00,17:00,,,,silence";
+
+#[test]
+fn silence_is_ten_minutes_without_a_fix_on_shift_until_the_next_one() {
+    let day = Day::begins("07:30", 250.0)
+        .stays("09:00")
+        .silent("09:09:45")
+        .stays("10:00")
+        .silent("11:30")
+        .stays("16:55")
+        .silent("18:30")
+        .stays("18:31");
+    let violations = expect(SILENCE, day, &["silence: 09:59, 10:09, 11:30, 90 min"]);
+    assert_eq!(violations[0].evidence.thresholds["silence_s"], 600.0);
+    assert_eq!(violations[0].evidence.fixes.len(), 2);
+}
+
+#[test]
+fn silence_opens_by_the_clock_without_another_message_and_ends_with_the_shift() {
+    let catalog = city("daily,08:00,17:00,,,,silence");
+    let day = Day::begins("07:30", 250.0).stays("07:40");
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    assert_eq!(evaluator.observe_batch(&catalog, &day.fixes), []);
+    let at = |time: &str| Timestamp(MIDNIGHT_MS + ms(time));
+    assert_eq!(
+        evaluator.tick(&catalog, at("08:10:04")),
+        [],
+        "it may be on its way"
+    );
+    let opened = evaluator.tick(&catalog, at("08:10:05"));
+    assert!(
+        matches!(&*opened, [Finding::Opened(v)] if clock(v.started_at) == "08:00"),
+        "{opened:#?}"
+    );
+    assert_eq!(evaluator.tick(&catalog, at("16:59")), []);
+    let ended = evaluator.tick(&catalog, at("17:01"));
+    assert!(matches!(&*ended, [Finding::Updated(_)]), "{ended:#?}");
+    // The next morning is silent too: that is another one.
+    evaluator.tick(&catalog, at("1 09:00"));
+    assert_eq!(
+        told(&evaluator.violations(&terminal())),
+        [
+            "silence: 08:00, 08:10, 17:00, 540 min",
+            "silence: 1 08:00, 1 08:10, open, 10 min"
+        ]
+    );
+}
+
+#[test]
+fn a_backlog_withdraws_the_silence_that_it_fills() {
+    let catalog = city(SILENCE);
+    let mut day = Day::begins("07:30", 250.0).stays("10:00").fixes;
+    let backlog = day.split_off(300);
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    evaluator.observe_batch(&catalog, &day);
+    let now = Timestamp(MIDNIGHT_MS + ms("10:00"));
+    assert!(matches!(
+        &*evaluator.tick(&catalog, now),
+        [Finding::Opened(_)]
+    ));
+    let late: Vec<Position> = backlog
+        .into_iter()
+        .map(|fix| Position {
+            received_at: now.plus_millis(1_000),
+            ..fix
+        })
+        .collect();
+    evaluator.observe_batch(&catalog, &late);
+    let settled = evaluator.tick(&catalog, now.plus_millis(60_000));
+    assert!(
+        matches!(&*settled, [Finding::Withdrawn(..)]),
+        "{settled:#?}"
+    );
+    assert_eq!(evaluator.violations(&terminal()), []);
+}
+
+const HOURS: &str = "daily,08:00,17:00,,,,outside_hours";
+
+#[test]
+fn moving_outside_the_hours_is_work_until_the_vehicle_has_stood_for_ten_minutes() {
+    let day = Day::begins("16:30", 0.0)
+        .goes(800.0, 10.0)
+        .stays("18:00")
+        .goes(0.0, 10.0)
+        .stays("18:10")
+        .goes(300.0, 10.0)
+        .stays("20:00");
+    // 800 m at 10 km/h, a stop of five minutes, 300 m.
+    let violations = expect(HOURS, day, &["outside_hours: 18:00, 18:01, 18:11, 1100 m"]);
+    assert_eq!(violations[0].rule.id, "hours:I1");
+    assert!(violations[0].evidence.measured["motion_s"] > 300.0);
+}
+
+#[test]
+fn a_short_way_outside_the_hours_is_no_work_and_neither_is_one_in_the_depot() {
+    let short = Day::begins("17:30", 0.0)
+        .stays("18:00")
+        .goes(200.0, 10.0)
+        .stays("19:00")
+        .goes(0.0, 10.0)
+        .stays("20:00");
+    expect(HOURS, short, &[]);
+    let mut depot = Day::begins("17:30", 1_930.0);
+    for _ in 0..10 {
+        depot = depot.goes(2_070.0, 10.0).goes(1_930.0, 10.0);
+    }
+    expect(HOURS, depot, &[]);
+}
+
+#[test]
+fn work_outside_the_hours_ends_where_the_hours_begin_and_a_gap_is_no_motion() {
+    let day = Day::begins("07:50", 0.0).goes(2_000.0, 10.0).stays("09:00");
+    expect(HOURS, day, &["outside_hours: 07:50, 07:51, 07:59, 1639 m"]);
+    let gap = Day::begins("18:00", 0.0).stays("18:10");
+    let mut gap = gap.silent("19:00");
+    gap.at = 1_500.0;
+    expect(HOURS, gap.stays("19:30"), &[]);
+}
+
+const ATTENDANCE: &str = "daily,08:00,17:00,,,,late_start early_end";
+
+#[test]
+fn seen_outside_for_a_quarter_of_an_hour_is_a_late_start() {
+    let late = |there: &str| {
+        Day::begins("07:30", 800.0)
+            .stays(there)
+            .goes(250.0, 20.0)
+            .stays("17:30")
+    };
+    expect(ATTENDANCE, late("08:13"), &[]);
+    expect(
+        ATTENDANCE,
+        late("08:29"),
+        &["late_start: 08:00, 08:15, 08:29, 30 min"],
+    );
+    let never = Day::begins("07:30", 800.0).stays("17:30");
+    expect(
+        ATTENDANCE,
+        never,
+        &["late_start: 08:00, 08:15, 17:00, 540 min"],
+    );
+}
+
+#[test]
+fn who_is_not_seen_is_not_late_and_who_is_seen_only_later_has_his_own_quarter() {
+    let day = Day::begins("07:30", 800.0)
+        .stays("07:50")
+        .silent("08:40")
+        .stays("08:50")
+        .goes(250.0, 20.0)
+        .stays("17:30");
+    expect(ATTENDANCE, day, &[]);
+    let day = Day::begins("07:30", 800.0)
+        .stays("07:50")
+        .silent("08:40")
+        .stays("09:00")
+        .goes(250.0, 20.0)
+        .stays("17:30");
+    expect(
+        ATTENDANCE,
+        day,
+        &["late_start: 08:00, 08:55, 09:00, 61 min"],
+    );
+}
+
+#[test]
+fn leaving_for_good_before_the_last_quarter_is_an_early_end() {
+    let leaves = |time: &str| Day::begins("07:30", 400.0).stays(time).goes(800.0, 20.0);
+    expect(ATTENDANCE, leaves("16:46").stays("17:30"), &[]);
+    let early = expect(
+        ATTENDANCE,
+        leaves("16:30").stays("17:30"),
+        &["early_end: 16:30, 17:00, 17:00, 30 min"],
+    );
+    assert!(early[0].evidence.measured["seen_outside_min"] > 29.0);
+    // Back once more, or not seen near the end: nobody knows.
+    let back = leaves("15:00")
+        .stays("16:50")
+        .goes(400.0, 20.0)
+        .stays("17:30");
+    expect(ATTENDANCE, back, &[]);
+    expect(
+        ATTENDANCE,
+        leaves("15:00")
+            .stays("15:30")
+            .silent("18:00")
+            .stays("18:01"),
+        &[],
+    );
+}
+
+const PATROL: &str = "daily,08:00,17:00,,,,patrol_coverage";
+
+#[test]
+fn grids_that_were_not_visited_are_named_at_the_end_of_the_grace() {
+    // Slowly through the first three grids, never in the others.
+    let mut day = Day::begins("08:00", 10.0);
+    for _ in 0..20 {
+        day = day.goes(290.0, 4.0).goes(10.0, 4.0);
+    }
+    let violations = expect(
+        PATROL,
+        day.stays("17:30"),
+        &["patrol_coverage: 08:00, 17:15, 17:00, 60 %"],
+    );
+    let v = &violations[0];
+    assert_eq!(
+        v.evidence.unit_grids,
+        ["140105001001004", "140105001001005"]
+    );
+    assert_eq!(v.unit_grid.as_deref(), Some("140105001001004"));
+    assert_eq!(v.evidence.measured["visited"], 3.0);
+    assert_eq!(v.evidence.measured["unobserved_s"], 10.0);
+}
+
+#[test]
+fn passing_at_speed_is_no_visit_and_four_of_five_are_enough() {
+    let fast = Day::begins("08:00", 10.0)
+        .stays("09:00")
+        .goes(480.0, 20.0)
+        .stays("17:30");
+    let violations = expect(
+        PATROL,
+        fast,
+        &["patrol_coverage: 08:00, 17:15, 17:00, 40 %"],
+    );
+    assert_eq!(violations[0].evidence.unit_grids.len(), 3);
+    let four = Day::begins("08:00", 10.0).goes(350.0, 4.0).stays("17:30");
+    expect(PATROL, four, &[]);
+}
+
+#[test]
+fn in_a_gap_grids_may_have_been_visited() {
+    let gap = |until: &str| {
+        Day::begins("08:00", 10.0)
+            .stays("10:00")
+            .silent(until)
+            .stays("17:30")
+    };
+    // One of five was visited, three lack, and each needs a minute and a half.
+    expect(
+        PATROL,
+        gap("10:04"),
+        &["patrol_coverage: 08:00, 17:15, 17:00, 20 %"],
+    );
+    expect(PATROL, gap("10:06"), &[]);
+}
+
+#[test]
+fn a_backlog_that_shows_the_visits_withdraws_the_coverage() {
+    let catalog = city(PATROL);
+    let mut fixes = Day::begins("08:00", 10.0)
+        .stays("12:00")
+        .goes(480.0, 4.0)
+        .stays("17:30")
+        .fixes;
+    let walk =
+        |fix: &Position| (ms("12:00")..ms("12:07")).contains(&(fix.fixed_at.0 - MIDNIGHT_MS));
+    let backlog: Vec<Position> = fixes.iter().filter(|fix| walk(fix)).cloned().collect();
+    fixes.retain(|fix| !walk(fix));
+    // The gap is short: it hides four grids, one less than lack.
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    evaluator.observe_batch(&catalog, &fixes);
+    let decided = evaluator.tick(&catalog, Timestamp(MIDNIGHT_MS + ms("17:20")));
+    let told_now = told(&evaluator.violations(&terminal()));
+    let received_at = Timestamp(MIDNIGHT_MS + ms("19:00"));
+    let backlog: Vec<Position> = backlog
+        .into_iter()
+        .map(|fix| Position { received_at, ..fix })
+        .collect();
+    evaluator.observe_batch(&catalog, &backlog);
+    let settled = evaluator.tick(&catalog, received_at.plus_millis(60_000));
+    assert_eq!(told(&evaluator.violations(&terminal())), [] as [&str; 0]);
+    assert_eq!(
+        (decided.len(), settled.len()),
+        (told_now.len(), told_now.len())
+    );
+}
+
+/// Why each rule of duty is not judged, without those that are.
+fn why(catalog: &Catalog, evaluator: &Evaluator, time: &str) -> Vec<String> {
+    let at = Timestamp(MIDNIGHT_MS + ms(time));
+    let all = evaluator.unjudged(catalog, &terminal(), at).into_iter();
+    all.map(|(kind, why)| format!("{} {}", kind.as_str(), why.reason()))
+        .collect()
+}
+
+#[test]
+fn what_is_not_judged_says_why() {
+    let catalog = city("daily,08:00,17:00,,,,");
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    assert!(why(&catalog, &evaluator, "09:00").contains(&"silence never_heard".to_owned()));
+    evaluator.observe_batch(&catalog, &Day::begins("07:30", 250.0).stays("09:00").fixes);
+    let at_the_end = ["early_end at_the_end", "patrol_coverage at_the_end"];
+    let on = ["outside_hours on_shift", at_the_end[0], at_the_end[1]];
+    assert_eq!(why(&catalog, &evaluator, "09:00"), on);
+    let gap = why(&catalog, &evaluator, "09:30");
+    let unobserved = ["late_start unobserved", "off_post unobserved"];
+    assert!(
+        unobserved.iter().all(|line| gap.iter().any(|g| g == line)),
+        "{gap:?}"
+    );
+    assert!(
+        !gap.iter().any(|line| line.starts_with("silence")),
+        "{gap:?}"
+    );
+    let off = why(&catalog, &evaluator, "18:00");
+    assert_eq!(
+        off.iter()
+            .filter(|line| line.ends_with("off_shift"))
+            .count(),
+        5,
+        "{off:?}"
+    );
+    assert_eq!(off[0], "outside_hours unobserved");
+    let strangers = town();
+    assert!(
+        why(&strangers, &evaluator, "09:00")
+            .iter()
+            .all(|line| line.ends_with("no_assignment"))
+    );
+    let nowhere = catalog_of(
+        &format!("{SHIFTS}\nA,,daily,08:00,17:00,,,,off_post\n"),
+        "I1,A,,,",
+    );
+    let all = why(&nowhere, &evaluator, "09:00");
+    assert!(all.contains(&"off_post no_duty_area".to_owned()), "{all:?}");
+    assert!(all.contains(&"silence not_asked".to_owned()), "{all:?}");
+}
+
+#[test]
+fn an_assignment_that_is_new_judges_from_its_next_shift_on() {
+    let catalog = city(OFF_POST);
+    let none = catalog_of(&format!("{SHIFTS}\nA,,daily,08:00,17:00,,,,off_post\n"), "");
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let away = Day::begins("07:30", 800.0).stays("11:00").fixes;
+    let (before, after) = away.split_at(600);
+    assert_eq!(evaluator.observe_batch(&none, before), []);
+    assert_eq!(evaluator.observe_batch(&catalog, after), []);
+    assert!(why(&catalog, &evaluator, "11:00").contains(&"off_post too_new".to_owned()));
+    let next = Day::begins("1 08:00", 800.0).stays("1 08:20").fixes;
+    assert!(matches!(
+        &*evaluator.observe_batch(&catalog, &next),
+        [Finding::Opened(_)]
+    ));
+}
+
+#[test]
+fn an_edited_shift_ends_what_is_open_and_a_new_date_of_another_does_not() {
+    let off_post = format!("{SHIFTS}\nA,,daily,08:00,17:00,,,,off_post\n");
+    let first = catalog_of(&off_post, "I1,A,R1,,");
+    let dated = catalog_of(&off_post, "I1,A,R1,,2026-03-01\nI1,A,R1,2026-03-02,");
+    let longer = catalog_of(&off_post.replace("17:00", "18:00"), "I1,A,R1,,");
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let away = Day::begins("08:00", 800.0).stays("09:00").fixes;
+    let (before, rest) = away.split_at(120);
+    assert!(matches!(
+        &*evaluator.observe_batch(&first, before),
+        [Finding::Opened(_)]
+    ));
+    let (between, after) = rest.split_at(100);
+    let more = evaluator.observe_batch(&dated, between);
+    assert!(
+        more.iter()
+            .all(|f| matches!(f, Finding::Updated(v) if v.ended_at.is_none()))
+    );
+    let ended = evaluator.observe_batch(&longer, after);
+    assert!(
+        matches!(&*ended, [Finding::Updated(v)] if v.ended_at.is_some()),
+        "{ended:#?}"
+    );
+    assert_eq!(
+        evaluator.tick(&longer, Timestamp(MIDNIGHT_MS + ms("10:00"))),
+        []
+    );
+}
