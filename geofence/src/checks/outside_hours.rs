@@ -136,7 +136,7 @@ impl OutsideHours {
     /// Ends everything; `last` is the newest fix outside hours.
     pub(crate) fn finish(&mut self, last: Option<&Fix>, closed: &mut Vec<Draft>) {
         let onset = self.onset.unwrap_or_default();
-        let ended = self.stopped_since.or(last.map(|fix| fix.at));
+        let ended = self.stopped_since.or_else(|| last.map(|fix| fix.at));
         self.close(ended.unwrap_or(onset), last, closed);
     }
 
