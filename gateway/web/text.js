@@ -16,6 +16,8 @@ const TEXTS = {
     route_deviation: "偏离路线", wrong_order: "收运顺序错误", missed_point: "漏收点位", coverage: "作业覆盖率不足",
     long_stop: "超时停留", idling: "怠速停留", too_fast_to_clean: "作业超速", unloading: "场外倾倒", terminal_alarm: "终端报警",
     fence_stay_in: "作业责任区", fence_keep_out: "禁入区", fence_speed_limit: "限速区", fence_no_stop: "禁停区", fence_site: "场站",
+    outside_hours: "非作业时段作业", late_start: "迟到", early_end: "早退", off_post: "脱岗",
+    patrol_coverage: "巡查覆盖率不足", silence: "值班失联",
     unitGrid: "单元网格", districts: "区界", inspector: "巡查员",
     sweeper: "洗扫车", sprinkler: "洒水车", refuse_truck: "垃圾车",
     collected: "信息收集", accepted: "受理", filed: "立案", declined: "不予立案", dispatched: "派遣",
@@ -41,8 +43,16 @@ const TEXTS = {
     why_too_fast_to_clean: (worst, rule) => `作业时速度最高 ${worst}，超过“${rule}”的作业速度。`,
     why_unloading: (worst, rule) => `在允许的场站之外倾倒，持续 ${worst}（“${rule}”）。`,
     why_terminal_alarm: (worst, rule) => `终端报警“${rule}”，持续 ${worst}。`,
+    why_outside_hours: (worst, rule) => `“${rule}”在班次之外行驶了 ${worst}。`,
+    why_late_start: (worst, rule) => `“${rule}”开始后 ${worst}才到岗。`,
+    why_early_end: (worst, rule) => `“${rule}”结束前 ${worst}已离岗。`,
+    why_off_post: (worst, rule) => `当班时离开“${rule}”，最远 ${worst}。`,
+    why_patrol_coverage: (worst, rule) => `“${rule}”只巡查了 ${worst} 的网格。`,
+    why_silence: (worst, rule) => `当班（“${rule}”）时 ${worst}没有收到数据。`,
     threshold: {
       limit: "限速", dwell: "持续时间", margin: "容差", tolerance: "容差", hysteresis: "滞回", sigma: "定位误差", onset: "开始判定",
+      off_post: "离岗时间", post_margin: "边界外延", break: "休息时间", late_start: "迟到时间", early_end: "早退时间",
+      patrol: "应巡比例", patrol_stay: "停留时间", grace: "宽限时间", silence: "失联时间", moved: "行驶距离", motion: "行驶时间",
       confirm: "确认时间", close: "结束判定", trigger: "触发速度", threshold: "触发速度",
       stop: "停留时间", after: "报警持续", alarm_bit: "报警位",
     },
@@ -62,6 +72,8 @@ const TEXTS = {
     route_deviation: "Left route", wrong_order: "Wrong order", missed_point: "Missed point", coverage: "Coverage too low",
     long_stop: "Stopped too long", idling: "Idling", too_fast_to_clean: "Too fast to clean", unloading: "Unloaded outside a site", terminal_alarm: "Terminal alarm",
     fence_stay_in: "Duty area", fence_keep_out: "Keep-out zone", fence_speed_limit: "Speed-limit zone", fence_no_stop: "No-stop zone", fence_site: "Depot, station",
+    outside_hours: "Worked outside hours", late_start: "Late start", early_end: "Early end", off_post: "Off post",
+    patrol_coverage: "Patrol coverage too low", silence: "Silent on shift",
     unitGrid: "Unit grid", districts: "District boundary", inspector: "Inspector",
     sweeper: "Sweeper", sprinkler: "Sprinkler", refuse_truck: "Refuse truck",
     collected: "Collected", accepted: "Accepted", filed: "Filed", declined: "Declined", dispatched: "Dispatched",
@@ -87,14 +99,22 @@ const TEXTS = {
     why_too_fast_to_clean: (worst, rule) => `Worked at up to ${worst}, faster than the job allows (“${rule}”).`,
     why_unloading: (worst, rule) => `Unloaded for ${worst} outside every site where that is allowed (“${rule}”).`,
     why_terminal_alarm: (worst, rule) => `The terminal raised the alarm “${rule}” for ${worst}.`,
+    why_outside_hours: (worst, rule) => `“${rule}” moved ${worst} outside every shift.`,
+    why_late_start: (worst, rule) => `Arrived ${worst} after the beginning of “${rule}”.`,
+    why_early_end: (worst, rule) => `Had left ${worst} before the end of “${rule}”.`,
+    why_off_post: (worst, rule) => `On shift outside “${rule}”, at most ${worst} away.`,
+    why_patrol_coverage: (worst, rule) => `Visited only ${worst} of the unit grids of “${rule}”.`,
+    why_silence: (worst, rule) => `Nothing was received for ${worst} on the shift “${rule}”.`,
     threshold: {
       limit: "Limit", dwell: "Dwell", margin: "Margin", tolerance: "Tolerance", hysteresis: "Hysteresis", sigma: "Position error", onset: "Onset",
+      off_post: "Absent", post_margin: "Margin of the area", break: "Break", late_start: "Late by", early_end: "Early by",
+      patrol: "Share to visit", patrol_stay: "Stay", grace: "Grace", silence: "Silent", moved: "Moved", motion: "Moving",
       confirm: "Confirmation", close: "Closing", trigger: "Trigger", threshold: "Trigger",
       stop: "Stop", after: "Set for", alarm_bit: "Alarm bit",
     },
   },
 };
-const UNITS = { kmh: "km/h", s: "s", m: "m", deg: "°", ratio: "", percent: "%", fixes: "" };
+const UNITS = { kmh: "km/h", min: "min", s: "s", m: "m", deg: "°", ratio: "", percent: "%", fixes: "" };
 const STORED = "gridtrace.language";
 
 let language = startLanguage();

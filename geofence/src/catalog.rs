@@ -26,17 +26,7 @@
 //!   [`crate::checks::WorkParameters`].
 //! * Vehicles: CSV with the columns
 //!   `vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh,crew`.
-//! * Calendar: CSV with the columns `date,kind,name`; the kind is `holiday` or `workday` (a make-up
-//!   day).
-//! * Shifts: CSV with the columns `shift,name,version,days,from,to`, `break_from,break_to,break_min`
-//!   (minutes of absence that are allowed between both), `checks`, and the thresholds of
-//!   [`crate::checks::DutyParameters::KEYS`]. The days are `daily`, `workdays`, `restdays`, or
-//!   weekdays like `mon wed`; `checks` are some words of [`crate::checks::DutyChecks::KINDS`].
-//! * Responsibility grids and other duty areas: GeoJSON features with `id` and `name`; either
-//!   without geometry and with `unit_grids` (codes, or `140105001*` for all that begin so), or a
-//!   `Polygon`.
-//! * Assignments: CSV with the columns `vehicle,crew,shift,duty_area,from,to`: a vehicle or a crew,
-//!   from day to day (inclusive, open where empty).
+//! * Calendar, shifts, responsibility grids, assignments: see [`Duties`].
 
 mod duty;
 mod features;
@@ -76,7 +66,7 @@ use self::{
 use crate::{
     geometry::{Plane, Point, Raster, ring_faults, rings_faults},
     identity::TerminalId,
-    units::{Latitude, Longitude, Timestamp},
+    units::{Latitude, Longitude},
 };
 
 /// The texts of a catalog, each with the name that its mistakes are reported under.
@@ -435,27 +425,6 @@ impl Catalog {
     #[must_use]
     pub fn vehicle_of(&self, terminal: &TerminalId) -> Option<&Vehicle> {
         self.vehicles.get(*self.by_terminal.get(terminal)? as usize)
-    }
-
-    /// Who should be where and when.
-    #[must_use]
-    pub const fn duties(&self) -> &Duties {
-        &self.duties
-    }
-
-    /// Whether a terminal is on shift at a moment: which shift, and which duty area.
-    #[must_use]
-    pub fn standing(&self, terminal: &TerminalId, at: Timestamp) -> Standing<'_> {
-        let Some(vehicle) = self.vehicle_of(terminal) else {
-            return Standing::NoVehicle;
-        };
-        let Some(roster) = self.duties.roster_of(vehicle) else {
-            return Standing::NoAssignment;
-        };
-        match self.duties.duty_at(roster, at) {
-            Some(duty) => Standing::On(duty),
-            None => Standing::Off(self.duties.next_duty(roster, at)),
-        }
     }
 
     /// All unit grids, in the order of their text.

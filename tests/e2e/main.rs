@@ -13,6 +13,7 @@ mod cases;
 mod catalog;
 mod command_line;
 mod commands;
+mod duty;
 mod encryption;
 mod handshake;
 mod limits;

@@ -29,15 +29,28 @@ pub use self::{
 };
 
 use super::{
-    CatalogSources,
+    Catalog, CatalogSources,
     features::{Notes, Vertex},
     mistake::{CatalogMistake, Place, Problem},
     unit_grid::UnitGrid,
     vehicle::Vehicle,
 };
-use crate::{geometry::Plane, units::Timestamp};
+use crate::{geometry::Plane, identity::TerminalId, units::Timestamp};
 
 /// Everything that says who should be where and when.
+///
+/// # Formats
+/// * Calendar: CSV with the columns `date,kind,name`; the kind is `holiday` or `workday` (a make-up
+///   day).
+/// * Shifts: CSV with the columns `shift,name,version,days,from,to`, `break_from,break_to,break_min`
+///   (minutes of absence that are allowed between both), `checks`, and the thresholds of
+///   [`crate::checks::DutyParameters::KEYS`]. The days are `daily`, `workdays`, `restdays`, or
+///   weekdays like `mon wed`; `checks` are some words of [`crate::checks::DutyChecks::KINDS`].
+/// * Responsibility grids and other duty areas: GeoJSON features with `id` and `name`; either
+///   without geometry and with `unit_grids` (codes, or `140105001*` for all that begin so), or a
+///   `Polygon`.
+/// * Assignments: CSV with the columns `vehicle,crew,shift,duty_area,from,to`: a vehicle or a crew,
+///   from day to day (inclusive, open where empty).
 #[derive(Clone, Debug, Default)]
 pub struct Duties {
     calendar: Calendar,
@@ -131,6 +144,29 @@ impl Duties {
         let of_rosters = self.rosters.iter().map(|roster| (roster.fingerprint, None));
         self.rules = of_rosters.chain(of_assignments).collect();
         mistakes
+    }
+}
+
+impl Catalog {
+    /// Who should be where and when.
+    #[must_use]
+    pub const fn duties(&self) -> &Duties {
+        &self.duties
+    }
+
+    /// Whether a terminal is on shift at a moment: which shift, and which duty area.
+    #[must_use]
+    pub fn standing(&self, terminal: &TerminalId, at: Timestamp) -> Standing<'_> {
+        let Some(vehicle) = self.vehicle_of(terminal) else {
+            return Standing::NoVehicle;
+        };
+        let Some(roster) = self.duties.roster_of(vehicle) else {
+            return Standing::NoAssignment;
+        };
+        match self.duties.duty_at(roster, at) {
+            Some(duty) => Standing::On(duty),
+            None => Standing::Off(self.duties.next_duty(roster, at)),
+        }
     }
 }
 
