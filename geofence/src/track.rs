@@ -496,6 +496,14 @@ impl Track {
             .saturating_sub(self.received_at)
             .saturating_sub(options.lateness_ms);
         let until = last.at.saturating_add(passed_ms);
+        // A backlog that comes in order is no silence: duty passes as fast as fixes come.
+        let duty_until = until.min(clock.saturating_sub(options.lateness_ms));
+        if self.state.duty_due().is_some_and(|due| due <= duty_until)
+            && let Some(happened) = self.state.advance_duty(duty_until, court)
+        {
+            self.advanced_to = self.advanced_to.max(happened);
+            self.is_changed = true;
+        }
         // Beyond what the newest fix speaks for, nothing opens that needs a vehicle to be there.
         let until = until.min(last.at.saturating_add(Parameters::HOLD_MS));
         let catalog = court.subject.catalog;
@@ -533,7 +541,16 @@ impl Track {
             .state
             .route_due(catalog)
             .map(|due| due.saturating_add(options.lateness_ms));
-        [settle_at, timer_at, route_at].into_iter().flatten().min()
+        let duty_at = self
+            .state
+            .duty_due()
+            .zip(self.history.newest())
+            .map(|(due, last)| {
+                let passed_at = self.received_at.saturating_add(due - last.at);
+                passed_at.max(due).saturating_add(options.lateness_ms)
+            });
+        let moments = [settle_at, timer_at, route_at, duty_at];
+        moments.into_iter().flatten().min()
     }
 
     fn prune(&mut self, oldest: i64, fixes_max: usize) {

@@ -116,6 +116,7 @@ impl State {
             rules: court.rules(),
         };
         self.motion.hear(&court.subject, &heard, court.closed);
+        self.advance_duty(fix.at, court);
         self.duty.hear(fix, court.closed);
         if !fix.is_placed {
             return;
@@ -145,7 +146,7 @@ impl State {
         }
     }
 
-    /// Lets windows of routes and shifts begin and end by a moment. Gives the last moment at which something
+    /// Lets windows of routes begin and end by a moment. Gives the last moment at which something
     /// happened.
     pub(crate) fn advance_routes(&mut self, until: i64, court: &mut Court<'_>) -> Option<i64> {
         self.bind(court, until);
@@ -159,17 +160,28 @@ impl State {
             let at = watch.advance(&subject, route, last.as_ref(), times, &mut court.ended());
             happened = happened.max(at);
         }
-        let (duty, since) = (&mut self.duty, court.since());
-        let at = duty.advance(&subject, last.as_ref(), until, &since, court.closed);
-        happened.max(at)
+        happened
     }
 
-    /// The next moment at which something of a route or shift happens without another fix.
+    /// Lets shifts begin and end, and silences, by a moment. Gives the last moment at which something
+    /// happened.
+    pub(crate) fn advance_duty(&mut self, until: i64, court: &mut Court<'_>) -> Option<i64> {
+        self.bind(court, until);
+        let (subject, last, since) = (court.subject, self.last, court.since());
+        let duty = &mut self.duty;
+        duty.advance(&subject, last.as_ref(), until, &since, court.closed)
+    }
+
+    /// The next moment at which something of duty happens without another fix.
+    pub(crate) fn duty_due(&self) -> Option<i64> {
+        self.duty.next.filter(|due| *due < i64::MAX)
+    }
+
+    /// The next moment at which something of a route happens without another fix.
     pub(crate) fn route_due(&self, catalog: &Catalog) -> Option<i64> {
         let routes = self.routes.iter();
         let due = routes.filter_map(|watch| Some(watch.due(catalog.route(watch.route)?)));
-        let due = due.chain(self.duty.next).min();
-        due.filter(|due| *due < i64::MAX)
+        due.min().filter(|due| *due < i64::MAX)
     }
 
     /// The next moment at which something opens without another fix.

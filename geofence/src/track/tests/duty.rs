@@ -360,6 +360,28 @@ fn a_backlog_withdraws_the_silence_that_it_fills() {
     assert_eq!(evaluator.violations(&terminal()), []);
 }
 
+#[test]
+fn a_backlog_that_comes_in_order_opens_nothing_on_its_way() {
+    // The whole shift comes at once, an hour behind its end.
+    let catalog = catalog_of(&format!("{SHIFTS}\nA,,mon,08:00,17:00,,,,\n"), "I1,A,R1,,");
+    let mut day = Day::begins("07:50", 10.0).stays("12:00");
+    day = day.goes(480.0, 4.0).stays("17:10");
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let mut findings = Vec::new();
+    let now = MIDNIGHT_MS + ms("18:00");
+    for (index, fix) in (0..).zip(&day.fixes) {
+        let received_at = Timestamp(now + index / 20 * 1_000);
+        let fix = Position {
+            received_at,
+            ..fix.clone()
+        };
+        findings.extend(evaluator.observe_batch(&catalog, &[fix]));
+        findings.extend(evaluator.tick(&catalog, received_at));
+    }
+    findings.extend(evaluator.tick(&catalog, Timestamp(now + 6 * 3_600_000)));
+    assert_eq!(findings, []);
+}
+
 const HOURS: &str = "daily,08:00,17:00,,,,outside_hours";
 
 #[test]
