@@ -204,12 +204,14 @@ fn check(settings: &Settings) -> ExitCode {
     };
     let catalog = catalog.current();
     show(&format!(
-        "the configuration is good: {} unit grids, {} fences, {} routes, {} rules of work, {} vehicles\n",
+        "the configuration is good: {} unit grids, {} fences, {} routes, {} rules of work, {} vehicles, \
+         {} assignments\n",
         catalog.unit_grids().len(),
         catalog.fences().len(),
         catalog.routes().len(),
         catalog.work_rules().len(),
-        catalog.vehicles().len()
+        catalog.vehicles().len(),
+        catalog.duties().assignments().len()
     ));
     ExitCode::SUCCESS
 }

@@ -8,6 +8,7 @@ const NEW_MS = 12_000;
 const KINDS = [
   "stay_in", "keep_out", "speeding", "route_deviation", "wrong_order", "missed_point", "coverage",
   "long_stop", "idling", "too_fast_to_clean", "unloading", "terminal_alarm",
+  "outside_hours", "late_start", "early_end", "off_post", "patrol_coverage", "silence",
 ];
 
 export function nameOf(subject) {

@@ -184,6 +184,8 @@ export class Details {
       [t("openedAt"), time(item.opened_at)],
       [t("caseId"), item.id],
     ]));
+    const grids = evidence.unit_grids ?? [];
+    if (grids.length > 0) card.push(element("h3", "", `${t("notVisited")} · ${grids.length}`), element("p", "", grids.map((code) => this.city().gridLabel(code)).join(" · ")));
     const thresholds = Object.entries(evidence.thresholds);
     if (thresholds.length > 0) card.push(element("h3", "", t("thresholds")), facts(thresholds.map(([name, value]) => threshold(name, value))));
     card.push(element("h3", "", `${t("evidence")} · ${t("fixes")(evidence.fixes.length)}`), this.fixTable(evidence.fixes));

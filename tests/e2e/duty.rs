@@ -101,6 +101,13 @@ async fn driving_when_no_shift_holds_is_a_case_and_on_shift_it_is_none() {
     let case = one_case(&gateway).await;
     assert_eq!(case["kind"], "outside_hours");
     assert_eq!(case["rule"]["id"], "hours:V1");
+    let catalog = gateway.json("/api/v1/catalog").await;
+    assert_eq!(
+        (&catalog["duty_areas"], &catalog["assignments"]),
+        (&1.into(), &1.into())
+    );
+    let areas = gateway.json("/api/v1/catalog/responsibility-grids").await;
+    assert_eq!(areas["features"][0]["properties"]["id"], "R1");
     gateway.stop().await;
 
     let (gateway, _folder) = city("refuse_truck", -60, 60).await;

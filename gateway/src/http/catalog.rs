@@ -53,6 +53,8 @@ struct CatalogView {
     routes: usize,
     work_rules: usize,
     vehicles: usize,
+    duty_areas: usize,
+    assignments: usize,
 }
 
 async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
@@ -67,6 +69,8 @@ async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
         routes: snapshot.routes().len(),
         work_rules: snapshot.work_rules().len(),
         vehicles: snapshot.vehicles().len(),
+        duty_areas: snapshot.duties().areas().len(),
+        assignments: snapshot.duties().assignments().len(),
     })
 }
 

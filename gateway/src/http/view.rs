@@ -270,6 +270,7 @@ pub struct EvidenceView {
     pub thresholds: std::collections::BTreeMap<String, f64>,
     pub measured: std::collections::BTreeMap<String, f64>,
     pub stretches: Vec<StretchView>,
+    pub unit_grids: Vec<String>,
 }
 
 /// A stretch of a route that was not swept. Ends are longitude and latitude, as in GeoJSON.
@@ -352,6 +353,7 @@ impl From<&Violation> for ViolationView {
                     .iter()
                     .map(StretchView::from)
                     .collect(),
+                unit_grids: violation.evidence.unit_grids.clone(),
             },
         }
     }
