@@ -185,7 +185,7 @@ impl DutyWatch {
     }
 
     /// Finds out when something happens without a fix.
-    pub(crate) fn look_ahead(&mut self, subject: &Subject<'_>) -> i64 {
+    fn look_ahead(&mut self, subject: &Subject<'_>) -> i64 {
         let next = self.next.unwrap_or_else(|| self.due(subject));
         *self.next.insert(next)
     }
@@ -239,13 +239,14 @@ impl DutyWatch {
     }
 
     /// A fix was received, whatever it is worth.
-    pub(crate) fn hear(&mut self, fix: &Fix, closed: &mut Vec<Draft>) {
+    pub(crate) fn hear(&mut self, subject: &Subject<'_>, fix: &Fix, closed: &mut Vec<Draft>) {
         for run in &mut self.runs {
             if (run.from..run.to).contains(&fix.at) {
                 run.silence.hear(fix, closed);
                 self.next = None;
             }
         }
+        self.look_ahead(subject);
     }
 
     /// Judges one fix; everything before it has happened.

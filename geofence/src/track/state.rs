@@ -117,7 +117,7 @@ impl State {
         };
         self.motion.hear(&court.subject, &heard, court.closed);
         self.advance_duty(fix.at, court);
-        self.duty.hear(fix, court.closed);
+        self.duty.hear(&court.subject, fix, court.closed);
         if !fix.is_placed {
             return;
         }
@@ -132,7 +132,6 @@ impl State {
             self.judge(&passed, input.median_kmh(), court);
         });
         self.input = input;
-        self.duty.look_ahead(&court.subject);
     }
 
     /// Opens what is due by a moment without another fix.

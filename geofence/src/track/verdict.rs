@@ -178,6 +178,8 @@ impl Verdict {
                 *matched = best.and_then(|(_, id)| take(&mut old, |r| r.violation.id == id));
             }
         }
+        // After a restart records come in another order; what is told does not.
+        old.sort_by_key(|record| (record.violation.started_at, record.violation.id));
         for record in old {
             findings.push(Finding::Withdrawn(record.violation.id, now));
             self.removed.push(record.violation.id);
