@@ -49,8 +49,9 @@ use crate::{geometry::Plane, identity::TerminalId, units::Timestamp};
 /// * Responsibility grids and other duty areas: GeoJSON features with `id` and `name`; either
 ///   without geometry and with `unit_grids` (codes, or `140105001*` for all that begin so), or a
 ///   `Polygon`.
-/// * Assignments: CSV with the columns `vehicle,crew,shift,duty_area,from,to`: a vehicle or a crew,
-///   from day to day (inclusive, open where empty).
+/// * Assignments: CSV with the columns `assignment,vehicle,crew,shift,duty_area,from,to` (the first is
+///   an id, for changes of one row): a vehicle or a crew, from day to day (inclusive, open where
+///   empty).
 #[derive(Clone, Debug, Default)]
 pub struct Duties {
     calendar: Calendar,
