@@ -114,11 +114,9 @@ impl ViolationKind {
             | Self::OffPost => "m",
             Self::WrongOrder => "points",
             Self::Coverage | Self::PatrolCoverage => "%",
-            Self::LongStop
-            | Self::Idling
-            | Self::LateStart
-            | Self::EarlyEnd
-            | Self::Silence => "min",
+            Self::LongStop | Self::Idling | Self::LateStart | Self::EarlyEnd | Self::Silence => {
+                "min"
+            }
             Self::Unloading | Self::TerminalAlarm => "s",
         }
     }

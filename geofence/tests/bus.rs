@@ -237,7 +237,7 @@ fn each_trip_covers_what_it_drives_and_misses_what_it_does_not_reach() {
     let trips = trips();
     assert_eq!(trips.len(), 16);
     let points = line(&trips);
-    let line = RouteLine::new(&[points.clone()]).unwrap();
+    let line = RouteLine::new(std::slice::from_ref(&points)).unwrap();
     assert!((9_500.0..10_500.0).contains(&(line.length_mm() / 1e3)));
     let catalog = catalog(&points, false);
     let (mut whole, mut parts) = (0, 0);

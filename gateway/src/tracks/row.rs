@@ -128,6 +128,7 @@ pub(crate) mod tests {
                 status_flags: 3,
                 odometer_dkm: Some(1_234),
                 satellites: Some(9),
+                inputs: Default::default(),
                 is_positioned: true,
                 is_backlog: false,
             },
