@@ -201,6 +201,7 @@ pub(crate) fn violation(number: u128) -> Violation {
                 from: Default::default(),
                 to: Default::default(),
             }],
+            unit_grids: vec!["14010600100101".into()],
         },
     }
 }
