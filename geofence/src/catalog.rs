@@ -1,4 +1,4 @@
-//! The city's side: unit grids, fences and vehicles, as one immutable snapshot.
+//! The city's side: unit grids, fences, routes and vehicles, as one immutable snapshot.
 //!
 //! A catalog is made whole from texts or not at all; every mistake of every text is named at once.
 //! Whoever edits a city swaps the snapshot.

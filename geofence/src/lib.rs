@@ -8,9 +8,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`units`], [`identity`], [`position`] | the vocabulary: coordinates, times, ids, a fix |
-//! | [`geometry`] | the city's plane in millimetres, exact shapes, the raster that finds them |
-//! | [`catalog`] | unit grids, fences, vehicles: read, checked, indexed |
-//! | [`checks`] | membership, stay-in and keep-out, speeding; all thresholds |
+//! | [`geometry`] | the city's plane in millimetres, exact shapes, the raster that finds them, lines of routes |
+//! | [`catalog`] | unit grids, fences, routes, vehicles: read, checked, indexed |
+//! | [`checks`] | fences: membership, stay-in and keep-out, speeding; routes: deviation, points, coverage; all thresholds |
 //! | [`track`] | input conditioning, late fixes, timers, comparison of verdicts, snapshots |
 //! | [`violation`], [`case`] | what was found, and what follows from it |
 //!

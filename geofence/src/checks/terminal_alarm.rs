@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Every report is heard: whether it has a place or not, and whether its place is believed or not.
-//! The violation is where the vehicle was last seen; failing that, where the report says. Time in a
-//! gap does not count towards the policy's time. An alarm that the terminal takes back once it was
+//! The violation is where the vehicle was last seen; failing that, where the report says. A terminal
+//! reports at once when a bit changes: two reports with it speak for the time between them, up to
+//! twenty minutes; more is a gap, and does not count towards the policy's time. An alarm that the terminal takes back once it was
 //! answered (the emergency button) was one all the same: it ends at the first report without it.
 //!
 //! The policy is the rule `terminal_alarms` that is nearest to the vehicle, while it holds. Where
@@ -16,6 +17,7 @@
 //! terminal.
 
 use super::{
+    WorkParameters,
     draft::{Draft, Opening, Subject, evidence, rounded},
     motion::Rules,
     presence::{Clock, seconds},
@@ -76,8 +78,6 @@ pub(crate) struct Heard<'a> {
     pub(crate) fix: &'a Fix,
     /// The newest fix that counted.
     pub(crate) last: Option<&'a Fix>,
-    /// Reports that are farther apart have a gap between them, milliseconds.
-    pub(crate) gap_ms: i64,
     pub(crate) rules: Rules<'a>,
 }
 
@@ -115,7 +115,7 @@ impl Alarms {
         }
         let connected_ms = before
             .map(|before| at - before)
-            .filter(|elapsed_ms| *elapsed_ms <= heard.gap_ms);
+            .filter(|elapsed_ms| *elapsed_ms <= WorkParameters::ALARM_GAP_MS);
         let asked = heard.rules.first(at, |demand| match demand {
             Demand::TerminalAlarms(policy) => Some(&**policy),
             _ => None,

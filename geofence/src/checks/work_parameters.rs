@@ -47,6 +47,8 @@ impl WorkParameters {
     pub const FLUSHING_KMH: f64 = 15.0;
     /// Unloading for so long.
     pub const UNLOADING_MS: i64 = 10_000;
+    /// Between reports that are farther apart nobody knows whether an alarm was set.
+    pub const ALARM_GAP_MS: i64 = 1_200_000;
     /// The emergency button.
     pub const EMERGENCY_MS: i64 = 0;
     /// Main power lost.

@@ -112,7 +112,6 @@ impl State {
         let heard = Heard {
             fix,
             last: self.last.as_ref(),
-            gap_ms: self.input.gap_ms(),
             rules: court.rules(),
         };
         self.motion.hear(&court.subject, &heard, court.closed);

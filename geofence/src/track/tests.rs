@@ -182,17 +182,14 @@ fn a_visit_to_a_keep_out_zone_is_one_violation_from_crossing_to_crossing() {
 #[test]
 fn a_pass_of_ten_seconds_is_none() {
     let track = drive(0, (-300.0, 30.0), (300.0, 30.0), 70.0);
-    let (evaluator, _) = judged(&catalog(&[town_zone()]), &track);
+    let zone = circle("zone", r#""kind":"keep_out""#, 0.0, 0.0, 100.0);
+    let (evaluator, _) = judged(&catalog(&[zone]), &track);
     assert!(
         evaluator
             .violations(&terminal())
             .iter()
             .all(|v| v.kind == ViolationKind::Speeding)
     );
-}
-
-fn town_zone() -> String {
-    circle("zone", r#""kind":"keep_out""#, 0.0, 0.0, 100.0)
 }
 
 #[test]
