@@ -238,7 +238,7 @@ impl DutyWatch {
         }
     }
 
-    /// A fix was received, whatever it is worth.
+    /// A report was received, whatever it is worth.
     pub(crate) fn hear(&mut self, subject: &Subject<'_>, fix: &Fix, closed: &mut Vec<Draft>) {
         for run in &mut self.runs {
             if (run.from..run.to).contains(&fix.at) {

@@ -1,11 +1,11 @@
 //! Silence: nothing received for so long on shift. It proves nothing else.
 //!
 //! ```text
-//!  quiet ── no fix for 10 min on shift ──▶ open ── next fix, or the shift ends ──▶ quiet
+//!  quiet ── no report for 10 min on shift ──▶ open ── next report, or the shift ends ──▶ quiet
 //! ```
 //!
-//! What counts is when fixes were taken, not when they came: a backlog that fills the silence
-//! withdraws it. A terminal that speaks without knowing where it is has no fixes either.
+//! What counts is when reports were made, not when they came: a backlog that fills the silence
+//! withdraws it. A report without a place is heard like any other.
 
 use super::{
     draft::{Draft, Opening, evidence},
@@ -17,7 +17,7 @@ use crate::{track::fix::Fix, units::Timestamp, violation::ViolationKind};
 /// The state of the check for one duty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Silence {
-    /// The newest fix of the duty, or when it began; `None` before the very first fix.
+    /// The newest report of the duty, or when it began; `None` before the very first fix.
     pub(crate) heard_at: Option<i64>,
     pub(crate) draft: Option<Box<Draft>>,
 }
@@ -51,9 +51,9 @@ impl Silence {
         });
     }
 
-    /// A fix was received, whatever it is worth.
+    /// A report was received, whatever it is worth.
     pub(crate) fn hear(&mut self, fix: &Fix, closed: &mut Vec<Draft>) {
-        self.close(fix.at, Some(fix), closed);
+        self.close(fix.at, Some(fix).filter(|fix| fix.is_placed), closed);
         self.heard_at = Some(fix.at);
     }
 

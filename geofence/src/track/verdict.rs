@@ -178,13 +178,8 @@ impl Verdict {
                 *matched = best.and_then(|(_, id)| take(&mut old, |r| r.violation.id == id));
             }
         }
-<<<<<<< ours
         // After a restart records come in another order; what is told does not.
         old.sort_by_key(|record| (record.violation.started_at, record.violation.id));
-=======
-        // The order of the records is another one behind a restart.
-        old.sort_by_key(|r| (r.violation.started_at, r.violation.kind, r.violation.id));
->>>>>>> theirs
         for record in old {
             findings.push(Finding::Withdrawn(record.violation.id, now));
             self.removed.push(record.violation.id);

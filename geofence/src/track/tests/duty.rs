@@ -333,6 +333,27 @@ fn silence_opens_by_the_clock_without_another_message_and_ends_with_the_shift() 
 }
 
 #[test]
+fn who_speaks_without_a_place_is_not_silent_and_not_absent() {
+    let catalog = city("mon,08:00,17:00,,,,silence off_post late_start");
+    let mut day = Day::begins("07:30", 250.0).stays("09:00");
+    let seen = day.fixes.len();
+    day.at = 800.0;
+    day = day.stays("11:00");
+    for fix in &mut day.fixes[seen..] {
+        fix.is_positioned = false;
+    }
+    let day = day.silent("11:20").stays("11:21");
+    let violations = found(&catalog, day);
+    assert_eq!(
+        told(&violations),
+        [
+            "silence: 10:59, 11:09, 11:20, 20 min",
+            "silence: 11:20, 11:30, 17:00, 339 min"
+        ]
+    );
+}
+
+#[test]
 fn a_backlog_withdraws_the_silence_that_it_fills() {
     let catalog = city(SILENCE);
     let mut day = Day::begins("07:30", 250.0).stays("10:00").fixes;
