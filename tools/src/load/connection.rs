@@ -213,7 +213,11 @@ impl Connection {
 
     /// The report that an answer is for.
     pub(super) fn settle(&mut self, answer: Answer) -> Option<InFlight> {
-        if answer.id != message_id::LOCATION_REPORT {
+        let is_of_reports = matches!(
+            answer.id,
+            message_id::LOCATION_REPORT | message_id::LOCATION_BATCH
+        );
+        if !is_of_reports {
             return None;
         }
         // Almost always the oldest.
