@@ -496,10 +496,11 @@ impl Track {
             .saturating_sub(self.received_at)
             .saturating_sub(options.lateness_ms);
         let until = last.at.saturating_add(passed_ms);
-        // A backlog that comes in order is no silence: duty passes as fast as fixes come.
-        let duty_until = until.min(clock.saturating_sub(options.lateness_ms));
-        if self.state.duty_due().is_some_and(|due| due <= duty_until)
-            && let Some(happened) = self.state.advance_duty(duty_until, court)
+        // Windows and shifts end by the clock, whether or not the vehicle is still heard; but while a
+        // backlog comes in order no faster than its fixes, or each would end what the next is in.
+        let ended = until.min(clock.saturating_sub(options.lateness_ms));
+        if self.state.duty_due().is_some_and(|due| due <= ended)
+            && let Some(happened) = self.state.advance_duty(ended, court)
         {
             self.advanced_to = self.advanced_to.max(happened);
             self.is_changed = true;
@@ -512,13 +513,11 @@ impl Track {
             self.advanced_to = self.advanced_to.max(until);
             self.is_changed = true;
         }
-        // Windows end by the clock, whether or not the vehicle is still heard.
-        let until = clock.saturating_sub(options.lateness_ms);
         if self
             .state
             .route_due(catalog)
-            .is_some_and(|due| due <= until)
-            && let Some(happened) = self.state.advance_routes(until, court)
+            .is_some_and(|due| due <= ended)
+            && let Some(happened) = self.state.advance_routes(ended, court)
         {
             self.advanced_to = self.advanced_to.max(happened);
             self.is_changed = true;
@@ -537,19 +536,13 @@ impl Track {
                     .saturating_add(due - last.at)
                     .saturating_add(options.lateness_ms)
             });
-        let route_at = self
-            .state
-            .route_due(catalog)
-            .map(|due| due.saturating_add(options.lateness_ms));
-        let duty_at = self
-            .state
-            .duty_due()
-            .zip(self.history.newest())
-            .map(|(due, last)| {
-                let passed_at = self.received_at.saturating_add(due - last.at);
-                passed_at.max(due).saturating_add(options.lateness_ms)
-            });
-        let moments = [settle_at, timer_at, route_at, duty_at];
+        let ends = [self.state.route_due(catalog), self.state.duty_due()];
+        let end_at = ends.into_iter().flatten().min();
+        let end_at = end_at.zip(self.history.newest()).map(|(due, last)| {
+            let passed_at = self.received_at.saturating_add(due - last.at);
+            passed_at.max(due).saturating_add(options.lateness_ms)
+        });
+        let moments = [settle_at, timer_at, end_at];
         moments.into_iter().flatten().min()
     }
 
