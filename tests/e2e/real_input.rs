@@ -156,10 +156,11 @@ async fn every_valid_location_of_a_device_is_found(settings: &[(&str, &str)]) {
 
 /// Devices of the corpus reported years ago.
 const DECADES: (&str, &str) = ("ingest.past_max", "18000days");
+const FOR_EVER: (&str, &str) = ("store.positions_kept_for", "");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_frames_of_devices_reach_the_embedded_store() {
-    every_valid_location_of_a_device_is_found(&[DECADES]).await;
+    every_valid_location_of_a_device_is_found(&[DECADES, FOR_EVER]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,5 +174,5 @@ async fn all_frames_of_devices_reach_postgresql() {
         return;
     };
     let address = postgres.database();
-    every_valid_location_of_a_device_is_found(&[DECADES, ("store.url", &address)]).await;
+    every_valid_location_of_a_device_is_found(&[DECADES, FOR_EVER, ("store.url", &address)]).await;
 }

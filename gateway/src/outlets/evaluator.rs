@@ -48,7 +48,8 @@ pub struct EvaluatorConsumer {
     /// Findings that the store does not have yet, and the clock of the log at them.
     unwritten: Vec<Finding>,
     at: Timestamp,
-    snapshot_at: Instant,
+    /// When the newest snapshot was written; the first one is due at once.
+    snapshot_at: Option<Instant>,
     /// `judged` at the newest snapshot.
     snapshot: u64,
 }
@@ -70,7 +71,7 @@ impl EvaluatorConsumer {
             judged: 0,
             unwritten: Vec::new(),
             at: Timestamp::default(),
-            snapshot_at: Instant::now(),
+            snapshot_at: None,
             snapshot: 0,
         }
     }
@@ -190,7 +191,7 @@ impl EvaluatorConsumer {
         let cases: Vec<_> = written.opened.into_iter().chain(written.changed).collect();
         place.live.publish_cases(&cases);
         if with_snapshot {
-            self.snapshot_at = Instant::now();
+            self.snapshot_at = Some(Instant::now());
             self.snapshot = self.judged;
             self.catalog_kept = number;
             return Ok(Some(self.judged));
@@ -235,7 +236,9 @@ impl Consumer for EvaluatorConsumer {
         if self.judged < batch.next {
             tokio::task::block_in_place(|| self.judge(place, batch));
         }
-        let is_due = self.snapshot_at.elapsed() >= self.interval;
+        let is_due = self
+            .snapshot_at
+            .is_none_or(|at| at.elapsed() >= self.interval);
         self.write(place, is_due).await
     }
 
