@@ -50,7 +50,7 @@ pub struct Position {
 }
 
 /// Bits of a report that a rule of the catalog may give a meaning; `None` where the terminal sent
-/// none. Needed for the checks alone: no store keeps them, the log does.
+/// none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Inputs {
     /// Extended vehicle signals (item 0x25).

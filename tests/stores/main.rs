@@ -12,6 +12,7 @@
 
 mod cases;
 mod embedded_only;
+mod migrations;
 mod paging;
 mod positions;
 mod postgres_only;

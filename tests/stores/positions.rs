@@ -2,7 +2,7 @@
 
 use geofence::{
     identity::TerminalId,
-    position::{QuarantineReason, Quarantined},
+    position::{Inputs, QuarantineReason, Quarantined},
     units::Timestamp,
 };
 use storage::store::{Cursor, PositionBatch, PositionQuery, PositionRow, PositionsWritten, Store};
@@ -83,6 +83,7 @@ pub(crate) async fn a_row_comes_back_as_it_was_written(subject: &Subject) {
     bare.position.altitude_m = None;
     bare.position.odometer_dkm = None;
     bare.position.satellites = None;
+    bare.position.inputs = Inputs::default();
     bare.position.is_positioned = false;
     bare.position.is_backlog = true;
     bare.position.speed_dkmh = u16::MAX;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use geofence::{
     catalog::Kerb,
     identity::{TerminalId, ViolationId},
-    position::Position,
+    position::{Inputs, Position},
     units::{Latitude, Longitude, Timestamp},
     violation::{
         Evidence, EvidenceFix, Finding, Rule, Stretch, StretchState, Violation, ViolationKind,
@@ -141,7 +141,11 @@ pub(crate) fn row(terminal: TerminalId, seconds: i64, digest: u32) -> PositionRo
             status_flags: 3,
             odometer_dkm: Some(u32::MAX),
             satellites: Some(255),
-            inputs: Default::default(),
+            inputs: Inputs {
+                vehicle_signals: Some(u32::MAX),
+                io: Some(u16::MAX),
+                vendor: Some(0),
+            },
             is_positioned: true,
             is_backlog: false,
         },

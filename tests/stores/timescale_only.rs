@@ -9,6 +9,7 @@ use storage::{
 };
 
 use crate::{
+    migrations::BEFORE_INPUTS,
     positions::all,
     setup::{self, MIDNIGHT, batch, row, terminal},
 };
@@ -219,6 +220,7 @@ async fn partitions_stay_partitions_when_the_extension_comes_later() {
     server.set("shared_preload_libraries=timescaledb");
     server.restart();
     // As a version before the sums of hours had left it.
+    server.execute(&url, BEFORE_INPUTS);
     server.execute(
         &url,
         "CREATE EXTENSION timescaledb; DELETE FROM gridtrace.migrations WHERE number >= 4; \

@@ -4,7 +4,7 @@
 use geofence::{
     case::Case,
     catalog::Kerb,
-    position::{Position, QuarantineReason, Quarantined},
+    position::{Inputs, Position, QuarantineReason, Quarantined},
     units::{Latitude, Longitude, Timestamp},
     violation::{EvidenceFix, Stretch, StretchState, Violation},
 };
@@ -100,6 +100,8 @@ pub struct TrackPoint {
     pub reading: Reading,
     pub backlog: bool,
     pub digest: u32,
+    #[serde(flatten)]
+    pub inputs: Inputs,
 }
 
 impl From<PositionRow> for TrackPoint {
@@ -110,6 +112,7 @@ impl From<PositionRow> for TrackPoint {
             reading: Reading::new(position, row.unit_grid),
             backlog: position.is_backlog,
             digest: position.digest,
+            inputs: position.inputs,
         }
     }
 }

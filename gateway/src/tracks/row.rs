@@ -33,6 +33,9 @@ pub struct Row {
     pub digest: u32,
     /// Why it is there.
     pub quarantine: Option<String>,
+    pub vehicle_signals: Option<u32>,
+    pub io: Option<u16>,
+    pub vendor: Option<u32>,
 }
 
 impl Row {
@@ -67,6 +70,9 @@ impl From<&PositionRow> for Row {
             backlog: Some(position.is_backlog),
             digest: position.digest,
             quarantine: None,
+            vehicle_signals: position.inputs.vehicle_signals,
+            io: position.inputs.io,
+            vendor: position.inputs.vendor,
         }
     }
 }
@@ -102,7 +108,7 @@ fn optional_time<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Timestam
 #[cfg(test)]
 pub(crate) mod tests {
     use geofence::{
-        position::Position,
+        position::{Inputs, Position},
         units::{Latitude, Longitude},
     };
 
@@ -128,7 +134,11 @@ pub(crate) mod tests {
                 status_flags: 3,
                 odometer_dkm: Some(1_234),
                 satellites: Some(9),
-                inputs: Default::default(),
+                inputs: Inputs {
+                    vehicle_signals: Some(u32::MAX),
+                    io: Some(u16::MAX),
+                    vendor: Some(0),
+                },
                 is_positioned: true,
                 is_backlog: false,
             },

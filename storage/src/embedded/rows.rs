@@ -12,12 +12,12 @@ use crate::{
 };
 
 pub(super) const INSERT: &str = "INSERT INTO positions VALUES \
-    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17) ON CONFLICT DO NOTHING";
+    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20) ON CONFLICT DO NOTHING";
 
 /// The newest stays: by fix time, and by digest where two share it, so that the order of arrival
 /// does not matter.
 pub(super) const UPSERT_LATEST: &str = "INSERT INTO latest VALUES \
-    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17) \
+    (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20) \
     ON CONFLICT (terminal) DO UPDATE SET \
     fixed_at = excluded.fixed_at, digest = excluded.digest, received_at = excluded.received_at, \
     log_offset = excluded.log_offset, latitude = excluded.latitude, \
@@ -26,8 +26,12 @@ pub(super) const UPSERT_LATEST: &str = "INSERT INTO latest VALUES \
     alarm_flags = excluded.alarm_flags, status_flags = excluded.status_flags, \
     odometer_dkm = excluded.odometer_dkm, satellites = excluded.satellites, \
     is_positioned = excluded.is_positioned, is_backlog = excluded.is_backlog, \
-    unit_grid = excluded.unit_grid \
+    unit_grid = excluded.unit_grid, vehicle_signals = excluded.vehicle_signals, \
+    io = excluded.io, vendor = excluded.vendor \
     WHERE (excluded.fixed_at, excluded.digest) > (latest.fixed_at, latest.digest)";
+
+/// The place of the first column of the inputs.
+const INPUTS: usize = 17;
 
 /// Runs [`INSERT`] or [`UPSERT_LATEST`]; gives the number of rows that it wrote.
 pub(super) fn write(statement: &mut Statement<'_>, row: &PositionRow) -> rusqlite::Result<usize> {
@@ -50,6 +54,9 @@ pub(super) fn write(statement: &mut Statement<'_>, row: &PositionRow) -> rusqlit
         p.is_positioned,
         p.is_backlog,
         row.unit_grid,
+        p.inputs.vehicle_signals,
+        p.inputs.io,
+        p.inputs.vendor,
     ])
 }
 
@@ -82,8 +89,7 @@ pub(super) fn position(row: &Row<'_>) -> rusqlite::Result<Result<PositionRow, St
         status_flags: row.get(11)?,
         odometer_dkm: row.get(12)?,
         satellites: row.get(13)?,
-        // The log has them: nothing that reads the store needs them.
-        inputs: Inputs::default(),
+        inputs: inputs(row)?,
         is_positioned: row.get(14)?,
         is_backlog: row.get(15)?,
     };
@@ -91,6 +97,19 @@ pub(super) fn position(row: &Row<'_>) -> rusqlite::Result<Result<PositionRow, St
         position,
         unit_grid: row.get(16)?,
     }))
+}
+
+/// The file of a day that nobody has written to since they came up lacks their columns: a reader
+/// changes no file.
+fn inputs(row: &Row<'_>) -> rusqlite::Result<Inputs> {
+    if row.as_ref().column_count() <= INPUTS {
+        return Ok(Inputs::default());
+    }
+    Ok(Inputs {
+        vehicle_signals: row.get(INPUTS)?,
+        io: row.get(INPUTS + 1)?,
+        vendor: row.get(INPUTS + 2)?,
+    })
 }
 
 pub(super) const INSERT_QUARANTINED: &str = "INSERT INTO quarantine \

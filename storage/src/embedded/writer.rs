@@ -22,8 +22,12 @@ use crate::{
 pub(crate) const MAIN: &[&str] = &[
     include_str!("../../migrations/embedded/main_0001.sql"),
     include_str!("../../migrations/embedded/main_0002_retention.sql"),
+    include_str!("../../migrations/embedded/main_0003_inputs.sql"),
 ];
-const DAY: &[&str] = &[include_str!("../../migrations/embedded/day_0001.sql")];
+const DAY: &[&str] = &[
+    include_str!("../../migrations/embedded/day_0001.sql"),
+    include_str!("../../migrations/embedded/day_0002_inputs.sql"),
+];
 
 /// The connections that write.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio_postgres::{Transaction, binary_copy::BinaryCopyInWriter, types::ToSql}
 use super::{
     Options,
     connection::{Connection, Failure, Lease, Pool, Severity, bounded},
-    rows::{Columns, Line, Moment, TYPES},
+    rows::{Columns, Line, Moment, TYPES, columns},
     schema::{Found, LOCK},
 };
 use crate::{
@@ -27,24 +27,41 @@ macro_rules! arrays {
         "SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::timestamptz[], \
          $5::bigint[], $6::int[], $7::int[], $8::smallint[], $9::int[], $10::int[], \
          $11::bigint[], $12::bigint[], $13::bigint[], $14::smallint[], $15::boolean[], \
-         $16::boolean[], $17::text[])"
+         $16::boolean[], $17::text[], $18::bigint[], $19::int[], $20::bigint[])"
     };
 }
 
 const INSERT: &str = concat!(
-    "INSERT INTO gridtrace.positions ",
+    "INSERT INTO gridtrace.positions (",
+    columns!(),
+    ") ",
     arrays!(),
     " ON CONFLICT DO NOTHING"
 );
-const INSERT_COPIED: &str =
-    "INSERT INTO gridtrace.positions SELECT * FROM pg_temp.staging ON CONFLICT DO NOTHING";
-const COPY_STAGED: &str = "COPY pg_temp.staging FROM STDIN (FORMAT binary)";
+const INSERT_COPIED: &str = concat!(
+    "INSERT INTO gridtrace.positions (",
+    columns!(),
+    ") SELECT ",
+    columns!(),
+    " FROM pg_temp.staging ON CONFLICT DO NOTHING"
+);
+const COPY_STAGED: &str = concat!(
+    "COPY pg_temp.staging (",
+    columns!(),
+    ") FROM STDIN (FORMAT binary)"
+);
 /// Knows no conflicts: one row that is there already, and nothing is written.
-const COPY_STRAIGHT: &str = "COPY gridtrace.positions FROM STDIN (FORMAT binary)";
+const COPY_STRAIGHT: &str = concat!(
+    "COPY gridtrace.positions (",
+    columns!(),
+    ") FROM STDIN (FORMAT binary)"
+);
 /// The newest stays: by fix time, and by digest where two share it, so that the order of arrival
 /// does not matter.
 pub(super) const UPSERT_LATEST: &str = concat!(
-    "INSERT INTO gridtrace.latest ",
+    "INSERT INTO gridtrace.latest (",
+    columns!(),
+    ") ",
     arrays!(),
     " ON CONFLICT (terminal) DO UPDATE SET fixed_at = excluded.fixed_at, \
      digest = excluded.digest, received_at = excluded.received_at, \
@@ -54,7 +71,8 @@ pub(super) const UPSERT_LATEST: &str = concat!(
      alarm_flags = excluded.alarm_flags, status_flags = excluded.status_flags, \
      odometer_dkm = excluded.odometer_dkm, satellites = excluded.satellites, \
      is_positioned = excluded.is_positioned, is_backlog = excluded.is_backlog, \
-     unit_grid = excluded.unit_grid \
+     unit_grid = excluded.unit_grid, vehicle_signals = excluded.vehicle_signals, \
+     io = excluded.io, vendor = excluded.vendor \
      WHERE (excluded.fixed_at, excluded.digest) > (latest.fixed_at, latest.digest)"
 );
 /// The number is drawn for new reports only, so that resent ones do not push others out.
@@ -491,7 +509,7 @@ async fn copy(
     for line in lines {
         let row = line.row;
         let p = &row.position;
-        let values: [&(dyn ToSql + Sync); 17] = [
+        let values: [&(dyn ToSql + Sync); 20] = [
             &line.terminal,
             &Moment(p.fixed_at),
             &i64::from(p.digest),
@@ -509,6 +527,9 @@ async fn copy(
             &p.is_positioned,
             &p.is_backlog,
             &row.unit_grid.as_deref().map(without_nul),
+            &p.inputs.vehicle_signals.map(i64::from),
+            &p.inputs.io.map(i32::from),
+            &p.inputs.vendor.map(i64::from),
         ];
         writer.as_mut().write(&values).await?;
     }

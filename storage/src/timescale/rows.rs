@@ -66,6 +66,16 @@ impl<'a> FromSql<'a> for Moment {
     }
 }
 
+/// The columns of `positions` and `latest`, in the order that rows are written in.
+macro_rules! columns {
+    () => {
+        "terminal, fixed_at, digest, received_at, log_offset, latitude, longitude, altitude_m, \
+         speed_dkmh, heading_deg, alarm_flags, status_flags, odometer_dkm, satellites, \
+         is_positioned, is_backlog, unit_grid, vehicle_signals, io, vendor"
+    };
+}
+pub(super) use columns;
+
 /// A position with the number of its terminal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
@@ -83,8 +93,8 @@ impl Line<'_> {
     }
 }
 
-/// The columns of `positions` and `latest`, in their order.
-pub(super) const TYPES: [Type; 17] = [
+/// The types of [`columns`].
+pub(super) const TYPES: [Type; 20] = [
     Type::INT4,
     Type::TIMESTAMPTZ,
     Type::INT8,
@@ -102,6 +112,9 @@ pub(super) const TYPES: [Type; 17] = [
     Type::BOOL,
     Type::BOOL,
     Type::TEXT,
+    Type::INT8,
+    Type::INT4,
+    Type::INT8,
 ];
 
 /// Lines column by column, for `unnest`; the fields stand in the order of the columns.
@@ -124,6 +137,9 @@ pub(super) struct Columns {
     is_positioned: Vec<bool>,
     is_backlog: Vec<bool>,
     unit_grid: Vec<Option<String>>,
+    vehicle_signals: Vec<Option<i64>>,
+    io: Vec<Option<i32>>,
+    vendor: Vec<Option<i64>>,
 }
 
 impl Columns {
@@ -150,11 +166,21 @@ impl Columns {
             columns
                 .unit_grid
                 .push(row.unit_grid.as_deref().map(without_nul));
+            let Inputs {
+                vehicle_signals,
+                io,
+                vendor,
+            } = p.inputs;
+            columns
+                .vehicle_signals
+                .push(vehicle_signals.map(Into::into));
+            columns.io.push(io.map(Into::into));
+            columns.vendor.push(vendor.map(Into::into));
         }
         columns
     }
 
-    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 17] {
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 20] {
         [
             &self.terminal,
             &self.fixed_at,
@@ -173,6 +199,9 @@ impl Columns {
             &self.is_positioned,
             &self.is_backlog,
             &self.unit_grid,
+            &self.vehicle_signals,
+            &self.io,
+            &self.vendor,
         ]
     }
 }
@@ -182,7 +211,8 @@ macro_rules! position_columns {
     () => {
         "t.phone, p.fixed_at, p.digest, p.received_at, p.log_offset, p.latitude, p.longitude, \
          p.altitude_m, p.speed_dkmh, p.heading_deg, p.alarm_flags, p.status_flags, \
-         p.odometer_dkm, p.satellites, p.is_positioned, p.is_backlog, p.unit_grid"
+         p.odometer_dkm, p.satellites, p.is_positioned, p.is_backlog, p.unit_grid, \
+         p.vehicle_signals, p.io, p.vendor"
     };
 }
 pub(super) use position_columns;
@@ -208,8 +238,11 @@ pub(super) fn position(row: &Row) -> Result<PositionRow, StoreError> {
         status_flags: number(row.get::<_, i64>(11))?,
         odometer_dkm: row.get::<_, Option<i64>>(12).map(number).transpose()?,
         satellites: row.get::<_, Option<i16>>(13).map(number).transpose()?,
-        // The log has them: nothing that reads the store needs them.
-        inputs: Inputs::default(),
+        inputs: Inputs {
+            vehicle_signals: row.get::<_, Option<i64>>(17).map(number).transpose()?,
+            io: row.get::<_, Option<i32>>(18).map(number).transpose()?,
+            vendor: row.get::<_, Option<i64>>(19).map(number).transpose()?,
+        },
         is_positioned: row.get(14),
         is_backlog: row.get(15),
     };

@@ -13,7 +13,7 @@ use super::{Row, RowWriter};
 use crate::clock::rfc3339;
 
 /// The first line. Files that people have made depend on names and order.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 20] = [
     "phone",
     "event_time",
     "lat",
@@ -31,6 +31,9 @@ const COLUMNS: [&str; 17] = [
     "receive_time",
     "digest",
     "quarantine",
+    "vehicle_signals",
+    "io",
+    "vendor",
 ];
 
 pub(super) struct CsvWriter<W: Write>(csv::Writer<W>);
@@ -87,6 +90,9 @@ fn cells(row: &Row) -> [Cow<'_, str>; COLUMNS.len()] {
         shown(row.received_at.map(rfc3339)),
         row.digest.to_string().into(),
         harmless(row.quarantine.as_deref().unwrap_or_default()),
+        shown(row.vehicle_signals),
+        shown(row.io),
+        shown(row.vendor),
     ]
 }
 
@@ -124,10 +130,11 @@ mod tests {
             lines,
             [
                 "phone,event_time,lat,lon,speed_kmh,heading_deg,altitude_m,positioned,alarm,status,\
-                 odometer_km,satellites,unit_grid,backlog,receive_time,digest,quarantine",
+                 odometer_km,satellites,unit_grid,backlog,receive_time,digest,quarantine,\
+                 vehicle_signals,io,vendor",
                 "13800000001,2025-11-25T00:00:00.000Z,37.870000,-112.550000,36.5,90,-5,true,\
-                 4294967295,3,123.4,9,14010500100101,false,2025-11-25T00:00:01.500Z,7,",
-                "'=1+1,,,,,,,,,,,,,,,0,no_time",
+                 4294967295,3,123.4,9,14010500100101,false,2025-11-25T00:00:01.500Z,7,,4294967295,65535,0",
+                "'=1+1,,,,,,,,,,,,,,,0,no_time,,,",
             ]
         );
     }

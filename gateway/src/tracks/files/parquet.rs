@@ -42,6 +42,9 @@ const SCHEMA: &str = "message positions {
     optional int64 receive_time (TIMESTAMP(MILLIS, true));
     required int64 digest;
     optional binary quarantine (STRING);
+    optional int64 vehicle_signals;
+    optional int32 io;
+    optional int64 vendor;
 }";
 
 pub(super) struct ParquetWriter<W: Write + Send> {
@@ -123,7 +126,10 @@ fn write_columns<W: Write + Send>(
     columns.optional::<BoolType>(|row| row.backlog)?;
     columns.optional::<Int64Type>(|row| row.received_at.map(|at| at.millis()))?;
     columns.required::<Int64Type>(|row| i64::from(row.digest))?;
-    columns.optional::<ByteArrayType>(|row| row.quarantine.as_ref().map(text))
+    columns.optional::<ByteArrayType>(|row| row.quarantine.as_ref().map(text))?;
+    columns.optional::<Int64Type>(|row| row.vehicle_signals.map(i64::from))?;
+    columns.optional::<Int32Type>(|row| row.io.map(i32::from))?;
+    columns.optional::<Int64Type>(|row| row.vendor.map(i64::from))
 }
 
 struct Columns<'a, 'b, W: Write + Send> {
@@ -212,13 +218,14 @@ mod tests {
              lon=112.55 speed_kmh=36.5 heading_deg=90 altitude_m=-5 positioned=true \
              alarm=4294967295 status=3 odometer_km=123.4 satellites=9 \
              unit_grid=\"14010500100101\" backlog=false \
-             receive_time=2025-11-25 00:00:01.500 +00:00 digest=7 quarantine=null"
+             receive_time=2025-11-25 00:00:01.500 +00:00 digest=7 quarantine=null \
+             vehicle_signals=4294967295 io=65535 vendor=0"
         );
         assert_eq!(rows[0].get_timestamp_millis(1).unwrap(), 1_764_028_800_000);
         let unknown = rows[1]
             .get_column_iter()
             .filter(|(_, field)| **field == Field::Null);
-        assert_eq!(unknown.count(), 14);
+        assert_eq!(unknown.count(), 17);
         assert_eq!(rows[1].get_string(16).unwrap(), "no_time");
     }
 
