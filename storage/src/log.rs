@@ -289,6 +289,8 @@ struct Shared {
     work: Condvar,
     waiters: Arc<Waiters>,
     segments: Mutex<Segments>,
+    /// The number of the next record when it was opened.
+    opened_at: u64,
     consumers: Mutex<BTreeMap<String, u64>>,
     /// Held while segments are removed.
     retention: Mutex<()>,
@@ -366,6 +368,7 @@ impl Log {
             work: Condvar::new(),
             waiters: Arc::new(Waiters::new(found.next)),
             segments: Mutex::new(segments),
+            opened_at: found.next,
             consumers: Mutex::default(),
             retention: Mutex::default(),
             failure: OnceLock::new(),
@@ -379,6 +382,12 @@ impl Log {
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.shared.id
+    }
+
+    /// The number behind the last record that was there when it was opened.
+    #[must_use]
+    pub fn opened_at(&self) -> u64 {
+        self.shared.opened_at
     }
 
     /// Takes a record and gives its number. Its payload is `parts`, joined; `received_at` is in

@@ -64,7 +64,7 @@ pub struct PositionBatch {
     pub quarantined: Vec<Quarantined>,
 }
 
-/// What became of a batch. The three counts add up to its positions and quarantined reports.
+/// What became of a batch. The four counts add up to its positions and quarantined reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PositionsWritten {
     /// New rows in `positions`.
@@ -73,6 +73,8 @@ pub struct PositionsWritten {
     pub duplicates: u64,
     /// New rows in `quarantine`, among them rows that the database refused.
     pub quarantined: u64,
+    /// What the database refused even there: it is in the log, and nowhere else.
+    pub refused: u64,
 }
 
 /// What one batch of the evaluator holds. Everything in it is written in one transaction.
@@ -345,7 +347,19 @@ pub enum StoreError {
     },
 }
 
+/// The cause of [`StoreError::Unavailable`] where there was no answer in time: less work at once may
+/// be answered.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no answer in time")]
+pub struct TimedOut;
+
 impl StoreError {
+    /// There was no answer in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Unavailable { cause, .. } if cause.is::<TimedOut>())
+    }
+
     /// The word that metrics and logs use.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

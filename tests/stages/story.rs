@@ -201,6 +201,7 @@ impl<'a> Story<'a> {
             lost_answer: self.often(400),
             torn: self.often(300),
             slow: self.often(1_024),
+            rows_max: 0,
         };
         self.store.set_faults(faults);
     }

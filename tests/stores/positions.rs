@@ -250,7 +250,8 @@ pub(crate) async fn quarantine_keeps_each_report_once(subject: &Subject) {
         PositionsWritten {
             inserted: 0,
             duplicates: 1,
-            quarantined: 1
+            quarantined: 1,
+            refused: 0
         }
     );
     first.quarantined.push(newer.clone());
@@ -260,7 +261,8 @@ pub(crate) async fn quarantine_keeps_each_report_once(subject: &Subject) {
         PositionsWritten {
             inserted: 0,
             duplicates: 2,
-            quarantined: 1
+            quarantined: 1,
+            refused: 0
         }
     );
     let all = subject.store.quarantined(None, 9).await.unwrap();
@@ -290,7 +292,8 @@ pub(crate) async fn a_fix_in_no_possible_year_goes_to_quarantine(subject: &Subje
         PositionsWritten {
             inserted: 1,
             duplicates: 0,
-            quarantined: 1
+            quarantined: 1,
+            refused: 0
         }
     );
     let reports = subject.store.quarantined(None, 9).await.unwrap();
@@ -320,7 +323,7 @@ pub(crate) async fn the_counts_of_a_batch_add_up(subject: &Subject) {
             rows.quarantined.push(report(place.0, dice.below(20), 0));
         }
         let written = subject.store.write_positions(&rows).await.unwrap();
-        let sum = written.inserted + written.duplicates + written.quarantined;
+        let sum = written.inserted + written.duplicates + written.quarantined + written.refused;
         assert_eq!(sum, u64::from(count) * 2);
     }
 }

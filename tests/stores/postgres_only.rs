@@ -10,7 +10,7 @@ use storage::{
 };
 
 use crate::{
-    positions::all,
+    positions::{all, report},
     setup::{self, LOG, Subject, batch, row, terminal},
 };
 
@@ -240,10 +240,9 @@ async fn a_call_that_hangs_ends_at_its_time_limit_and_the_next_one_works() {
         .await
         .unwrap();
     let second = batch(2, vec![row(terminal(1), 1, 0)]);
-    assert_eq!(
-        store.write_positions(&second).await.unwrap_err().reason(),
-        "unavailable"
-    );
+    let error = store.write_positions(&second).await.unwrap_err();
+    assert_eq!(error.reason(), "unavailable");
+    assert!(error.is_timeout(), "{error:?}");
     drop(client);
     connection.await.unwrap().unwrap();
     assert_eq!(store.cursor(LOG, "store").await.unwrap(), Some(1));
@@ -280,6 +279,7 @@ async fn rows_that_the_database_refuses_go_to_quarantine_and_block_nobody() {
                 inserted,
                 duplicates: 0,
                 quarantined: 3,
+                refused: 0,
             };
             assert_eq!(written, expected, "{}", store.description());
             assert_eq!(store.cursor(LOG, "store").await.unwrap(), Some(offset));
@@ -297,6 +297,36 @@ async fn rows_that_the_database_refuses_go_to_quarantine_and_block_nobody() {
         );
         assert_eq!(all(&**store).await.len(), 197 + 4);
     }
+}
+
+const REFUSE_THEM_THERE_TOO: &str = "CREATE TRIGGER refuse BEFORE INSERT ON gridtrace.quarantine \
+    FOR EACH ROW WHEN (NEW.digest % 2 = 0) EXECUTE FUNCTION refuse()";
+
+#[tokio::test]
+async fn what_is_refused_in_quarantine_too_is_no_duplicate() {
+    let Some(subject) = setup::postgres().await else {
+        return;
+    };
+    subject.execute(REFUSE_666).await;
+    subject.execute(REFUSE_THEM_THERE_TOO).await;
+    let mut rows: Vec<_> = (0..5).map(|n| row(terminal(n), 0, n)).collect();
+    for row in &mut rows[..3] {
+        row.position.speed_dkmh = 666;
+    }
+    let mut batch = batch(1, rows);
+    batch.quarantined = vec![report(terminal(9), 8, 0), report(terminal(9), 9, 0)];
+    // Rows 0 and 2 and report 8 are even: refused again each time that they come.
+    for (new, duplicates) in [(2, 0), (0, 4)] {
+        let written = subject.store.write_positions(&batch).await.unwrap();
+        let expected = PositionsWritten {
+            inserted: new,
+            duplicates,
+            quarantined: new,
+            refused: 3,
+        };
+        assert_eq!(written, expected);
+    }
+    assert_eq!(subject.store.cursor(LOG, "store").await.unwrap(), Some(1));
 }
 
 #[tokio::test]
@@ -323,7 +353,8 @@ async fn a_partition_that_somebody_dropped_is_made_again() {
         PositionsWritten {
             inserted: 60,
             duplicates: 0,
-            quarantined: 0
+            quarantined: 0,
+            refused: 0
         }
     );
 }

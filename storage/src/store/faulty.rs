@@ -6,6 +6,7 @@
 //! * **lost answer**: all was done, and the caller is told that it was not;
 //! * **torn batch**: some of the rows are there, the cursor is not, as the contract of
 //!   [`Store::write_positions`] allows after an error;
+//! * **too much at once**: a batch over a size is never written in time;
 //! * **slow**: the answer takes some polls, before or after the work. Whoever is dropped meanwhile
 //!   has crashed just there.
 //!
@@ -31,7 +32,7 @@ use uuid::Uuid;
 use super::{
     CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
     PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
-    Retained, Retention, Store, StoreError, Tally,
+    Retained, Retention, Store, StoreError, Tally, TimedOut,
 };
 use crate::file_system::faulty::Random;
 
@@ -44,6 +45,8 @@ pub struct StoreFaults {
     pub lost_answer: u32,
     /// Rows without their cursor.
     pub torn: u32,
+    /// Batches with more positions and reports than this are never done in time; 0 is no limit.
+    pub rows_max: usize,
     /// Before and after the work there are up to three polls without an answer.
     pub slow: u32,
 }
@@ -215,6 +218,13 @@ impl Store for FaultyStore {
 
     async fn write_positions(&self, batch: &PositionBatch) -> Result<PositionsWritten, StoreError> {
         let action = "write positions";
+        let rows_max = self.state.lock().faults.rows_max;
+        if rows_max > 0 && batch.positions.len() + batch.quarantined.len() > rows_max {
+            return Err(StoreError::Unavailable {
+                action,
+                cause: Box::new(TimedOut),
+            });
+        }
         if let Some(torn) = self.torn(batch) {
             let work = self.inner.write_positions(&torn);
             self.call(action, work).await?;

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_postgres::{Client, Config, NoTls, Statement, config::Host, error::SqlState};
 
 use super::Options;
-use crate::store::StoreError;
+use crate::store::{StoreError, TimedOut};
 
 /// Why work on a connection did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +63,22 @@ impl Failure {
         matches!(self, Self::Database(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
     }
 
+    /// Our limit, or the same one at the server, whichever is first.
+    fn is_timeout(&self) -> bool {
+        match self {
+            Self::TimedOut => true,
+            Self::Database(error) => error.code() == Some(&SqlState::QUERY_CANCELED),
+            Self::Store(_) => false,
+        }
+    }
+
     pub(super) fn into_store_error(self, action: &'static str) -> StoreError {
         match (self.severity(), self) {
             (_, Self::Store(error)) => error,
+            (_, failure) if failure.is_timeout() => StoreError::Unavailable {
+                action,
+                cause: Box::new(TimedOut),
+            },
             (Severity::Passing, failure) => StoreError::Unavailable {
                 action,
                 cause: Box::new(failure),

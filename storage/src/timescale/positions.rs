@@ -203,7 +203,7 @@ impl Writer<'_, '_> {
         }
         let lines = self.lines(&kept).await?;
         let cursor = Some(&batch.cursor);
-        let (inserted, new_quarantined) = match self.attempt(&lines, &quarantined, cursor).await {
+        let mut written = match self.attempt(&lines, &quarantined, cursor).await {
             Err(failure) if failure.severity() == Severity::Data => {
                 tracing::warn!(error = %failure, "the database refuses a batch; it is taken apart");
                 self.take_apart(&kept, quarantined, &batch.cursor).await?
@@ -211,12 +211,9 @@ impl Writer<'_, '_> {
             result => result?,
         };
         let all = (batch.positions.len() + batch.quarantined.len()) as u64;
-        let duplicates = all.saturating_sub(inserted).saturating_sub(new_quarantined);
-        Ok(PositionsWritten {
-            inserted,
-            duplicates,
-            quarantined: new_quarantined,
-        })
+        let new = written.inserted + written.quarantined + written.refused;
+        written.duplicates = all.saturating_sub(new);
+        Ok(written)
     }
 
     /// Halves what is refused until single rows are left. Rows are written without the cursor:
@@ -226,15 +223,15 @@ impl Writer<'_, '_> {
         kept: &[&PositionRow],
         mut quarantined: Vec<Quarantined>,
         cursor: &Cursor,
-    ) -> Result<(u64, u64), Failure> {
+    ) -> Result<PositionsWritten, Failure> {
         // A partition or terminal that somebody removed is not the fault of a row.
         self.known.forget();
         let lines = self.lines(kept).await?;
-        let mut inserted = 0;
+        let mut written = PositionsWritten::default();
         let mut parts: Vec<&[Line<'_>]> = vec![&lines];
         while let Some(part) = parts.pop() {
             match self.attempt(part, &[], None).await {
-                Ok((count, _)) => inserted += count,
+                Ok(part) => written.inserted += part.inserted,
                 Err(failure) if failure.severity() == Severity::Data => match part {
                     [] => return Err(failure),
                     [line] => {
@@ -250,20 +247,19 @@ impl Writer<'_, '_> {
                 Err(failure) => return Err(failure),
             }
         }
-        let mut new = 0;
         for report in &quarantined {
             match self.attempt(&[], std::slice::from_ref(report), None).await {
-                Ok((_, count)) => new += count,
-                // It is in the log, and nowhere else.
+                Ok(part) => written.quarantined += part.quarantined,
                 Err(failure) if failure.severity() == Severity::Data => {
                     tracing::error!(error = %failure, offset = report.log_offset,
                         "the database refuses a report even for the quarantine; it is left out");
+                    written.refused += 1;
                 }
                 Err(failure) => return Err(failure),
             }
         }
         self.attempt(&[], &[], Some(cursor)).await?;
-        Ok((inserted, new))
+        Ok(written)
     }
 
     /// One transaction with all that is given, within the time limit.
@@ -272,7 +268,7 @@ impl Writer<'_, '_> {
         lines: &[Line<'_>],
         quarantined: &[Quarantined],
         cursor: Option<&Cursor>,
-    ) -> Result<(u64, u64), Failure> {
+    ) -> Result<PositionsWritten, Failure> {
         let options = self.options;
         bounded(options.write_timeout, async {
             if self.found.functions.is_none() {
@@ -415,14 +411,15 @@ async fn make_partitions(
     Ok(())
 }
 
-/// Rows, latest positions, quarantine and cursor; gives the numbers of new rows and new reports.
+/// Rows, latest positions, quarantine and cursor; gives the numbers of new rows and new reports,
+/// and does not count what was there.
 async fn transaction(
     connection: &mut Connection,
     lines: &[Line<'_>],
     quarantined: &[Quarantined],
     cursor: Option<&Cursor>,
     way: Way,
-) -> Result<(u64, u64), Failure> {
+) -> Result<PositionsWritten, Failure> {
     if way == Way::Staged && !connection.has_staging {
         let sql = "CREATE TEMPORARY TABLE staging (LIKE gridtrace.positions) \
                    ON COMMIT DELETE ROWS";
@@ -441,9 +438,9 @@ async fn transaction(
     let move_cursor = connection.statement(MOVE_CURSOR).await?;
 
     let transaction = connection.client.transaction().await?;
-    let (mut inserted, mut new_quarantined) = (0, 0);
+    let mut written = PositionsWritten::default();
     if !lines.is_empty() {
-        inserted = match way {
+        written.inserted = match way {
             Way::Straight => copy(&transaction, COPY_STRAIGHT, lines).await?,
             Way::Staged => {
                 copy(&transaction, COPY_STAGED, lines).await?;
@@ -480,7 +477,7 @@ async fn transaction(
             &log_offset.cast_signed(),
             body,
         ];
-        new_quarantined += transaction
+        written.quarantined += transaction
             .execute(&insert_quarantined, &parameters)
             .await?;
     }
@@ -495,7 +492,7 @@ async fn transaction(
             .await?;
     }
     transaction.commit().await?;
-    Ok((inserted, new_quarantined))
+    Ok(written)
 }
 
 /// Binary COPY; gives the number of rows.
