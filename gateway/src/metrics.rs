@@ -218,7 +218,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "positions_stored_total",
-        "What the store did with positions: inserted, duplicate, quarantined.",
+        "What the store did with positions: inserted, duplicate, quarantined, refused (left in the log).",
     ),
     (
         "positions_evaluated_total",
@@ -251,6 +251,10 @@ pub const METRICS: &[(&str, &str)] = &[
     (
         "log_waits_total",
         "Times that a connection had to wait for the log, by reason.",
+    ),
+    (
+        "records_unreadable_total",
+        "Durable records that a consumer could not read again, by consumer; it lacks their positions.",
     ),
     ("store_rows_written_total", "Rows written, by table."),
     (

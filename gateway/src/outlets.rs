@@ -39,6 +39,9 @@ pub trait Consumer: Send {
     const NAME: &'static str;
     /// Records it takes at once.
     const RECORDS_MAX: usize;
+    /// Where the store does not answer in time, batches are halved down to so many records;
+    /// `RECORDS_MAX` where a batch that was begun must stay as it is.
+    const RECORDS_MIN: usize;
 
     /// How long it lets records gather when it is not behind.
     fn linger(gateway: &Gateway) -> Duration;
@@ -46,8 +49,12 @@ pub trait Consumer: Send {
     /// Where it goes on, asked once the store answers.
     async fn start(&mut self, place: &Workplace) -> Result<Option<u64>, StoreError>;
 
-    /// Works on a batch. Called again with the same batch when the store was not available, so it
-    /// must be possible to repeat it. Gives the number of records that are durably done with.
+    /// The log ends before the record that [`start`](Self::start) gave: those behind `end` will be
+    /// others. Goes back there, in the store as well.
+    async fn rewind(&mut self, place: &Workplace, end: u64) -> Result<(), StoreError>;
+
+    /// Works on a batch. Called again with the same batch, or with the beginning of it, when the
+    /// store was not available, so it must be possible to repeat it. Gives the number of records that are durably done with.
     async fn apply(&mut self, place: &Workplace, batch: &Batch) -> Result<Option<u64>, StoreError>;
 
     /// Called now and then when nothing arrives, and at the end.

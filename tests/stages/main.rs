@@ -6,6 +6,8 @@
 //! else is there; the books balance; and the cases are those of an evaluation that nothing
 //! disturbed.
 //!
+//! `followers.rs` has what is too rare for stories.
+//!
 //! `GRIDTRACE_FAULT_SEEDS=20000` runs more stories than usual, `GRIDTRACE_FAULT_SEED=7` only that
 //! one.
 
@@ -15,6 +17,7 @@
     reason = "a test that finds something unexpected has failed"
 )]
 
+mod followers;
 mod judge;
 mod process;
 mod story;

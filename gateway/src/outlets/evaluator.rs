@@ -82,7 +82,7 @@ impl EvaluatorConsumer {
         let in_force = || place.catalog.in_force();
         let mut catalog = Arc::clone(self.catalog.get_or_insert_with(in_force));
         let mut positions: Vec<Position> = Vec::new();
-        let mut quarantined = 0;
+        let (mut quarantined, mut unreadable) = (0, 0);
         for entry in batch
             .records
             .iter()
@@ -91,7 +91,12 @@ impl EvaluatorConsumer {
             if let Some(number) = record::catalog_version(entry) {
                 catalog = place.catalog.of(number);
             }
-            for report in record::reports(entry, &window).unwrap_or_default() {
+            // The store writer logs it.
+            let reports = record::reports(entry, &window).unwrap_or_else(|_| {
+                unreadable += 1;
+                Vec::new()
+            });
+            for report in reports {
                 match report {
                     Ok(position) => positions.push(position),
                     // Counted with the positions then, as one that is not positioned.
@@ -130,6 +135,12 @@ impl EvaluatorConsumer {
             "reason",
             "quarantined",
             quarantined,
+        );
+        place.metrics.count(
+            "records_unreadable_total",
+            "consumer",
+            Self::NAME,
+            unreadable,
         );
         place
             .metrics
@@ -204,6 +215,8 @@ impl EvaluatorConsumer {
 impl Consumer for EvaluatorConsumer {
     const NAME: &'static str = "evaluator";
     const RECORDS_MAX: usize = 4_096;
+    // What was judged is judged: only its findings are offered again.
+    const RECORDS_MIN: usize = Self::RECORDS_MAX;
 
     fn linger(_: &Gateway) -> Duration {
         Duration::ZERO
@@ -230,6 +243,14 @@ impl Consumer for EvaluatorConsumer {
         self.judged = start.unwrap_or_default();
         self.snapshot = self.judged;
         Ok(start)
+    }
+
+    /// What the vehicles did in the records that are gone stays known: it was reported. A case that
+    /// changed by one of them takes no change before the log is as long again.
+    async fn rewind(&mut self, place: &Workplace, end: u64) -> Result<(), StoreError> {
+        self.judged = end;
+        self.write(place, true).await?;
+        Ok(())
     }
 
     async fn apply(&mut self, place: &Workplace, batch: &Batch) -> Result<Option<u64>, StoreError> {

@@ -13,6 +13,8 @@ use super::{Batch, Consumer, live_map::LiveMap};
 use crate::{Gateway, catalog::Catalog, config::Ingest, metrics::Metrics};
 
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Each try of more than the store can take costs its time limit.
+const FULL_BATCHES: u32 = 8;
 
 /// What consumers work with.
 #[derive(Clone)]
@@ -101,6 +103,10 @@ pub struct Follower<C> {
     reader: Option<Reader>,
     /// What was read and is not done.
     batch: Option<Batch>,
+    /// Records to read at once: fewer after the store did not answer in time.
+    records_max: usize,
+    /// Batches of so many that were done since.
+    full_batches: u32,
 }
 
 impl<C: Consumer> Follower<C> {
@@ -112,6 +118,8 @@ impl<C: Consumer> Follower<C> {
             consumer,
             reader: None,
             batch: None,
+            records_max: C::RECORDS_MAX,
+            full_batches: 0,
         }
     }
 
@@ -134,7 +142,7 @@ impl<C: Consumer> Follower<C> {
             Some(batch) => batch,
             empty => {
                 // Reading may wait for a disk: other tasks of this thread go elsewhere meanwhile.
-                let records = block_in_place(|| reader.read(C::RECORDS_MAX, BATCH_BYTES))?;
+                let records = block_in_place(|| reader.read(self.records_max, BATCH_BYTES))?;
                 if records.is_empty() {
                     return Ok(Step::CaughtUp);
                 }
@@ -143,8 +151,18 @@ impl<C: Consumer> Follower<C> {
             }
         };
         let started = Instant::now();
-        let done = self.consumer.apply(&self.place, batch).await?;
+        let count = batch.records.len();
+        let done = match self.consumer.apply(&self.place, batch).await {
+            Ok(done) => done,
+            Err(error) => {
+                if error.is_timeout() && count > C::RECORDS_MIN {
+                    self.take_less()?;
+                }
+                return Err(error.into());
+            }
+        };
         self.batch = None;
+        self.take_more(count);
         self.advance(done);
         self.place.metrics.observe(
             "store_batch_duration_seconds",
@@ -177,19 +195,55 @@ impl<C: Consumer> Follower<C> {
                 "the log no longer has the records that the store lacks"
             );
         }
-        let durable = log.durable().max(first);
-        if start > durable {
+        // Its end when it was opened, not now: since then records may have come under the numbers
+        // of those that are gone, and they are not done. For the same reason the store is told at
+        // once: with the old cursor another start would skip what comes until then. Not covered is
+        // a store that cannot be reached from before the loss until the log has grown beyond its
+        // cursor and was opened again: nothing tells then that the numbers are others.
+        let end = log.opened_at().max(first);
+        if start > end {
             tracing::error!(
                 consumer = C::NAME,
                 start,
-                durable,
-                "the log lacks records that it had promised"
+                end,
+                "the log lacks records that it had promised; new ones take their numbers"
             );
+            self.consumer.rewind(&self.place, end).await?;
         }
-        let start = start.clamp(first, durable);
+        let start = start.clamp(first, end);
         log.register_consumer(C::NAME, start);
         self.reader = Some(log.reader(start)?);
         Ok(())
+    }
+
+    /// A batch that is too much for the store would be so for ever: half of it is read next.
+    fn take_less(&mut self) -> Result<(), ReadError> {
+        let Some(batch) = self.batch.take() else {
+            return Ok(());
+        };
+        self.records_max = (batch.records.len() / 2).max(C::RECORDS_MIN);
+        self.full_batches = 0;
+        tracing::warn!(
+            consumer = C::NAME,
+            records = self.records_max,
+            "the store was too slow; batches are smaller until it keeps up"
+        );
+        if let Some(first) = batch.records.first() {
+            self.reader = Some(self.place.log.reader(first.offset)?);
+        }
+        Ok(())
+    }
+
+    /// Doubled once the store has kept up for a while. A smaller batch says nothing of that.
+    fn take_more(&mut self, count: usize) {
+        if count < self.records_max || self.records_max == C::RECORDS_MAX {
+            return;
+        }
+        self.full_batches += 1;
+        if self.full_batches == FULL_BATCHES {
+            self.records_max = self.records_max.saturating_mul(2).min(C::RECORDS_MAX);
+            self.full_batches = 0;
+        }
     }
 
     fn advance(&self, done: Option<u64>) {

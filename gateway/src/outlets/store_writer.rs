@@ -19,6 +19,7 @@ pub struct StoreWriter;
 impl Consumer for StoreWriter {
     const NAME: &'static str = "store";
     const RECORDS_MAX: usize = 50_000;
+    const RECORDS_MIN: usize = 100;
 
     fn linger(gateway: &Gateway) -> Duration {
         gateway.config.store_batch_interval
@@ -30,14 +31,31 @@ impl Consumer for StoreWriter {
         Ok(start)
     }
 
+    async fn rewind(&mut self, place: &Workplace, end: u64) -> Result<(), StoreError> {
+        let nothing = PositionBatch {
+            cursor: place.cursor(Self::NAME, end),
+            positions: Vec::new(),
+            quarantined: Vec::new(),
+        };
+        place.store.write_positions(&nothing).await?;
+        Ok(())
+    }
+
     async fn apply(&mut self, place: &Workplace, batch: &Batch) -> Result<Option<u64>, StoreError> {
-        let rows = rows(place, batch);
+        let (rows, unreadable) = rows(place, batch);
         let written = place.store.write_positions(&rows).await?;
         let metrics = &place.metrics;
+        metrics.count(
+            "records_unreadable_total",
+            "consumer",
+            Self::NAME,
+            unreadable,
+        );
         for (result, count) in [
             ("inserted", written.inserted),
             ("duplicate", written.duplicates),
             ("quarantined", written.quarantined),
+            ("refused", written.refused),
         ] {
             metrics.count("positions_stored_total", "result", result, count);
         }
@@ -61,11 +79,13 @@ impl Consumer for StoreWriter {
     }
 }
 
-fn rows(place: &Workplace, batch: &Batch) -> PositionBatch {
+/// What records say, and how many of them cannot be read.
+fn rows(place: &Workplace, batch: &Batch) -> (PositionBatch, u64) {
     let window = Window::from(&place.ingest);
     let catalog = place.catalog.current();
     let mut positions = Vec::with_capacity(batch.records.len());
     let mut quarantined = Vec::new();
+    let mut unreadable = 0;
     for entry in &batch.records {
         match record::reports(entry, &window) {
             Ok(reports) => {
@@ -84,12 +104,14 @@ fn rows(place: &Workplace, batch: &Batch) -> PositionBatch {
             }
             Err(error) => {
                 tracing::error!(offset = entry.offset, %error, "a record cannot be read again");
+                unreadable += 1;
             }
         }
     }
-    PositionBatch {
+    let rows = PositionBatch {
         cursor: place.cursor(StoreWriter::NAME, batch.next),
         positions,
         quarantined,
-    }
+    };
+    (rows, unreadable)
 }
