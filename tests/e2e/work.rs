@@ -1,5 +1,7 @@
 //! Rules of work, from the bits of a report to a case.
 
+use gateway::{clock, http_client::Method};
+use geofence::units::Timestamp;
 use harness::{TestGateway, now_s, report, until};
 use serde_json::{Value, json};
 use tools::wire::{Report, Revision};
@@ -93,5 +95,29 @@ async fn a_sweeper_whose_brush_turns_too_fast_by_a_makers_item_is_a_case() {
     assert_eq!(case["rule"]["name"], "brush");
     assert_eq!(case["evidence"]["thresholds"]["limit_kmh"], 8.0);
     assert_eq!(case["worst"], 18.0);
+    gateway.drained().await;
+
+    // The store has the bits: a backtest finds the same, and nothing where they mean another thing.
+    let other = json!({"rules": [{"id": "bits", "name": "brush", "kind": "work_signals",
+        "applies_to": {"fleets": ["F1"]},
+        "signals": [{"machine": "brush", "source": "vendor", "bit": 8}]}]});
+    for (catalog, expected) in [(json!({}), 1), (json!({"work-rules": other.to_string()}), 0)] {
+        let from = clock::rfc3339(Timestamp::from_seconds(start - 60));
+        let request = json!({"from": from, "catalog": catalog});
+        let (status, job) = gateway
+            .ask(Method::POST, "/api/v1/backtests", Some(&request))
+            .await;
+        assert_eq!(status, 202, "{job}");
+        let path = format!("/api/v1/backtests/{}", job["id"]);
+        let done = until("the backtest is over", async || {
+            let job = gateway.json(&path).await;
+            (job["state"] != "running").then_some(job)
+        })
+        .await;
+        assert_eq!(done["positions"], 40, "{done}");
+        let found = done["violations"].as_array().unwrap();
+        let fast = |violation: &&Value| violation["kind"] == "too_fast_to_clean";
+        assert_eq!(found.iter().filter(fast).count(), expected, "{done}");
+    }
     gateway.stop().await;
 }
