@@ -6,6 +6,9 @@
 //!
 //! Labels come from closed lists; never a terminal, a vehicle or an address.
 
+#[cfg(test)]
+mod tests;
+
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use protocols::jt808::{frame::RejectReason, message::MessageId, reassembly::Refusal};
@@ -573,32 +576,4 @@ fn gauge_of(
     labels: &[(&'static str, &str)],
 ) -> Gauge {
     recorder.register_gauge(&key(name, labels), &METADATA)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_document_lists_exactly_the_metrics_that_exist() {
-        let document = include_str!("../docs/metrics.md");
-        let listed: Vec<&str> = document
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `gridtrace_"))
-            .filter_map(|rest| rest.split('`').next())
-            .collect();
-        let declared: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
-        assert_eq!(listed, declared);
-    }
-
-    #[test]
-    fn names_follow_the_exporters_rules() {
-        for (name, help) in METRICS {
-            assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{name}"
-            );
-            assert!(help.ends_with('.'), "{name}");
-        }
-    }
 }

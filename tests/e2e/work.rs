@@ -101,7 +101,10 @@ async fn a_sweeper_whose_brush_turns_too_fast_by_a_makers_item_is_a_case() {
     let other = json!({"rules": [{"id": "bits", "name": "brush", "kind": "work_signals",
         "applies_to": {"fleets": ["F1"]},
         "signals": [{"machine": "brush", "source": "vendor", "bit": 8}]}]});
-    for (catalog, expected) in [(json!({}), 1), (json!({"work-rules": other.to_string()}), 0)] {
+    for (catalog, expected) in [
+        (json!({}), 1),
+        (json!({"work-rules": other.to_string()}), 0),
+    ] {
         let from = clock::rfc3339(Timestamp::from_seconds(start - 60));
         let request = json!({"from": from, "catalog": catalog});
         let (status, job) = gateway
