@@ -352,7 +352,7 @@ impl Run {
         run
     }
 
-    fn post<'a>(&self, subject: &'a Subject<'a>) -> Option<Post<'a>> {
+    pub(crate) fn post<'a>(&self, subject: &'a Subject<'a>) -> Option<Post<'a>> {
         let duties = subject.catalog.duties();
         let (assignment, shift) = duties.resolve(self.assignment)?;
         Some(Post {

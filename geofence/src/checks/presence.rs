@@ -268,7 +268,7 @@ impl From<&Draft> for Violation {
     }
 }
 
-fn dwell_ms(fence: &Fence) -> i64 {
+pub(crate) fn dwell_ms(fence: &Fence) -> i64 {
     fence.parameters.dwell_ms.unwrap_or(match fence.kind {
         FenceKind::StayIn => Parameters::STAY_IN_MS,
         _ => Parameters::KEEP_OUT_MS,

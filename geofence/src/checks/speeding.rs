@@ -39,7 +39,7 @@ impl Limit<'_> {
     }
 
     /// Too fast for so long.
-    fn dwell_ms(&self) -> i64 {
+    pub(crate) fn dwell_ms(&self) -> i64 {
         self.parameters.dwell_ms.unwrap_or(match self.kind {
             ViolationKind::TooFastToClean => WorkParameters::TOO_FAST_MS,
             _ => Parameters::SPEEDING_MS,

@@ -23,7 +23,7 @@ pub enum Unjudged {
     OffShift,
     /// A shift holds, and the rule is about the time outside.
     OnShift,
-    /// The shift does not ask for it.
+    /// The rule or shift does not ask for it.
     NotAsked,
     /// The assignment names no duty area.
     NoDutyArea,

@@ -182,7 +182,7 @@ impl Input {
     }
 
     /// A time without fixes that is longer than this is a gap.
-    fn gap_ms(&self) -> i64 {
+    pub(crate) fn gap_ms(&self) -> i64 {
         (4 * median(self.intervals)).clamp(GAP_MS, GAP_MS_MAX)
     }
 }

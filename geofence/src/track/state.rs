@@ -448,7 +448,7 @@ impl State {
 
 const OWN: &Parameters = &Parameters::DEFAULT;
 
-fn own_limit(vehicle: &Vehicle) -> Option<Limit<'static>> {
+pub(crate) fn own_limit(vehicle: &Vehicle) -> Option<Limit<'static>> {
     let limit_kmh = vehicle.speed_limit_kmh?;
     Some(Limit {
         kind: ViolationKind::Speeding,
@@ -461,7 +461,7 @@ fn own_limit(vehicle: &Vehicle) -> Option<Limit<'static>> {
     })
 }
 
-fn rule_limit(rule: &WorkRule) -> Option<Limit<'_>> {
+pub(crate) fn rule_limit(rule: &WorkRule) -> Option<Limit<'_>> {
     let Demand::SpeedLimit {
         limit_kmh,
         priority,

@@ -1,5 +1,6 @@
 mod bounds;
 mod duty;
+mod explain;
 mod motion;
 mod routes;
 

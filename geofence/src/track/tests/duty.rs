@@ -9,6 +9,7 @@
 
 use super::*;
 
+mod explain;
 mod orders;
 mod shifts;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod explain;
+
 /// The corners of the round, metres east and north.
 const ROUND: [(f64, f64); 4] = [(0.0, 0.0), (300.0, 0.0), (300.0, 200.0), (0.0, 200.0)];
 

@@ -1,0 +1,212 @@
+//! The fixes of one vehicle, judged once more from nothing.
+
+use std::collections::VecDeque;
+
+use super::{
+    super::{
+        fix::{Fix, Key},
+        in_force::InForce,
+        placeless,
+        state::{Court, State},
+        subject,
+    },
+    Era, FIXES_MAX, Fate, Heard, SeenFix, VIOLATIONS_MAX, era_of,
+};
+use crate::{
+    catalog::Catalog,
+    checks::{Parameters, draft::rounded},
+    geometry::Plane,
+    identity::TerminalId,
+    position::Position,
+    units::Timestamp,
+    violation::Violation,
+};
+
+/// A fix, and what became of it.
+#[derive(Debug)]
+struct Traced {
+    /// As sent.
+    key: Key,
+    /// Where it counts.
+    fix: Fix,
+    median_kmh: Option<f64>,
+    is_behind_gap: bool,
+    fate: Fate,
+}
+
+/// An evaluation that nobody else hears of.
+#[derive(Debug)]
+pub(super) struct Replay {
+    terminal: TerminalId,
+    pub(super) state: State,
+    pub(super) in_force: InForce,
+    pub(super) heard: Heard,
+    /// What has ended, the newest.
+    pub(super) violations: VecDeque<Violation>,
+    traced: VecDeque<Traced>,
+}
+
+impl Replay {
+    pub(super) fn new(terminal: TerminalId) -> Self {
+        Self {
+            terminal,
+            state: State::default(),
+            in_force: InForce::default(),
+            heard: Heard::default(),
+            violations: VecDeque::new(),
+            traced: VecDeque::new(),
+        }
+    }
+
+    /// Judges everything up to a moment, and lets pass what is due by it. Keeps the violations that
+    /// `is_wanted` names.
+    pub(super) fn run(
+        &mut self,
+        eras: &[Era<'_>],
+        positions: &[Position],
+        at: Timestamp,
+        is_wanted: impl Fn(&Violation) -> bool,
+    ) {
+        let own = positions
+            .iter()
+            .filter(|position| position.terminal == self.terminal && position.fixed_at <= at);
+        let mut fixes: Vec<Fix> = own
+            .map(|position| Fix::of(position, placeless(position).is_none()))
+            .collect();
+        fixes.sort_by_key(Fix::key);
+        fixes.dedup_by_key(|fix| fix.key());
+        self.heard.fixes = fixes.len();
+        self.heard.first_at = fixes.first().map(|fix| Timestamp(fix.at));
+        let mut eras_left = eras.iter().skip(1).peekable();
+        if let Some(first) = eras.first() {
+            self.in_force.adopt(first.catalog, first.from.0);
+        }
+        for fix in &fixes {
+            while let Some(era) = eras_left.next_if(|era| era.from.0 <= fix.at) {
+                self.in_force.adopt(era.catalog, era.from.0);
+            }
+            if let Some(era) = era_of(eras, Timestamp(fix.at)) {
+                self.judge(era.catalog, fix, &is_wanted);
+            }
+        }
+        while let Some(era) = eras_left.next_if(|era| era.from <= at) {
+            self.in_force.adopt(era.catalog, era.from.0);
+        }
+        if let Some(era) = era_of(eras, at).filter(|_| !fixes.is_empty()) {
+            self.pass(era.catalog, at.0, &is_wanted);
+        }
+        self.heard.last_at = self.state.last.map(|fix| Timestamp(fix.at));
+    }
+
+    fn judge(&mut self, catalog: &Catalog, fix: &Fix, is_wanted: impl Fn(&Violation) -> bool) {
+        let accepted = self.state.input.accepted;
+        let gap_ms = self.state.input.gap_ms();
+        let dropped = self.state.input.dropped;
+        self.in_court(catalog, is_wanted, |state, court| state.step(fix, court));
+        let has_dropped = self.state.input.dropped > dropped;
+        let held = || self.state.input.suspects.iter().flatten();
+        let fate = if !fix.is_placed {
+            self.heard.placeless += 1;
+            Fate::Placeless
+        } else if held().any(|suspect| suspect.key() == fix.key()) {
+            Fate::Suspect
+        } else {
+            Fate::Counted
+        };
+        // Of those that were held before it, what became of them?
+        let is_settled = fix.is_placed && (has_dropped || fate == Fate::Counted);
+        let mut is_first = true;
+        for before in self.traced.iter_mut().filter(|_| is_settled) {
+            if before.fate != Fate::Suspect {
+                continue;
+            }
+            if has_dropped {
+                before.fate = Fate::Dropped;
+            } else {
+                before.fate = Fate::Counted;
+                before.is_behind_gap = std::mem::take(&mut is_first);
+            }
+        }
+        self.heard.dropped += usize::try_from(self.state.input.dropped - dropped).unwrap_or(0);
+        let counted = self.state.last.filter(|last| last.key() == fix.key());
+        let is_behind_gap =
+            fate != Fate::Placeless && accepted.is_none_or(|before| fix.at - before.at > gap_ms);
+        if self.traced.len() >= FIXES_MAX {
+            self.traced.pop_front();
+        }
+        self.traced.push_back(Traced {
+            key: fix.key(),
+            fix: counted.unwrap_or(*fix),
+            median_kmh: counted.map(|_| self.state.input.median_kmh()),
+            is_behind_gap,
+            fate,
+        });
+    }
+
+    /// Lets pass what is due by a moment, as timers do.
+    fn pass(&mut self, catalog: &Catalog, at: i64, is_wanted: impl Fn(&Violation) -> bool) {
+        self.in_court(catalog, is_wanted, |state, court| {
+            state.bind(court, at);
+            state.advance_duty(at, court);
+            if let Some(last) = state.last {
+                state.advance(at.min(last.at.saturating_add(Parameters::HOLD_MS)), court);
+            }
+            state.advance_routes(at, court);
+        });
+    }
+
+    fn in_court(
+        &mut self,
+        catalog: &Catalog,
+        is_wanted: impl Fn(&Violation) -> bool,
+        run: impl FnOnce(&mut State, &mut Court<'_>),
+    ) {
+        let (mut closed, mut dropped, mut inside) = (Vec::new(), Vec::new(), Vec::new());
+        let mut court = Court {
+            subject: subject(catalog, self.terminal),
+            in_force: &self.in_force.by_index,
+            routes_in_force: &self.in_force.by_route,
+            rules_in_force: &self.in_force.by_rule,
+            since: self.in_force.since.as_ref(),
+            inside: &mut inside,
+            closed: &mut closed,
+            dropped: &mut dropped,
+        };
+        run(&mut self.state, &mut court);
+        for draft in closed {
+            if is_wanted(&draft.violation) {
+                if self.violations.len() >= VIOLATIONS_MAX {
+                    self.violations.pop_front();
+                }
+                self.violations.push_back(draft.violation);
+            }
+        }
+    }
+
+    /// The last fixes, with what `distance_m` measures of each that has a place.
+    pub(super) fn fixes(
+        &self,
+        plane: &Plane,
+        distance_m: impl Fn(&Fix) -> Option<f64>,
+    ) -> Vec<SeenFix> {
+        let seen = |traced: &Traced| {
+            let fix = traced.fix.on(plane);
+            SeenFix {
+                fixed_at: Timestamp(traced.key.at),
+                latitude: fix.latitude,
+                longitude: fix.longitude,
+                speed_dkmh: fix.speed_dkmh,
+                median_kmh: traced.median_kmh,
+                accuracy_m: fix.sigma_mm() / 1e3,
+                distance_m: (traced.fate != Fate::Placeless)
+                    .then(|| distance_m(&fix))
+                    .flatten()
+                    .map(rounded),
+                is_behind_gap: traced.is_behind_gap,
+                fate: traced.fate,
+                log_offset: fix.log_offset,
+            }
+        };
+        self.traced.iter().map(seen).collect()
+    }
+}

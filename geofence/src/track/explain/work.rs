@@ -1,0 +1,152 @@
+//! Rules of work: stops, speeds of jobs, unloading, alarms of terminals.
+
+use super::{Check, Scene, Stage, Unjudged, WhyNot, fence, target::Target};
+use crate::{
+    catalog::{Demand, Machine, WorkRule},
+    checks::{motion::Rules, presence::seconds, work::Work},
+    violation::ViolationKind,
+};
+
+/// What a rule may find.
+pub(super) const fn kinds(demand: &Demand) -> &'static [ViolationKind] {
+    match demand {
+        Demand::LongStop(_) => &[ViolationKind::LongStop],
+        Demand::Idling(_) => &[ViolationKind::Idling],
+        Demand::WorkSpeed(_) => &[ViolationKind::TooFastToClean],
+        Demand::Unloading(_) => &[ViolationKind::Unloading],
+        Demand::SpeedLimit { .. } => &[ViolationKind::Speeding],
+        Demand::TerminalAlarms(_) => &[ViolationKind::TerminalAlarm],
+        // Without rules of their own, what the bits mean is the rule of the defaults.
+        Demand::WorkSignals(_) => &[ViolationKind::TooFastToClean, ViolationKind::Unloading],
+    }
+}
+
+/// `rule` is `None` for the alarms that hold without a rule.
+pub(super) fn checks(
+    scene: &Scene<'_>,
+    target: &Target<'_>,
+    rule: Option<&WorkRule>,
+) -> Vec<Check> {
+    let kinds = rule.map_or(&[ViolationKind::TerminalAlarm][..], |rule| {
+        kinds(&rule.demand)
+    });
+    let check = |kind: &ViolationKind| {
+        let mut check = Check::new(*kind);
+        // Alarms need no place.
+        let is_blind = || {
+            scene
+                .blind()
+                .filter(|_| *kind != ViolationKind::TerminalAlarm)
+        };
+        check.why_not = target.why_not(scene).or_else(|| goes_before(scene, rule));
+        check.why_not = check.why_not.or_else(is_blind);
+        read(scene, &mut check, rule);
+        check
+    };
+    kinds.iter().map(check).collect()
+}
+
+fn rules<'a>(scene: &Scene<'a>) -> Rules<'a> {
+    Rules {
+        catalog: scene.catalog,
+        audience: scene.catalog.audience_of(scene.vehicle),
+        in_force: &scene.replay.in_force.by_rule,
+    }
+}
+
+/// Of several rules of a kind only the nearest holds; speed limits hold side by side.
+fn goes_before(scene: &Scene<'_>, rule: Option<&WorkRule>) -> Option<WhyNot> {
+    let rules = rules(scene);
+    let Some(rule) = rule else {
+        let holds = rules.has_default_alarms(scene.at.0);
+        return (!holds).then_some(WhyNot::OtherRule);
+    };
+    if matches!(rule.demand, Demand::SpeedLimit { .. }) {
+        return None;
+    }
+    let is_same = |other: &&WorkRule| other.demand.as_str() == rule.demand.as_str();
+    let nearest = rules.at(scene.at.0).find(is_same)?;
+    (nearest.fingerprint != rule.fingerprint).then_some(WhyNot::OtherRule)
+}
+
+fn read(scene: &Scene<'_>, check: &mut Check, rule: Option<&WorkRule>) {
+    let motion = &scene.state().motion;
+    match rule.map(|rule| (&rule.demand, rule.fingerprint)) {
+        Some((Demand::LongStop(demand) | Demand::Idling(demand), fingerprint)) => {
+            stop(scene, check, fingerprint, demand.stop_ms(scene.vehicle));
+        }
+        Some((Demand::SpeedLimit { .. }, _)) => {
+            if let Some(limit) = rule.and_then(super::super::state::rule_limit) {
+                fence::speed(scene, check, &limit);
+            }
+        }
+        Some((Demand::TerminalAlarms(_), _)) | None => {
+            let flags = motion.alarms.watches.iter().filter(|watch| {
+                let draft = watch.draft.as_deref();
+                draft.is_none_or(|draft| draft.violation.kind == check.kind)
+            });
+            if let Some(first) = flags.min_by_key(|watch| watch.clock.onset) {
+                check.since = Some(super::Timestamp(first.clock.onset));
+                check.observed_ms = Some(first.clock.observed);
+                check.stage = Stage::Pending;
+            }
+        }
+        Some(_) if check.kind == ViolationKind::TooFastToClean => {
+            signals(scene, check, Machine::is_cleaning);
+            let clock = motion.too_fast.clock;
+            if let Some(clock) = clock {
+                check.since = Some(super::Timestamp(clock.onset));
+                check.observed_ms = Some(clock.observed);
+                check.stage = Stage::Pending;
+            }
+            if scene.state().last.is_some() {
+                let median_kmh = scene.state().input.median_kmh();
+                check.measured.insert("median_kmh", median_kmh);
+            }
+        }
+        Some(_) => {
+            signals(scene, check, |machine| !machine.is_cleaning());
+            if let Some(clock) = motion.unloading.clock {
+                check.since = Some(super::Timestamp(clock.onset));
+                check.observed_ms = Some(clock.observed);
+                check.stage = Stage::Pending;
+            }
+        }
+    }
+}
+
+/// Whether the work runs: 1, or 0; nothing where it is not known.
+fn signals(scene: &Scene<'_>, check: &mut Check, is_asked: impl Fn(Machine) -> bool) {
+    let Some(last) = scene.state().last else {
+        return;
+    };
+    let Some((_, signals)) = rules(scene).signals(last.at) else {
+        let unknown = WhyNot::Unjudged(Unjudged::NotAsked);
+        if check.kind == ViolationKind::Unloading {
+            check.why_not = check.why_not.or(Some(unknown));
+        }
+        return;
+    };
+    match Work::of(signals, &last, is_asked) {
+        Work::On => check.measured.insert("is_working", 1.0),
+        Work::Off => check.measured.insert("is_working", 0.0),
+        Work::Unknown => None,
+    };
+}
+
+/// The clock of a stop.
+pub(super) fn stop(scene: &Scene<'_>, check: &mut Check, fingerprint: u64, needed_ms: i64) {
+    check.needed_ms = Some(needed_ms);
+    check.thresholds.insert("stop_s", seconds(needed_ms));
+    let long_stop = &scene.state().motion.long_stop;
+    let mut watches = long_stop.watches.iter();
+    if let Some(watch) = watches.find(|watch| watch.fingerprint == fingerprint) {
+        check.clock(watch.clock.onset, watch.clock.observed, needed_ms);
+        check.stage = if watch.is_spared {
+            check.measured.insert("is_near_a_site", 1.0);
+            Stage::NotArmed
+        } else {
+            Stage::Pending
+        };
+    }
+}

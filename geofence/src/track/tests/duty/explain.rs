@@ -1,0 +1,70 @@
+//! Why a check of a shift has found something, or why not.
+
+use super::*;
+use crate::track::explain::{Era, Explanation, Question, Stage, WhyNot, explain, needed_from};
+
+#[test]
+fn a_shift_is_explained_by_its_area_and_clocks() {
+    let city = city("workdays,08:00,17:00,,,,");
+    // At the post from 07:55 on, away from 09:00 on.
+    let day = Day::begins("07:55", 250.0).stays("09:00").goes(900.0, 36.0);
+    let track = day.stays("09:05").fixes;
+    let at = |time: &str| Timestamp(MIDNIGHT_MS + ms(time));
+    let question = |rule, time| Question {
+        terminal: terminal(),
+        rule,
+        at: at(time),
+    };
+    let ask = |rule, time| -> Explanation {
+        let era = Era {
+            from: Timestamp(0),
+            catalog: &city,
+        };
+        explain(&[era], &track, &question(rule, time)).unwrap()
+    };
+    let of = |why: &Explanation, kind| why.checks.iter().find(|c| c.kind == kind).unwrap().clone();
+    let away = ask("A/R1", "09:05");
+    let off_post = of(&away, ViolationKind::OffPost);
+    assert_eq!(
+        (off_post.why_not, off_post.stage),
+        (None, Stage::Pending),
+        "{away:#?}"
+    );
+    assert_eq!(
+        (off_post.side, off_post.needed_ms),
+        (Some("outside"), Some(600_000))
+    );
+    assert!((150_000..300_000).contains(&off_post.observed_ms.unwrap()));
+    assert!((off_post.measured["distance_m"] + 400.0).abs() < 2.0);
+    assert_eq!(away.window, Some((at("08:00"), at("17:00"))));
+    let patrol = of(&away, ViolationKind::PatrolCoverage);
+    assert_eq!(patrol.why_not.map(WhyNot::reason), Some("at_the_end"));
+    assert_eq!(patrol.measured["unit_grids"], 5.0);
+    let late = of(&away, ViolationKind::LateStart);
+    assert_eq!(
+        (late.stage, late.measured["was_there"]),
+        (Stage::Quiet, 1.0)
+    );
+    let before = ask("A", "07:58");
+    assert_eq!(
+        before.checks[0].why_not.map(WhyNot::reason),
+        Some("off_shift")
+    );
+    assert_eq!(
+        ask("hours:I1", "09:05").checks[0]
+            .why_not
+            .map(WhyNot::reason),
+        Some("on_shift")
+    );
+    let silent = ask("A", "09:30");
+    assert_eq!(of(&silent, ViolationKind::Silence).stage, Stage::Open);
+    assert_eq!(
+        of(&silent, ViolationKind::OffPost)
+            .why_not
+            .map(WhyNot::reason),
+        Some("unobserved")
+    );
+    // Fixes are needed from a little before the shift on.
+    let from = needed_from(&city, &question("A/R1", "16:00")).unwrap();
+    assert_eq!(from, at("07:50"));
+}
