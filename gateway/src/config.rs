@@ -24,7 +24,7 @@ use std::{
 };
 
 pub use attachments::Attachments;
-pub use catalog::{Backtest, CatalogFiles};
+pub use catalog::{Backtest, CatalogFiles, Explain};
 pub use commands::{CommandRules, Commands};
 pub use http::Http;
 pub use item_id::ItemId;
@@ -82,6 +82,8 @@ pub struct Config {
     pub catalog: CatalogFiles,
     /// Catalogs that are tried on stored tracks.
     pub backtest: Backtest,
+    /// Verdicts that are explained.
+    pub explain: Explain,
     /// The checks.
     pub evaluate: Evaluate,
     /// HTTP, page and live stream.
@@ -371,6 +373,7 @@ impl Config {
             store_rules: StoreRules::from_raw(&mut raw),
             catalog: CatalogFiles::from_raw(&mut raw),
             backtest: Backtest::from_raw(&mut raw),
+            explain: Explain::from_raw(&mut raw),
             evaluate: Evaluate {
                 snapshot_interval: raw.duration(
                     "evaluate.snapshot_interval",

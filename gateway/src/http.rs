@@ -4,6 +4,7 @@ pub mod api;
 pub mod backtests;
 pub mod catalog;
 pub mod commands;
+mod explain;
 pub mod live;
 pub mod media;
 pub mod page;

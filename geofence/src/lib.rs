@@ -11,7 +11,7 @@
 //! | [`geometry`] | the city's plane in millimetres, exact shapes, the raster that finds them, lines of routes |
 //! | [`catalog`] | unit grids, fences, routes, vehicles: read, checked, indexed |
 //! | [`checks`] | fences: membership, stay-in and keep-out, speeding; routes: deviation, points, coverage; all thresholds |
-//! | [`track`] | input conditioning, late fixes, timers, comparison of verdicts, snapshots |
+//! | [`track`] | input conditioning, late fixes, timers, comparison of verdicts, snapshots, explanations |
 //! | [`violation`], [`case`] | what was found, and what follows from it |
 //!
 //! Invariants:

@@ -15,6 +15,7 @@ mod command_line;
 mod commands;
 mod duty;
 mod encryption;
+mod explain;
 mod handshake;
 mod limits;
 mod operations;

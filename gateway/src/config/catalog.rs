@@ -1,5 +1,5 @@
 //! The city: the files that its catalog is read from, what the API may make of it, and catalogs that
-//! are tried on stored tracks.
+//! are tried on stored tracks, and verdicts that are explained by them.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -75,6 +75,26 @@ impl Backtest {
             kept_max: raw.count("backtest.kept_max", 16, 1..=1_000),
             violations_max: raw.count("backtest.violations_max", 10_000, 1..=1_000_000),
             period_max: raw.duration("backtest.period_max", 92 * day, day..=3_660 * day),
+        }
+    }
+}
+
+/// `[explain]`
+#[derive(Clone, Debug)]
+pub struct Explain {
+    /// Stored positions are judged from so long before the moment on, or from the beginning of the
+    /// window or shift if that is earlier: a day more at most. Default 6 h.
+    pub lookback: Duration,
+    /// Positions that are judged; of more the newest. Default 100,000.
+    pub positions_max: u32,
+}
+
+impl Explain {
+    pub(super) fn from_raw(raw: &mut Raw) -> Self {
+        let hour = seconds(3_600);
+        Self {
+            lookback: raw.duration("explain.lookback", 6 * hour, hour..=72 * hour),
+            positions_max: raw.count("explain.positions_max", 100_000, 1_000..=1_000_000),
         }
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::CaseQuery;
 
 use super::{
-    Problem, backtests, catalog, commands, live, media, terminals, tracks,
+    Problem, backtests, catalog, commands, explain, live, media, terminals, tracks,
     view::{CaseView, QuarantineView, hex},
 };
 use crate::{Gateway, clock};
@@ -35,6 +35,7 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
         .merge(media::routes())
         .merge(catalog::routes(text_bytes_max))
         .merge(tracks::routes())
+        .merge(explain::routes())
         .merge(backtests::routes(text_bytes_max))
         .route("/cases", get(cases))
         .route("/cases/{id}", get(case))

@@ -350,14 +350,14 @@ async fn simplified(
     })
 }
 
-async fn in_background<T: Send + 'static>(
+pub(super) async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
-fn enter(gateway: &Gateway) -> Result<OwnedSemaphorePermit, Problem> {
+pub(super) fn enter(gateway: &Gateway) -> Result<OwnedSemaphorePermit, Problem> {
     gateway.track_readers.enter().ok_or_else(|| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
