@@ -65,7 +65,8 @@ pub(crate) fn band<'a>(seen: &Seen<'a>, work: Work) -> Option<Limit<'a>> {
     })
 }
 
-fn default_kmh(vehicle: &Vehicle) -> Option<f64> {
+/// The band of a job where no rule says it.
+pub(crate) fn default_kmh(vehicle: &Vehicle) -> Option<f64> {
     match vehicle.work_kind {
         WorkKind::Sweeper => Some(WorkParameters::SWEEPING_KMH),
         WorkKind::Sprinkler => Some(WorkParameters::FLUSHING_KMH),

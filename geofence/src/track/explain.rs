@@ -20,7 +20,7 @@ use self::{replay::Replay, target::Target};
 use super::state::State;
 use crate::{
     catalog::{Catalog, Vehicle},
-    checks::Unjudged,
+    checks::{Unjudged, presence::Clock},
     identity::TerminalId,
     position::Position,
     units::{Latitude, Longitude, Timestamp},
@@ -158,6 +158,13 @@ impl Check {
             violation: None,
             sentence: String::new(),
         }
+    }
+
+    /// Something is pending, by this clock.
+    const fn count(&mut self, clock: Clock) {
+        self.since = Some(Timestamp(clock.onset));
+        self.observed_ms = Some(clock.observed);
+        self.stage = Stage::Pending;
     }
 
     /// Takes over how long something has been wrong, and how long it may be.

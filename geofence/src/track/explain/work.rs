@@ -2,8 +2,10 @@
 
 use super::{Check, Scene, Stage, Unjudged, WhyNot, fence, target::Target};
 use crate::{
-    catalog::{Demand, Machine, WorkRule},
-    checks::{motion::Rules, presence::seconds, work::Work},
+    catalog::{AlarmPolicy, Demand, Machine, UnloadingDemand, WorkRule},
+    checks::{
+        WorkParameters, draft::rounded, motion::Rules, presence::seconds, too_fast, work::Work,
+    },
     violation::ViolationKind,
 };
 
@@ -80,37 +82,69 @@ fn read(scene: &Scene<'_>, check: &mut Check, rule: Option<&WorkRule>) {
                 fence::speed(scene, check, &limit);
             }
         }
-        Some((Demand::TerminalAlarms(_), _)) | None => {
-            let flags = motion.alarms.watches.iter().filter(|watch| {
-                let draft = watch.draft.as_deref();
-                draft.is_none_or(|draft| draft.violation.kind == check.kind)
-            });
-            if let Some(first) = flags.min_by_key(|watch| watch.clock.onset) {
-                check.since = Some(super::Timestamp(first.clock.onset));
-                check.observed_ms = Some(first.clock.observed);
-                check.stage = Stage::Pending;
-            }
-        }
-        Some(_) if check.kind == ViolationKind::TooFastToClean => {
+        Some((Demand::TerminalAlarms(policy), _)) => alarms(scene, check, policy),
+        None => alarms(scene, check, &AlarmPolicy::DEFAULT),
+        Some((demand, _)) if check.kind == ViolationKind::TooFastToClean => {
             signals(scene, check, Machine::is_cleaning);
-            let clock = motion.too_fast.clock;
-            if let Some(clock) = clock {
-                check.since = Some(super::Timestamp(clock.onset));
-                check.observed_ms = Some(clock.observed);
-                check.stage = Stage::Pending;
+            band(scene, check, demand);
+            if let Some(clock) = motion.too_fast.clock {
+                check.count(clock);
             }
             if scene.state().last.is_some() {
-                let median_kmh = scene.state().input.median_kmh();
+                let median_kmh = rounded(scene.state().input.median_kmh());
                 check.measured.insert("median_kmh", median_kmh);
             }
         }
-        Some(_) => {
+        Some((demand, _)) => {
             signals(scene, check, |machine| !machine.is_cleaning());
+            let needed_ms = match demand {
+                Demand::Unloading(demand) => demand.dwell_ms,
+                _ => UnloadingDemand::default().dwell_ms,
+            };
+            check.needed_ms = Some(needed_ms);
+            check.thresholds.insert("dwell_s", seconds(needed_ms));
             if let Some(clock) = motion.unloading.clock {
-                check.since = Some(super::Timestamp(clock.onset));
-                check.observed_ms = Some(clock.observed);
-                check.stage = Stage::Pending;
+                check.count(clock);
             }
+        }
+    }
+}
+
+/// The alarm that has been set for longest.
+fn alarms(scene: &Scene<'_>, check: &mut Check, policy: &AlarmPolicy) {
+    let watches = &scene.state().motion.alarms.watches;
+    let set = watches
+        .iter()
+        .filter_map(|watch| Some((watch, policy.after_ms(watch.bit)?)));
+    if let Some((watch, after_ms)) = set.min_by_key(|(watch, _)| watch.clock.onset) {
+        check.count(watch.clock);
+        check.needed_ms = Some(after_ms);
+        check.measured.insert("alarm_bit", f64::from(watch.bit));
+        check.thresholds.insert("after_s", seconds(after_ms));
+    }
+}
+
+/// The band of the job; what the bits mean asks for the usual one.
+fn band(scene: &Scene<'_>, check: &mut Check, demand: &Demand) {
+    let (own, parameters) = match demand {
+        Demand::WorkSpeed(speed) => (speed.limit_kmh, &speed.parameters),
+        _ => (None, &WorkParameters::WORK_SPEED),
+    };
+    let needed_ms = parameters.dwell_ms.unwrap_or(WorkParameters::TOO_FAST_MS);
+    check.needed_ms = Some(needed_ms);
+    check.thresholds.insert("dwell_s", seconds(needed_ms));
+    let close_s = seconds(parameters.close_ms);
+    check.thresholds.insert("close_s", close_s);
+    let usual = || scene.vehicle.and_then(too_fast::default_kmh);
+    match own.or_else(usual) {
+        Some(limit_kmh) => {
+            let threshold_kmh = rounded(parameters.threshold_kmh(limit_kmh));
+            check.thresholds.insert("limit_kmh", limit_kmh);
+            check.thresholds.insert("threshold_kmh", threshold_kmh);
+        }
+        None => {
+            let not_asked = WhyNot::Unjudged(Unjudged::NotAsked);
+            check.why_not = check.why_not.or(Some(not_asked));
         }
     }
 }

@@ -290,3 +290,71 @@ fn a_rule_of_work_has_its_clock() {
         Stage::Open
     );
 }
+
+#[test]
+fn every_violation_of_a_noisy_day_is_explained_at_the_moment_when_it_was_sure() {
+    let town = town();
+    let mut explained = 0;
+    for seed in 0..8 {
+        let track = noisy(seed, 1_000);
+        let (evaluator, _) = judged(&town, &track);
+        for violation in evaluator.violations(&terminal()) {
+            let question = Question {
+                terminal: terminal(),
+                rule: &violation.rule.id,
+                at: violation.confirmed_at,
+            };
+            let era = Era {
+                from: Timestamp(0),
+                catalog: &town,
+            };
+            let why = explain(&[era], &track, &question).unwrap();
+            let open = why.checks[0].violation.as_ref().map(|open| open.id);
+            assert_eq!(open, Some(violation.id), "{violation:#?}\n{why:#?}");
+            explained += 1;
+        }
+    }
+    assert!(explained > 10, "{explained}");
+}
+
+#[test]
+fn the_band_of_a_job_and_an_alarm_have_their_thresholds() {
+    let rules = r#"{"rules":[
+        {"id":"band","name":"band","kind":"work_speed","speed_kmh":8,"unknown":"working"},
+        {"id":"alarms","name":"alarms","kind":"terminal_alarms","alarms":{"8":60}}]}"#;
+    let sources = CatalogSources {
+        work_rules: Some(("rules".to_owned(), rules.to_owned())),
+        ..CatalogSources::default()
+    };
+    let catalog = Catalog::load(&sources).unwrap();
+    let mut track = drive(0, (0.0, 0.0), (400.0, 0.0), 18.0);
+    for position in &mut track {
+        position.alarm_flags = 1 << 8;
+    }
+    let why = ask(&catalog, &track, "band", 10);
+    let check = &why.checks[0];
+    assert_eq!(
+        (check.why_not, check.stage),
+        (None, Stage::Pending),
+        "{check:#?}"
+    );
+    assert_eq!(
+        (check.observed_ms, check.needed_ms),
+        (Some(10_000), Some(20_000))
+    );
+    assert_eq!(
+        (
+            check.measured["median_kmh"],
+            check.thresholds["threshold_kmh"]
+        ),
+        (18.0, 9.0)
+    );
+    let why = ask(&catalog, &track, "alarms/power_lost", 30);
+    let check = &why.checks[0];
+    assert_eq!(
+        (check.observed_ms, check.needed_ms),
+        (Some(30_000), Some(60_000)),
+        "{check:#?}"
+    );
+    assert_eq!(check.measured["alarm_bit"], 8.0);
+}
