@@ -18,6 +18,8 @@
 //! What lies between fixes that are too far apart in time is unobserved. When the target could have
 //! been met with all that may have been swept unseen, nothing is violated: a gap proves nothing.
 //! A vehicle that parked with its ignition off and is found there has not been elsewhere meanwhile.
+//! A fix that the vehicle cannot have driven to is passed over, and the way counts from the one
+//! before it: an error that jumps along the route sweeps nothing, and spoils nothing.
 //! Terminals do not tell whether brushes turn: work is whatever is driven at working speed.
 
 use super::{
@@ -86,7 +88,7 @@ pub(crate) enum Quality {
     Work,
     /// Faster.
     TooFast,
-    /// Too far from the line, or farther than can be driven.
+    /// Too far from the line.
     Nothing,
 }
 
@@ -154,10 +156,18 @@ impl Coverage {
             }
         }
         match (self.trace, here) {
-            (Some(before), Some(here)) if is_seen => self.step(before, here, fix, visit.route),
-            _ => self.pass = None,
+            (Some(before), Some(here)) if is_seen && is_recent(before, here, visit.route) => {
+                if is_possible(before, here, fix) {
+                    self.step(before, here, fix, visit.route);
+                    self.trace = Some(here);
+                }
+                // Else one of the two is wrong: the next fixes show which.
+            }
+            _ => {
+                self.pass = None;
+                self.trace = here;
+            }
         }
-        self.trace = here;
         self.seen_at = fix.at;
         self.is_parked = is_parked(fix);
     }
@@ -376,6 +386,22 @@ fn reach_mm(route: &Route, elapsed_ms: i64) -> i64 {
     whole(elapsed_ms * route.parameters.speed_max_kmh / 3.6)
 }
 
+/// What was held back as impossible is not held longer than a fix is waited for.
+const fn is_recent(before: Trace, here: Trace, route: &Route) -> bool {
+    here.at - before.at <= route.parameters.sight_ms
+}
+
+/// Whether the vehicle can have driven from one to the other.
+fn is_possible(before: Trace, here: Trace, fix: &Fix) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "half a minute, and its way")]
+    let (way_mm, elapsed_ms) = (
+        (here.along_mm - before.along_mm).abs() as f64,
+        (here.at - before.at).max(1) as f64,
+    );
+    let fastest_kmh = f64::from(before.speed_dkmh.max(here.speed_dkmh)) / 10.0;
+    way_mm <= PROGRESS_FACTOR * fastest_kmh / 3.6 * elapsed_ms + 2.0 * fix.sigma_mm()
+}
+
 /// Whether the way between two fixes on the route was work.
 fn quality(before: Trace, here: Trace, fix: &Fix, route: &Route) -> Quality {
     let parameters = &route.parameters;
@@ -403,8 +429,7 @@ fn quality(before: Trace, here: Trace, fix: &Fix, route: &Route) -> Quality {
     let is_near = [before.offset_mm, here.offset_mm]
         .iter()
         .all(|offset_mm| offset_mm.abs() as f64 <= parameters.sweep_reach_mm + sigma_mm);
-    let possible_mm = PROGRESS_FACTOR * fastest_kmh / 3.6 * elapsed_ms + 2.0 * sigma_mm;
-    if !is_near || way_mm > possible_mm {
+    if !is_near {
         Quality::Nothing
     } else if pace_kmh > parameters.speed_max_kmh {
         Quality::TooFast
