@@ -266,7 +266,8 @@ impl PointWatch {
             let way_mm = before.point.distance_mm(fix.point);
             #[expect(clippy::cast_precision_loss, reason = "half a minute")]
             let is_slow = way_mm <= RouteParameters::STAY_MPS * elapsed_ms.max(1_000) as f64;
-            if is_slow {
+            // Noise alone goes farther than that in a second; the receiver's speed knows better.
+            if is_slow || (before.is_still() && fix.is_still()) {
                 self.stay_ms += elapsed_ms;
             }
         } else if (is_here && fix.is_still()) || (was_here && before.is_still()) {
