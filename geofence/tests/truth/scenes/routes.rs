@@ -1,0 +1,308 @@
+//! Routes: left, passed without stopping, swept in part.
+
+use geofence::violation::ViolationKind;
+
+use super::{Event, Family, Role, Scene, clock};
+use crate::{
+    receiver::Random,
+    town::with_route,
+    way::{Line, Span, Way},
+};
+
+const BEGINS_S: i64 = 8 * 3_600 + 58 * 60;
+/// The window of the routes, seconds of the way.
+const WINDOW: Span = Span {
+    from: 120,
+    to: 3_720,
+};
+const POINTS: usize = 8;
+
+fn long_line() -> Line {
+    Line(vec![(-1_500.0, 0.0), (500.0, 0.0), (500.0, 1_500.0)])
+}
+
+/// To the right of the kerb.
+fn points(line: &Line) -> Vec<(f64, f64)> {
+    let place = |index: usize| line.place(along(line, index), 8.0);
+    (0..POINTS).map(place).collect()
+}
+
+fn along(line: &Line, index: usize) -> f64 {
+    line.length() * (index as f64 + 0.5) / POINTS as f64
+}
+
+pub(super) fn families() -> Vec<Family> {
+    let start_s = clock(0, 0) + BEGINS_S;
+    let long = long_line();
+    vec![
+        Family {
+            kind: ViolationKind::RouteDeviation,
+            catalog: with_route(&long, "deviation", &[]),
+            runs: 40,
+            start_s,
+            scene: deviation,
+        },
+        Family {
+            kind: ViolationKind::MissedPoint,
+            catalog: with_route(&long, "points", &points(&long)),
+            runs: 50,
+            start_s,
+            scene: missed,
+        },
+        Family {
+            kind: ViolationKind::Coverage,
+            catalog: with_route(&long, "coverage", &[]),
+            runs: 100,
+            start_s,
+            scene: coverage,
+        },
+    ]
+}
+
+fn deviation(random: &mut Random) -> Scene {
+    let line = long_line();
+    let mut way = Way::begins(line.place(0.0, 0.0));
+    way.stand(130);
+    let mut is_back = false;
+    while way.now() < WINDOW.to - 1_200 {
+        let mut behind = random.between(250.0, 400.0);
+        while behind < line.length() - 400.0 && way.now() < WINDOW.to - 900 {
+            let mps = random.between(5.0, 10.0);
+            let place = |meters: f64, right: f64| {
+                let meters = if is_back {
+                    line.length() - meters
+                } else {
+                    meters
+                };
+                line.place(meters, right)
+            };
+            go_along(
+                &mut way,
+                &line,
+                place(behind, random.between(-5.0, 5.0)),
+                mps,
+            );
+            behind += leave(random, &mut way, mps, |meters, right| {
+                place(behind + meters, right)
+            });
+            behind += random.between(250.0, 500.0);
+        }
+        let end = if is_back { 0.0 } else { line.length() };
+        go_along(&mut way, &line, line.place(end, 0.0), 8.0);
+        let seconds = random.seconds(20, 200);
+        way.stand(seconds);
+        is_back = !is_back;
+    }
+    way.park(600);
+    let off = way.spans(0, |second| line.nearest(second.at).1 > 25.0);
+    let event = |span: Span| {
+        let is_broken = |second: &i64| {
+            let seconds = second - span.from;
+            let so_far = Span {
+                from: span.from,
+                to: *second,
+            };
+            seconds >= 90 || (seconds >= 30 && way.meters(so_far) >= 100.0)
+        };
+        let sure = (span.from..=span.to).find(is_broken)?;
+        Some(Event::new("route", span, sure))
+    };
+    Scene {
+        truth: off.into_iter().filter_map(event).collect(),
+        way,
+        swept: None,
+    }
+}
+
+/// Along the line, around its corner where one lies between.
+fn go_along(way: &mut Way, line: &Line, to: (f64, f64), mps: f64) {
+    let (from, until) = (line.nearest(way.at).0, line.nearest(to).0);
+    let corner = 2_000.0;
+    if (from - corner) * (until - corner) < 0.0 {
+        way.go(line.place(corner, 0.0), mps);
+    }
+    way.go(to, mps);
+}
+
+/// Leaves the line, or keeps beside it; gives how far along it came back.
+fn leave(
+    random: &mut Random,
+    way: &mut Way,
+    mps: f64,
+    place: impl Fn(f64, f64) -> (f64, f64),
+) -> f64 {
+    match (Role::any(random), random.chance(0.5)) {
+        // A street beside the route, for at least 100 m and 30 s.
+        (Role::Violates, true) => {
+            let away = random.between(60.0, 150.0);
+            let meters = mps * random.between(35.0, 50.0);
+            way.go(place(0.0, away), mps);
+            way.go(place(meters, away), mps);
+            way.go(place(meters, 0.0), mps);
+            meters
+        }
+        // A stop there, for at least 90 s.
+        (Role::Violates, false) => {
+            way.go(place(0.0, random.between(60.0, 110.0)), mps);
+            way.stand(random.seconds(104, 220));
+            way.go(place(0.0, 0.0), mps);
+            0.0
+        }
+        // Within 90 % of the corridor.
+        (Role::Nearly, true) => {
+            let meters = mps * random.between(20.0, 40.0);
+            let beside = random.between(18.0, 22.5);
+            way.go(place(10.0, beside), mps);
+            way.go(place(10.0 + meters, beside), mps);
+            way.go(place(20.0 + meters, 0.0), mps);
+            20.0 + meters
+        }
+        // A stop of up to 85 % of 90 s, less than 100 m of way.
+        (Role::Nearly, false) => {
+            let away = random.between(40.0, 60.0);
+            way.go(place(0.0, away), mps);
+            way.stand(random.seconds(20, 62));
+            way.go(place(0.0, 0.0), mps);
+            0.0
+        }
+        (Role::Innocent, _) => {
+            let seconds = random.seconds(60, 240);
+            way.stand(seconds);
+            0.0
+        }
+    }
+}
+
+fn missed(random: &mut Random) -> Scene {
+    let line = long_line();
+    let mut way = Way::begins(line.place(0.0, 0.0));
+    way.stand(130);
+    let mut truth = Vec::new();
+    for index in 0..POINTS {
+        let mps = random.between(5.0, 10.0);
+        let beside = along(&line, index) + random.between(-6.0, 6.0);
+        go_along(
+            &mut way,
+            &line,
+            line.place(beside, random.between(0.0, 4.0)),
+            mps,
+        );
+        let role = Role::any(random);
+        match role {
+            Role::Violates if random.chance(0.6) => {}
+            Role::Violates => way.stand(random.seconds(7, 17)),
+            Role::Nearly => way.stand(random.seconds(23, 30)),
+            Role::Innocent => way.stand(random.seconds(40, 300)),
+        }
+        if role == Role::Violates {
+            let over = Span {
+                from: WINDOW.to,
+                to: i64::MAX / 2_000,
+            };
+            truth.push(Event::new(
+                &format!("route/p{index}"),
+                over,
+                WINDOW.to + 600,
+            ));
+        }
+    }
+    go_along(&mut way, &line, line.place(line.length(), 0.0), 8.0);
+    way.park(WINDOW.to + 60 - way.now());
+    // By the way itself: within 25 m, standing, for 20 s in all.
+    for (index, at) in points(&line).into_iter().enumerate() {
+        let is_there = |second: &&crate::way::Second| {
+            second.mps < 1.5 && crate::way::distance(second.at, at) <= 25.0
+        };
+        let stay = way.seconds.iter().filter(is_there).count();
+        let rule = format!("route/p{index}");
+        let is_missed = truth.iter().any(|event| event.rule == rule);
+        assert_eq!(stay < 20, is_missed, "{rule}: {stay} s");
+    }
+    Scene {
+        truth,
+        way,
+        swept: None,
+    }
+}
+
+fn coverage(random: &mut Random) -> Scene {
+    let line = long_line();
+    let share = match Role::any(random) {
+        Role::Violates => random.between(0.4, 0.82),
+        Role::Nearly => random.between(0.88, 0.96),
+        Role::Innocent => 1.0,
+    };
+    let mut way = Way::begins(line.place(0.0, 0.0));
+    way.stand(130);
+    let pieces = 2;
+    let piece = line.length() / f64::from(pieces);
+    for index in 0..pieces {
+        let begin = piece * f64::from(index);
+        let left_out = piece * (1.0 - share);
+        let from = begin + random.between(0.1, 0.9) * (piece - left_out);
+        let right = random.between(-3.0, 6.0);
+        let kmh = random.between(5.0, 9.0);
+        sweep(&mut way, &line, (begin, from), right, kmh);
+        if share < 1.0 {
+            if random.chance(0.5) {
+                // Too fast to sweep.
+                let kmh = random.between(20.0, 35.0);
+                sweep(&mut way, &line, (from, from + left_out), right, kmh);
+            } else {
+                // By another street.
+                way.go(line.place(from, 60.0), 7.0);
+                sweep(&mut way, &line, (from, from + left_out), 60.0, 25.0);
+                way.go(line.place(from + left_out, right), 7.0);
+            }
+        }
+        sweep(
+            &mut way,
+            &line,
+            (from + left_out, begin + piece),
+            right,
+            kmh,
+        );
+        if random.chance(0.5) {
+            way.stand(random.seconds(10, 120));
+        }
+    }
+    way.park(WINDOW.to + 60 - way.now());
+    let swept = swept(&way, &line);
+    let over = Span {
+        from: WINDOW.to,
+        to: WINDOW.to,
+    };
+    let event = Event::new("route", over, WINDOW.to + 900);
+    Scene {
+        truth: (swept < 0.85).then_some(event).into_iter().collect(),
+        way,
+        swept: Some(swept),
+    }
+}
+
+/// Along the line, so far to the right of it, in steps of ten metres.
+fn sweep(way: &mut Way, line: &Line, (from, to): (f64, f64), right: f64, kmh: f64) {
+    let steps = ((to - from) / 10.0).ceil().max(1.0);
+    for step in 0..=steps as i64 {
+        let along = from + (to - from) * step as f64 / steps;
+        way.go(line.place(along, right), kmh / 3.6);
+    }
+}
+
+/// The share of pieces of 5 m whose middle was passed within 12 m at 1.8 to 15 km/h.
+fn swept(way: &Way, line: &Line) -> f64 {
+    let count = (line.length() / 5.0).ceil() as usize;
+    let mut is_swept = vec![false; count];
+    for pair in way.seconds.windows(2) {
+        let [(a, near), (b, _)] = [pair[0], pair[1]].map(|second| line.nearest(second.at));
+        let is_work = (1.8..=15.0).contains(&(pair[1].mps * 3.6));
+        if !is_work || near > 12.0 {
+            continue;
+        }
+        for (index, is_swept) in is_swept.iter_mut().enumerate() {
+            let middle = index as f64 * 5.0 + 2.5;
+            *is_swept |= a < middle && middle <= b;
+        }
+    }
+    is_swept.iter().filter(|is| **is).count() as f64 / count as f64
+}

@@ -1,0 +1,161 @@
+//! What was told against what is true.
+
+use geofence::{
+    catalog::Catalog,
+    position::Position,
+    track::{Evaluator, EvaluatorOptions},
+    units::Timestamp,
+    violation::{Violation, ViolationKind},
+};
+
+use crate::{
+    receiver::{Random, Receiver},
+    scenes::{Event, Family, Scene},
+    town::PHONE,
+    way::Way,
+};
+
+/// A violation may be told to begin so long before the true one, or so long behind its end.
+const BEFORE_S: f64 = 15.0;
+const BEHIND_S: f64 = 60.0;
+const HOUR_MS: i64 = 3_600_000;
+
+/// The figures of one check, one noise and one reporting period.
+#[derive(Debug, Default)]
+pub(crate) struct Score {
+    /// Violations that are true.
+    pub(crate) truth: usize,
+    /// Violations that were told.
+    pub(crate) told: usize,
+    /// True ones that were told, one told for one true.
+    pub(crate) right: usize,
+    /// From the moment at which the rule was broken to that at which the check was sure, seconds.
+    pub(crate) latencies: Vec<f64>,
+    /// Percentage points between the share that was swept and the one that was found.
+    pub(crate) coverage_errors: Vec<f64>,
+}
+
+impl Score {
+    pub(crate) fn precision(&self) -> f64 {
+        self.right as f64 / self.told.max(1) as f64
+    }
+
+    pub(crate) fn recall(&self) -> f64 {
+        self.right as f64 / self.truth.max(1) as f64
+    }
+
+    pub(crate) fn latency(&self, share: f64) -> f64 {
+        quantile(&self.latencies, share)
+    }
+
+    fn count(&mut self, family: &Family, scene: &Scene, told: &[Violation]) {
+        let start_ms = family.start_ms();
+        let mut is_taken = vec![false; told.len()];
+        self.truth += scene.truth.len();
+        self.told += told.len();
+        for event in &scene.truth {
+            let fits =
+                |(index, v): &(usize, &Violation)| !is_taken[*index] && meets(event, v, start_ms);
+            let Some((index, violation)) = told.iter().enumerate().find(fits) else {
+                continue;
+            };
+            is_taken[index] = true;
+            self.right += 1;
+            if violation.kind == family.kind {
+                let sure = seconds(violation.confirmed_at, start_ms);
+                self.latencies.push(sure - event.sure as f64);
+            }
+        }
+    }
+}
+
+/// The value below which this share of the values lies.
+pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let index = ((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1));
+    values.get(index).copied().unwrap_or(f64::NAN)
+}
+
+fn seconds(at: Timestamp, start_ms: i64) -> f64 {
+    (at.0 - start_ms) as f64 / 1e3
+}
+
+fn meets(event: &Event, violation: &Violation, start_ms: i64) -> bool {
+    let from = seconds(violation.started_at, start_ms);
+    let to = violation
+        .ended_at
+        .map_or(f64::INFINITY, |at| seconds(at, start_ms));
+    violation.rule.id == event.rule
+        && from <= event.span.to as f64 + BEHIND_S
+        && to >= event.span.from as f64 - BEFORE_S
+}
+
+/// A point that was passed over, and may have been visited later where nobody saw it, stays in wrong
+/// order: the same omission by another name.
+fn is_of(family: &Family, violation: &Violation) -> bool {
+    let is_omission = family.kind == ViolationKind::MissedPoint;
+    violation.kind == family.kind || (is_omission && violation.kind == ViolationKind::WrongOrder)
+}
+
+/// What is told of these reports in the end, and how much of a route was swept and may have been
+/// swept unseen, two hours behind the last second of the way.
+fn told(
+    catalog: &Catalog,
+    reports: &[Position],
+    way: &Way,
+    start_ms: i64,
+) -> (Vec<Violation>, Option<(f64, f64)>) {
+    let terminal = PHONE.parse().unwrap();
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    evaluator.observe_batch(catalog, reports);
+    let end = start_ms + way.now() * 1_000 + 2 * HOUR_MS;
+    evaluator.tick(catalog, Timestamp(end));
+    let progress = evaluator.route_progress(catalog, &terminal);
+    let swept = progress
+        .first()
+        .filter(|progress| progress.planned_m > 0.0)
+        .map(|progress| {
+            (
+                progress.swept_m / progress.planned_m,
+                progress.unobserved_m / progress.planned_m,
+            )
+        });
+    (evaluator.violations(&terminal), swept)
+}
+
+/// Every way of a family, as a receiver sees it.
+pub(crate) fn score(family: &Family, receiver: Receiver) -> Score {
+    let mut score = Score::default();
+    for run in 0..family.runs {
+        // The same ways for every receiver.
+        let scene = (family.scene)(&mut Random(run));
+        let start_ms = family.start_ms();
+        let random = &mut Random(1_000_000 + run);
+        let reports = receiver.reports(random, &scene.way, start_ms);
+        let (told, swept) = told(&family.catalog, &reports, &scene.way, start_ms);
+        let others = told.iter().find(|violation| !is_of(family, violation));
+        assert!(others.is_none(), "nobody asked for it: {others:#?}");
+        score.count(family, &scene, &told);
+        if let Some((truth, (swept, unseen))) = scene.swept.zip(swept) {
+            // What was not seen may have been swept or not: neither is an error.
+            let error = (swept - truth).max(0.0).max(truth - swept - unseen);
+            score.coverage_errors.push(100.0 * error);
+        }
+    }
+    score
+}
+
+/// Crossings that are told of parked vehicles, an hour.
+pub(crate) fn false_crossings(catalog: &Catalog, ways: &[Way], receiver: Receiver) -> f64 {
+    let (mut crossings, mut seconds) = (0, 0);
+    for (run, way) in (0..).zip(ways) {
+        let start_ms = crate::town::MONDAY_MS;
+        let reports = receiver.reports(&mut Random(2_000_000 + run), way, start_ms);
+        let (told, _) = told(catalog, &reports, way, start_ms);
+        let ended = told.iter().filter(|violation| violation.ended_at.is_some());
+        crossings += told.len() + ended.count();
+        seconds += way.now();
+    }
+    crossings as f64 / (seconds as f64 / 3_600.0)
+}
