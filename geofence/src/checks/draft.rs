@@ -52,7 +52,7 @@ pub(crate) struct Opening<'a> {
 pub(crate) struct Ended<'a> {
     /// Violations that are over.
     pub(crate) closed: &'a mut Vec<Draft>,
-    /// Violations that have become another one: they are withdrawn.
+    /// Violations that have become another one, or turned out to be none: they are withdrawn.
     pub(crate) dropped: &'a mut Vec<Draft>,
 }
 

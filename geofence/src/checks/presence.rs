@@ -9,11 +9,12 @@
 //!
 //! Only observed time counts: between two fixes that a gap does not part, on the wrong side at
 //! both ends. Whoever is found on the wrong side at his first fix, or when the fence is new, has
-//! crossed nothing: nothing opens until he was seen on the other side.
+//! crossed nothing: nothing opens until he was seen on the other side. Where the crossing back turns
+//! out to lie before the dwell was over, what had opened between two fixes is withdrawn.
 
 use super::{
     Parameters,
-    draft::{Draft, ONSET_FIXES_MAX, Opening, Subject, evidence},
+    draft::{Draft, Ended, ONSET_FIXES_MAX, Opening, Subject, evidence},
     membership::{Change, Side},
 };
 use crate::{
@@ -112,7 +113,7 @@ impl Watch {
         moment: &Moment<'_>,
         change: Change,
         was_pending: bool,
-        closed: &mut Vec<Draft>,
+        ended: &mut Ended<'_>,
     ) {
         let at = moment.fix.at;
         match change {
@@ -123,11 +124,17 @@ impl Watch {
         if !self.is_wrong(fence.kind) {
             self.clock = None;
             if let Some(draft) = self.draft.take() {
-                let ended = match change {
+                let back = match change {
                     Change::Entered(crossed) | Change::Left(crossed) => crossed,
                     Change::Found | Change::None => at,
                 };
-                closed.push(draft.close(ended, Some(self.proof(fence, moment.fix))));
+                if back - draft.violation.started_at.0 < dwell_ms(fence) {
+                    // It opened in time that its last fix spoke for, and was back by then.
+                    ended.dropped.push(*draft);
+                } else {
+                    let proof = self.proof(fence, moment.fix);
+                    ended.closed.push(draft.close(back, Some(proof)));
+                }
             }
             return;
         }
@@ -137,7 +144,8 @@ impl Watch {
         if !fence.schedule.holds(Timestamp(at)) {
             self.clock = None;
             if let Some(draft) = self.draft.take() {
-                closed.push(draft.close(at, Some(self.proof(fence, moment.fix))));
+                let proof = self.proof(fence, moment.fix);
+                ended.closed.push(draft.close(at, Some(proof)));
             }
             return;
         }

@@ -361,7 +361,10 @@ impl State {
                     &moment,
                     change,
                     was_pending,
-                    court.closed,
+                    &mut Ended {
+                        closed: court.closed,
+                        dropped: court.dropped,
+                    },
                 ),
             }
         }

@@ -57,8 +57,6 @@ of them are false. The fences are set to tell every crossing, without a time.
 const BEHIND: &str = "
 ## Where it falls short
 
-* **Every 10 s, `keep_out` and `stay_in`.** A crossing lies anywhere between two fixes. Of stays against
-  20 s, those of 17 s look like those of 23 s. A rule for such terminals should ask for a minute.
 * **Every 10 s, `speeding` and `too_fast_to_clean`.** The median of three speeds needs two fast fixes, so
   that what lasts less than 20 s can pass unseen.
 * **Every 30 s** rules of 10 and 20 s cannot be judged: `keep_out`, `speeding`, `too_fast_to_clean` and the
@@ -71,6 +69,7 @@ const BEHIND: &str = "
   less.
 * What nobody saw is nobody's fault: a point that may have been visited in a tunnel is not told to be
   missed, and speeding in a tunnel is not told at all.
+* Multipath of more than 50 m for six seconds looks like another stop, and ends a `long_stop` too early.
 ";
 
 fn cell(score: &Score) -> String {
