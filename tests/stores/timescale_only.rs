@@ -24,12 +24,15 @@ async fn connect(url: &str, rules: Option<Rules>) -> TimescaleStore {
     TimescaleStore::connect(url, options).await.unwrap()
 }
 
+/// Tests that refresh the sums would meet the server's own workers at it, which is an error.
+const NO_WORKERS: &str = "timescaledb.max_background_workers=0";
+
 /// A server of each kind: plain, Apache licence, full licence.
 fn servers() -> Vec<Postgres> {
     [
         Postgres::start(),
         Postgres::start_with_timescale(&["timescaledb.license=apache"]),
-        Postgres::start_with_timescale(&[]),
+        Postgres::start_with_timescale(&[NO_WORKERS]),
     ]
     .into_iter()
     .flatten()
@@ -118,9 +121,7 @@ async fn the_sums_of_an_hour_are_the_same_everywhere_and_follow_late_rows() {
 
 #[tokio::test]
 async fn the_policy_itself_adds_up_what_came_late() {
-    // Its own workers would refresh at the same time, which is an error.
-    let Some(server) = Postgres::start_with_timescale(&["timescaledb.max_background_workers=0"])
-    else {
+    let Some(server) = Postgres::start_with_timescale(&[NO_WORKERS]) else {
         return;
     };
     let url = server.database();
