@@ -80,11 +80,15 @@ pub(crate) async fn timescale() -> Option<Subject> {
     on(with_timescale()?).await
 }
 
+/// A test that compresses chunks or refreshes sums would meet the server's own workers at it, and
+/// one of them fails then.
+pub(crate) const NO_WORKERS: &str = "timescaledb.max_background_workers=0";
+
 /// The server with TimescaleDB that tests share, each with a database of its own.
 pub(crate) fn with_timescale() -> Option<&'static Postgres> {
     static SERVER: OnceLock<Option<Postgres>> = OnceLock::new();
     SERVER
-        .get_or_init(|| Postgres::start_with_timescale(&[]))
+        .get_or_init(|| Postgres::start_with_timescale(&[NO_WORKERS]))
         .as_ref()
 }
 

@@ -11,7 +11,7 @@ use storage::{
 use crate::{
     migrations::BEFORE_INPUTS,
     positions::all,
-    setup::{self, MIDNIGHT, batch, row, terminal},
+    setup::{self, MIDNIGHT, NO_WORKERS, batch, row, terminal},
 };
 
 const HOUR: i64 = 3_600;
@@ -23,9 +23,6 @@ async fn connect(url: &str, rules: Option<Rules>) -> TimescaleStore {
     };
     TimescaleStore::connect(url, options).await.unwrap()
 }
-
-/// Tests that refresh the sums would meet the server's own workers at it, which is an error.
-const NO_WORKERS: &str = "timescaledb.max_background_workers=0";
 
 /// A server of each kind: plain, Apache licence, full licence.
 fn servers() -> Vec<Postgres> {
