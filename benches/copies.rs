@@ -35,7 +35,7 @@ impl fmt::Display for Target {
 }
 
 /// The columns of the positions.
-const TYPES: [Type; 17] = [
+const TYPES: [Type; 20] = [
     Type::INT4,
     Type::TIMESTAMPTZ,
     Type::INT8,
@@ -53,6 +53,9 @@ const TYPES: [Type; 17] = [
     Type::BOOL,
     Type::BOOL,
     Type::TEXT,
+    Type::INT8,
+    Type::INT4,
+    Type::INT8,
 ];
 
 /// Copies batches, each in a transaction of its own, and gives how long it took. Terminals are
@@ -100,7 +103,7 @@ async fn write(
     let digits = p.terminal.as_str();
     let number = digits.get(digits.len().saturating_sub(6)..);
     let terminal: i32 = number.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let values: [&(dyn ToSql + Sync); 17] = [
+    let values: [&(dyn ToSql + Sync); 20] = [
         &terminal,
         &moment(p.fixed_at.0),
         &i64::from(p.digest),
@@ -118,6 +121,9 @@ async fn write(
         &p.is_positioned,
         &p.is_backlog,
         &row.unit_grid,
+        &p.inputs.vehicle_signals.map(i64::from),
+        &p.inputs.io.map(i32::from),
+        &p.inputs.vendor.map(i64::from),
     ];
     writer.write(&values).await
 }

@@ -43,7 +43,7 @@ struct Request {
     terminals: Vec<String>,
     /// Begin from this version of the catalog; from the one in force without it.
     version: Option<u64>,
-    /// Texts in place of those of the version, by their paths: `{"fences": {…}}`; GeoJSON as an
+    /// Texts in place of those of the version, by their paths: `{"fences": {…}}`; JSON as an
     /// object or a text, CSV as a text.
     #[serde(default)]
     catalog: BTreeMap<String, Value>,
@@ -127,7 +127,7 @@ fn draft(request: &Request) -> Result<Draft, Problem> {
             .ok_or_else(|| Problem::bad_request(format!("catalog.{path}: no such text")))?;
         let text = match (value, kind.form) {
             (Value::String(text), _) => text.clone(),
-            (Value::Object(_), Form::GeoJson) => value.to_string(),
+            (Value::Object(_), Form::GeoJson | Form::Rules) => value.to_string(),
             _ => {
                 return Err(Problem::bad_request(format!(
                     "catalog.{path}: expected a text"
