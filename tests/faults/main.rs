@@ -33,8 +33,9 @@ use harness::{Books, process::binary};
 use serde_json::Value;
 use tools::load::{self, LoadConfig, LoadReport};
 
-/// At full load what follows the log makes way: afterwards it has all of it to do.
-const DRAIN: Duration = Duration::from_secs(180);
+/// Seconds. At full load what follows the log makes way: afterwards it has all of it to do, and more
+/// after more rounds (`GRIDTRACE_DRAIN_SECONDS`).
+const DRAIN_S: u32 = 180;
 
 /// Phone, fix time, latitude and longitude.
 type Position = (String, i64, i32, i32);
@@ -137,7 +138,8 @@ fn wait_until(what: &str, within: Duration, is_so: impl Fn() -> bool) {
 
 /// All that is durable is stored and judged, and the store is there.
 fn wait_until_drained(http: &str) {
-    wait_until("the backlog is stored", DRAIN, || {
+    let within = Duration::from_secs(setting("GRIDTRACE_DRAIN_SECONDS", DRAIN_S).into());
+    wait_until("the backlog is stored", within, || {
         let Some((_, text)) = get(http, "/metrics") else {
             return false;
         };
