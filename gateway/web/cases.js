@@ -164,6 +164,8 @@ export class Cases {
     for (const [kind, button] of this.kindButtons) {
       button.replaceChildren(element("span", "", t(kind)), element("span", "number", String(counts.get(kind))));
       button.setAttribute("aria-pressed", String(this.kind === kind));
+      // Who chose a kind can take that back, also once its last case is gone.
+      button.hidden = counts.get(kind) === 0 && this.kind !== kind;
     }
     this.count.textContent = this.isFull ? `${this.cases.size}+` : String(this.cases.size);
     this.empty.hidden = shown > 0;
