@@ -107,7 +107,7 @@ enum Way {
     Arrays,
     /// By COPY into a temporary table, and from there.
     Staged,
-    /// By COPY into the table: in half the time, but only rows that are not there.
+    /// By COPY into the table: the fastest, but only for rows that are not there.
     Straight,
 }
 
