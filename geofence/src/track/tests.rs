@@ -134,6 +134,41 @@ fn stand(from_s: i64, seconds: i64, at: (f64, f64)) -> Vec<Position> {
         .collect()
 }
 
+/// Judges positions one by one and starts anew, from what snapshots kept, behind those of these
+/// numbers; a snapshot is taken there and behind every so many. Gives what was told, until `end`.
+fn restarted(
+    catalog: &Catalog,
+    positions: &[Position],
+    restarts: &[usize],
+    snapshot_every: usize,
+    end: Timestamp,
+) -> (Evaluator, Vec<Finding>) {
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let mut stored = std::collections::BTreeMap::new();
+    let mut findings = Vec::new();
+    for (index, position) in positions.iter().enumerate() {
+        findings.extend(evaluator.observe_batch(catalog, std::slice::from_ref(position)));
+        // Snapshots at other moments than restarts, the newest bytes of each key.
+        if restarts.contains(&index) || index % snapshot_every == 0 {
+            for (key, bytes) in evaluator.take_dirty_snapshots() {
+                if bytes.is_empty() {
+                    stored.remove(&key);
+                } else {
+                    stored.insert(key, bytes);
+                }
+            }
+        }
+        if restarts.contains(&index) {
+            evaluator = Evaluator::new(EvaluatorOptions::default());
+            for bytes in stored.values() {
+                evaluator.restore(bytes).unwrap();
+            }
+        }
+    }
+    findings.extend(evaluator.tick(catalog, end));
+    (evaluator, findings)
+}
+
 /// What is known in the end: all positions in this order, and the clock far beyond them.
 fn judged(catalog: &Catalog, positions: &[Position]) -> (Evaluator, Vec<Finding>) {
     let mut evaluator = Evaluator::new(EvaluatorOptions::default());
@@ -767,25 +802,8 @@ proptest! {
         let track = noisy(seed, 1_000);
         let positions = if is_in_order { track } else { arrived(track, &order, &[3, 5]) };
         let (undisturbed, expected) = judged(&town, &positions);
-        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
-        let mut stored = std::collections::BTreeMap::new();
-        let mut findings = Vec::new();
-        for (index, position) in positions.iter().enumerate() {
-            findings.extend(evaluator.observe_batch(&town, std::slice::from_ref(position)));
-            // Snapshots at other moments than restarts, the newest bytes of each key.
-            if restarts.contains(&index) || index % 200 == 0 {
-                for (key, bytes) in evaluator.take_dirty_snapshots() {
-                    if bytes.is_empty() { stored.remove(&key) } else { stored.insert(key, bytes) };
-                }
-            }
-            if restarts.contains(&index) {
-                evaluator = Evaluator::new(EvaluatorOptions::default());
-                for bytes in stored.values() {
-                    evaluator.restore(bytes).unwrap();
-                }
-            }
-        }
-        findings.extend(evaluator.tick(&town, Timestamp(START_MS + 40 * 3_600_000)));
+        let end = Timestamp(START_MS + 40 * 3_600_000);
+        let (evaluator, findings) = restarted(&town, &positions, &restarts, 200, end);
         prop_assert_eq!(findings, expected);
         prop_assert_eq!(evaluator.violations(&terminal()), undisturbed.violations(&terminal()));
     }

@@ -242,26 +242,9 @@ proptest! {
         let track = sweeping(seed, 1_000);
         let positions = if is_in_order { track } else { arrived(track, &order, &[3, 5]) };
         let (undisturbed, expected) = judged(&works, &positions);
-        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
-        let mut stored = BTreeMap::new();
-        let mut findings = Vec::new();
-        for (index, position) in positions.iter().enumerate() {
-            findings.extend(evaluator.observe_batch(&works, std::slice::from_ref(position)));
-            let is_last = index + 1 == positions.len();
-            if restarts.contains(&index) || index % 150 == 0 || is_last {
-                for (key, bytes) in evaluator.take_dirty_snapshots() {
-                    if bytes.is_empty() { stored.remove(&key) } else { stored.insert(key, bytes) };
-                }
-            }
-            // At the end as well: what is due by the clock only is found after a restart too.
-            if restarts.contains(&index) || is_last {
-                evaluator = Evaluator::new(EvaluatorOptions::default());
-                for bytes in stored.values() {
-                    evaluator.restore(bytes).unwrap();
-                }
-            }
-        }
-        findings.extend(evaluator.tick(&works, end()));
+        // At the end as well: what is due by the clock only is found after a restart too.
+        let restarts = [restarts, vec![positions.len() - 1]].concat();
+        let (evaluator, findings) = restarted(&works, &positions, &restarts, 150, end());
         prop_assert_eq!(findings, expected);
         prop_assert_eq!(evaluator.violations(&terminal()), undisturbed.violations(&terminal()));
     }

@@ -91,20 +91,8 @@ proptest! {
         let track = busy(seed, 1_000);
         let positions = if is_in_order { track } else { arrived(track, &order, &[3, 5]) };
         let (undisturbed, expected) = judged(&catalog, &positions);
-        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
-        let mut stored = std::collections::BTreeMap::new();
-        let mut findings = Vec::new();
-        for (index, position) in positions.iter().enumerate() {
-            findings.extend(evaluator.observe_batch(&catalog, std::slice::from_ref(position)));
-            if restarts.contains(&index) {
-                stored.extend(evaluator.take_dirty_snapshots());
-                evaluator = Evaluator::new(EvaluatorOptions::default());
-                for bytes in stored.values() {
-                    evaluator.restore(bytes).unwrap();
-                }
-            }
-        }
-        findings.extend(evaluator.tick(&catalog, Timestamp(START_MS + 40 * 3_600_000)));
+        let end = Timestamp(START_MS + 40 * 3_600_000);
+        let (evaluator, findings) = restarted(&catalog, &positions, &restarts, positions.len(), end);
         prop_assert_eq!(findings, expected);
         prop_assert_eq!(
             evaluator.violations(&terminal()),
