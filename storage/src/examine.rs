@@ -5,7 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
-use tokio_postgres::{Client, Config, NoTls, config::SslMode};
+use tokio_postgres::{Client, NoTls};
 
 use crate::{
     cursors, embedded,
@@ -80,19 +80,7 @@ pub fn embedded(directory: &Path) -> Result<Option<u32>, StoreError> {
 /// # Errors
 /// When it is no address, or the database cannot be reached or asked.
 pub async fn postgres(url: &str) -> Result<PostgresFacts, StoreError> {
-    let unusable = |reason: String| StoreError::Unusable {
-        action: "use the address",
-        reason,
-    };
-    let mut config: Config = url
-        .parse()
-        .map_err(|error: tokio_postgres::Error| unusable(error.to_string()))?;
-    if config.get_hosts().is_empty() {
-        return Err(unusable("it names no host".into()));
-    }
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(unusable("it asks for TLS, which is not built in".into()));
-    }
+    let mut config = timescale::config(url)?;
     config
         .application_name("gridtrace doctor")
         .connect_timeout(TIMEOUT);

@@ -36,9 +36,9 @@ use geofence::{
     units::Timestamp,
 };
 use tokio::sync::OnceCell;
-use tokio_postgres::{Config, config::SslMode};
 use uuid::Uuid;
 
+pub(crate) use self::connection::config;
 pub(crate) use self::schema::{SCHEMA_VERSION, TIMESCALE_MIN, version};
 use self::{
     connection::{Failure, Lease, Pool, bounded},
@@ -122,19 +122,7 @@ impl TimescaleStore {
     /// [`StoreError::Unusable`] when the address is none, or the database is there and of a kind
     /// that cannot be used: TimescaleDB before 2.19.1, or a schema of a newer gridtrace.
     pub async fn connect(url: &str, options: Options) -> Result<Self, StoreError> {
-        let unusable = |reason: String| StoreError::Unusable {
-            action: "use the address",
-            reason,
-        };
-        let mut config: Config = url
-            .parse()
-            .map_err(|error: tokio_postgres::Error| unusable(error.to_string()))?;
-        if config.get_hosts().is_empty() {
-            return Err(unusable("it names no host".into()));
-        }
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(unusable("it asks for TLS, which is not built in".into()));
-        }
+        let mut config = config(url)?;
         config
             .application_name("gridtrace")
             .connect_timeout(options.connect_timeout)

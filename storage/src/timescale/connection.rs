@@ -12,7 +12,11 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_postgres::{Client, Config, NoTls, Statement, config::Host, error::SqlState};
+use tokio_postgres::{
+    Client, Config, NoTls, Statement,
+    config::{Host, SslMode},
+    error::SqlState,
+};
 
 use super::Options;
 use crate::store::{StoreError, TimedOut};
@@ -290,6 +294,27 @@ impl DerefMut for Lease<'_> {
             .as_mut()
             .expect("a lease holds its connection until it is concluded")
     }
+}
+
+/// What an address of a database says: a URL, or libpq's form.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when it is none, names no host, or asks for TLS.
+pub(crate) fn config(url: &str) -> Result<Config, StoreError> {
+    let unusable = |reason: String| StoreError::Unusable {
+        action: "use the address",
+        reason,
+    };
+    let config: Config = url
+        .parse()
+        .map_err(|error: tokio_postgres::Error| unusable(error.to_string()))?;
+    if config.get_hosts().is_empty() {
+        return Err(unusable("it names no host".into()));
+    }
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(unusable("it asks for TLS, which is not built in".into()));
+    }
+    Ok(config)
 }
 
 /// Host and database, never the password.
