@@ -10,13 +10,13 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use geofence::{
-    case::Stage,
+    case::{Case, Stage},
     identity::{CaseId, TerminalId},
     units::Timestamp,
     violation::ViolationKind,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use storage::store::CaseQuery;
+use storage::store::{CaseQuery, QuarantinedRow};
 
 use super::{
     Problem, backtests, catalog, commands, explain, live, media, terminals, tracks,
@@ -50,6 +50,25 @@ pub(super) type Shared = State<Arc<Gateway>>;
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     pub(super) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// What a store gave for a limit, each as readers see it. A full page may have another behind
+    /// it, whose cursor is made from the last row by `key`.
+    pub(super) fn of<R, K: Serialize>(
+        rows: Vec<R>,
+        limit: u32,
+        key: impl FnOnce(&R) -> K,
+        view: impl FnMut(R) -> T,
+    ) -> Self {
+        let is_full = rows.len() == limit as usize;
+        let last = rows.last().filter(|_| is_full);
+        let next = last.and_then(|row| encode_cursor(&key(row)));
+        Self {
+            items: rows.into_iter().map(view).collect(),
+            next,
+        }
+    }
 }
 
 pub(super) fn encode_cursor(value: &impl Serialize) -> Option<String> {
@@ -135,15 +154,9 @@ async fn cases(
         limit,
     };
     let found = gateway.store.cases(&query).await?;
-    let next = found
-        .last()
-        .filter(|_| found.len() == limit as usize)
-        .and_then(|case| encode_cursor(&(case.opened_at, case.id)));
-    let items = found
-        .iter()
-        .map(|case| CaseView::new(case, &gateway.catalog))
-        .collect();
-    Ok(Json(Page { items, next }))
+    let key = |case: &Case| (case.opened_at, case.id);
+    let view = |case: Case| CaseView::new(&case, &gateway.catalog);
+    Ok(Json(Page::of(found, limit, key, view)))
 }
 
 async fn case(State(gateway): Shared, Path(id): Path<CaseId>) -> Result<Json<CaseView>, Problem> {
@@ -173,15 +186,9 @@ async fn quarantine(
     let limit = limit(parameters.limit)?;
     let before = decode_cursor(parameters.cursor.as_deref())?;
     let rows = gateway.store.quarantined(before, limit).await?;
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit as usize)
-        .and_then(|row| encode_cursor(&row.number));
-    let items = rows
-        .iter()
-        .map(|row| QuarantineView::from(&row.report))
-        .collect();
-    Ok(Json(Page { items, next }))
+    let key = |row: &QuarantinedRow| row.number;
+    let view = |row: QuarantinedRow| QuarantineView::from(&row.report);
+    Ok(Json(Page::of(rows, limit, key, view)))
 }
 
 #[derive(Debug, Serialize)]

@@ -18,7 +18,7 @@ use storage::catalog::VersionInfo;
 
 use super::{
     Problem,
-    api::{Page, PageParameters, Shared, decode_cursor, encode_cursor, limit, moment},
+    api::{Page, PageParameters, Shared, decode_cursor, limit, moment},
 };
 use crate::{
     Gateway,
@@ -149,12 +149,8 @@ async fn versions(
         Some(versions) => tokio::task::block_in_place(|| versions.list(before, limit))?,
         None => Vec::new(),
     };
-    let next = found
-        .last()
-        .filter(|_| found.len() == limit as usize)
-        .and_then(|version| encode_cursor(&version.number));
-    let items = found.into_iter().map(VersionView::from).collect();
-    Ok(Json(Page { items, next }))
+    let key = |version: &VersionInfo| version.number;
+    Ok(Json(Page::of(found, limit, key, VersionView::from)))
 }
 
 /// Forgets a version that waits for its time.

@@ -17,7 +17,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{
     Problem,
-    api::{Page, Shared, decode_cursor, encode_cursor, limit, moment, terminal},
+    api::{Page, Shared, decode_cursor, limit, moment, terminal},
     view::{Subject, hex},
 };
 use crate::{Gateway, catalog::Catalog, clock::rfc3339};
@@ -115,15 +115,9 @@ async fn list(
         limit,
     };
     let rows = in_background(&gateway, move |store| store.list(&query)).await?;
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit as usize)
-        .and_then(|last| encode_cursor(&(last.at, last.number)));
+    let key = |media: &Media| (media.at, media.number);
     let view = |media| MediaView::new(media, &gateway.catalog);
-    Ok(Json(Page {
-        items: rows.into_iter().map(view).collect(),
-        next,
-    }))
+    Ok(Json(Page::of(rows, limit, key, view)))
 }
 
 async fn one(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<MediaView>, Problem> {

@@ -249,12 +249,8 @@ async fn events(
         // Events outlive a terminal that was released; without any it must be known.
         known(&gateway, &phone)?;
     }
-    let next = rows
-        .last()
-        .filter(|_| rows.len() == limit as usize)
-        .and_then(|(number, _)| encode_cursor(number));
-    let items = rows.into_iter().map(|(_, event)| event.into()).collect();
-    Ok(Json(Page { items, next }))
+    let view = |(_, event)| EventView::from(event);
+    Ok(Json(Page::of(rows, limit, |(number, _)| *number, view)))
 }
 
 /// Lets another device register under the phone number.

@@ -97,11 +97,7 @@ async fn positions(
         ..range(&gateway, from, to)?
     };
     let rows = gateway.store.positions(&query).await?;
-    let next = last_of_full_page(&rows, &query).and_then(|row| encode_cursor(&key(row)));
-    Ok(Json(Page {
-        items: rows.into_iter().map(TrackPoint::from).collect(),
-        next,
-    }))
+    Ok(Json(Page::of(rows, query.limit, key, TrackPoint::from)))
 }
 
 /// The row that the next page continues behind; `None` where there is no next page.

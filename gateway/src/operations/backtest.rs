@@ -1,15 +1,10 @@
 //! `gridtrace backtest`: what a catalog would have found in the stored tracks of a period.
 
-use std::{collections::BTreeMap, fs, io::Write, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use geofence::{identity::TerminalId, units::Timestamp};
-use storage::{
-    embedded::EmbeddedStore,
-    store::Store,
-    timescale::{Options, TimescaleStore},
-};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,6 +14,7 @@ use crate::{
     config::{Config, StoreChoice},
     export::{parse_phone, parse_time},
     http::backtests::FoundView,
+    tracks::pages::{open_database, open_embedded},
 };
 
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(2);
@@ -91,7 +87,10 @@ async fn found(config: &Config, options: &BacktestOptions) -> anyhow::Result<Fou
         }
         error => error.into(),
     })?;
-    let store = store(config).await?;
+    let store = match &config.store {
+        StoreChoice::Embedded => open_embedded(&config.data_dir)?,
+        StoreChoice::Postgres(url) => open_database(url).await?,
+    };
     let period = Period {
         from: options.from,
         to: options.to.unwrap_or_else(clock::now),
@@ -114,21 +113,6 @@ async fn found(config: &Config, options: &BacktestOptions) -> anyhow::Result<Fou
             }
         }
     }
-}
-
-async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match &config.store {
-        StoreChoice::Embedded => {
-            let directory = config.data_dir.join("store");
-            if !directory.is_dir() {
-                bail!("no embedded store in {}", directory.display());
-            }
-            Arc::new(EmbeddedStore::open(&directory)?)
-        }
-        StoreChoice::Postgres(url) => {
-            Arc::new(TimescaleStore::connect(url, Options::default()).await?)
-        }
-    })
 }
 
 fn tell(found: &Found, out: &mut impl Write) -> std::io::Result<()> {

@@ -1,6 +1,10 @@
 //! Pages of rows, from whatever holds them: an embedded store, a database, a running gateway.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 use geofence::{identity::TerminalId, units::Timestamp};
@@ -83,6 +87,27 @@ enum Reader {
     },
 }
 
+/// The store in a database.
+///
+/// # Errors
+/// When it cannot be used.
+pub(crate) async fn open_database(url: &str) -> anyhow::Result<Arc<dyn Store>> {
+    let options = storage::timescale::Options::default();
+    Ok(Arc::new(TimescaleStore::connect(url, options).await?))
+}
+
+/// The embedded store of a data directory, which must be there.
+///
+/// # Errors
+/// When it is not, or cannot be used.
+pub(crate) fn open_embedded(data_dir: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    let directory = data_dir.join("store");
+    if !directory.is_dir() {
+        bail!("no embedded store in {}", directory.display());
+    }
+    Ok(Arc::new(EmbeddedStore::open(&directory)?))
+}
+
 impl Pages {
     /// Opens a source.
     ///
@@ -98,17 +123,8 @@ impl Pages {
                 };
                 return Ok(Self::of(reader, wanted));
             }
-            Source::Database(url) => {
-                let options = storage::timescale::Options::default();
-                Arc::new(TimescaleStore::connect(&url, options).await?)
-            }
-            Source::DataDirectory(data_dir) => {
-                let directory = data_dir.join("store");
-                if !directory.is_dir() {
-                    bail!("no embedded store in {}", directory.display());
-                }
-                Arc::new(EmbeddedStore::open(&directory)?)
-            }
+            Source::Database(url) => open_database(&url).await?,
+            Source::DataDirectory(data_dir) => open_embedded(&data_dir)?,
         };
         Ok(Self::of_store(store, wanted))
     }
