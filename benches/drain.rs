@@ -2,7 +2,8 @@
 //! are drained while live reports go on; beside the same live reports without a backlog, before and
 //! after.
 //!
-//! `cargo bench -p benchmarks --bench drain [positions]`: 500,000 unless another number is given.
+//! `cargo bench -p benchmarks --bench drain [positions] [postgres]`: 500,000 unless another number is
+//! given; into the embedded store, or into a PostgreSQL server of its own.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use benchmarks::servers::is_measuring;
-use harness::process::Process;
+use harness::{postgres::Postgres, process::Process};
 use tools::load::{self, LoadConfig, LoadReport};
 
 /// Nobody listens there.
@@ -51,8 +52,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let here = std::env::current_exe()?;
     let folder = tempfile::tempdir_in(here.parent().unwrap_or_else(|| Path::new(".")))?;
     let mut first_position = 0;
+    let server = match std::env::args().any(|argument| argument == "postgres") {
+        true => Some(
+            Postgres::start_with_timescale(&["fsync=on"])
+                .ok_or("PostgreSQL with TimescaleDB is not installed")?,
+        ),
+        false => None,
+    };
+    let store = server
+        .as_ref()
+        .map_or("embedded".to_owned(), Postgres::database);
+    let store = ["--store", &store];
 
-    let gateway = Process::start_with("serve", folder.path(), &[], &[LEVEL]);
+    let gateway = Process::start_with("serve", folder.path(), &store, &[LEVEL]);
     let alone = live.run(&gateway, &mut first_position)?;
     say("without a backlog", &alone);
     drop(gateway);
@@ -61,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let piled_up = pile_up(&gateway, positions, &mut first_position)?;
     drop(gateway);
 
-    let gateway = Process::start_with("serve", folder.path(), &[], &[LEVEL]);
+    let gateway = Process::start_with("serve", folder.path(), &store, &[LEVEL]);
     let began = Instant::now();
     let meanwhile = live.run(&gateway, &mut first_position)?;
     let left = lag(&gateway);

@@ -1,6 +1,6 @@
 //! Positions acknowledged a second, one by one and in batches: the gateway, which decodes, stores
-//! and syncs before it answers, beside a server that only answers and beside the floor, under the
-//! same load in the same run, one after the other and then again.
+//! and syncs before it answers, beside a server that only appends and syncs and beside the floor,
+//! under the same load in the same run, one after the other and then again.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{error::Error, process::ExitCode, time::Duration};

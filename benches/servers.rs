@@ -26,7 +26,8 @@ const SERVE: &str = "--serve";
 pub enum Kind {
     /// The `gridtrace` binary, as it is installed.
     Gateway,
-    /// A tokio server that answers at once, without decoding or storing.
+    /// A tokio server that appends the bytes to a file, syncs it every 2 ms, and then answers,
+    /// without decoding, checking or storing.
     Thin,
     /// A bare event loop that appends the bytes to a file, syncs it every 5 ms, and then answers.
     Floor,
@@ -63,9 +64,11 @@ pub fn is_measuring() -> bool {
 /// When the server cannot start.
 pub fn serve_if_asked() -> io::Result<()> {
     let mut arguments = env::args().skip_while(|argument| argument != SERVE).skip(1);
-    match arguments.next().as_deref() {
-        Some("thin") => thin::serve(),
-        Some("floor") => floor::serve(Path::new(&arguments.next().unwrap_or_default())),
+    let kind = arguments.next();
+    let folder = arguments.next().unwrap_or_default();
+    match kind.as_deref() {
+        Some("thin") => thin::serve(Path::new(&folder)),
+        Some("floor") => floor::serve(Path::new(&folder)),
         _ => Ok(()),
     }
 }

@@ -62,7 +62,11 @@ pub struct Options {
     pub readers: usize,
     /// Files of days that the writer, and each reader, keeps open.
     pub open_days_max: usize,
-    /// The write-ahead file of a database is emptied when it has reached this size.
+    /// Rows of one transaction: a batch of more is written in several, of neighbours each. The log
+    /// shares the disk, and its syncs wait for what another sync brings there at once.
+    pub commit_rows_max: usize,
+    /// The write-ahead file of a database is carried over at half of this size, and emptied when it
+    /// has reached it.
     pub wal_bytes_max: u64,
 }
 
@@ -73,7 +77,8 @@ impl Default for Options {
             query_timeout: Duration::from_secs(10),
             readers: 4,
             open_days_max: 4,
-            wal_bytes_max: 64 * 1024 * 1024,
+            commit_rows_max: 4_000,
+            wal_bytes_max: 8 * 1024 * 1024,
         }
     }
 }

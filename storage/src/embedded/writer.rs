@@ -80,8 +80,10 @@ impl Writer {
         });
         let mut written = PositionsWritten::default();
         for of_day in kept.chunk_by(|a, b| a.0 == b.0) {
-            if let Some((day, _)) = of_day.first() {
-                written.inserted += self.write_day(*day, of_day)?;
+            for rows in of_day.chunks(self.options.commit_rows_max.max(1)) {
+                if let Some((day, _)) = rows.first() {
+                    written.inserted += self.write_day(*day, rows)?;
+                }
             }
         }
         let action = "write positions";
