@@ -7,12 +7,12 @@ use clap::Args;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tools::{
-    city::{City, CityOptions, demo_city},
+    city::{City, CityOptions, plays_max, working_city},
     simulate::{self, FleetConfig},
 };
 
 use crate::{
-    App,
+    App, clock,
     config::{Config, Mistake, Raw},
 };
 
@@ -64,7 +64,10 @@ pub fn prepare(mut raw: Raw, options: &FleetOptions) -> Result<(Config, Arc<City
         vehicles: options.vehicles,
         ..CityOptions::default()
     };
-    let city = demo_city(options.seed, &city_options);
+    // A fifth of a small fleet acts, and in a large one all that can.
+    let actors = usize::try_from(options.vehicles / 5).unwrap_or(0);
+    let now_s = clock::now().millis().div_euclid(1_000);
+    let city = working_city(options.seed, &city_options, now_s, actors.min(plays_max()));
     let folder = config.data_dir.join("catalog");
     city.write_to(&folder).map_err(|cause| PrepareError::Io {
         path: folder.clone(),
@@ -73,6 +76,11 @@ pub fn prepare(mut raw: Raw, options: &FleetOptions) -> Result<(Config, Arc<City
     config.catalog.unit_grids = Some(folder.join("unit-grids.geojson"));
     config.catalog.fences = Some(folder.join("fences.geojson"));
     config.catalog.vehicles = Some(folder.join("vehicles.csv"));
+    config.catalog.routes = Some(folder.join("routes.geojson"));
+    config.catalog.work_rules = Some(folder.join("work-rules.json"));
+    config.catalog.shifts = Some(folder.join("shifts.csv"));
+    config.catalog.responsibility_grids = Some(folder.join("responsibility-grids.geojson"));
+    config.catalog.assignments = Some(folder.join("assignments.csv"));
     Ok((config, Arc::new(city)))
 }
 

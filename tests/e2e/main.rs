@@ -16,6 +16,7 @@ mod commands;
 mod duty;
 mod encryption;
 mod explain;
+mod fleet;
 mod handshake;
 mod limits;
 mod operations;

@@ -7,6 +7,7 @@ mod fence;
 mod fleet;
 mod grid;
 mod network;
+mod work;
 
 use std::{fs, io, path::Path};
 
@@ -17,6 +18,9 @@ pub use self::{
     fleet::{Fleet, Vehicle, WorkKind},
     grid::UnitGrid,
     network::{Edge, Network},
+    work::{
+        Act, BRUSH_BIT, BUCKET_BIT, Expected, Round, Second, Way, Work, plays_max, working_city,
+    },
 };
 
 /// How near to a boundary a rule-abiding vehicle may come, in metres: wide against the noise of a
@@ -139,11 +143,16 @@ pub struct City {
     pub vehicle_list: Vec<Vehicle>,
     /// The streets.
     pub network: Network,
+    /// Its size.
+    pub size: CityOptions,
+    /// Who does what on its day; none where vehicles drive about as they like.
+    pub work: Option<Work>,
 }
 
 impl City {
     /// Writes `unit-grids.geojson`, `fences.geojson` and `vehicles.csv` into a folder, which is
-    /// made if it is not there.
+    /// made if it is not there; with its work also `routes.geojson`, `work-rules.json`,
+    /// `shifts.csv`, `responsibility-grids.geojson` and `assignments.csv`.
     ///
     /// # Errors
     /// What the file system says.
@@ -152,6 +161,9 @@ impl City {
         fs::create_dir_all(dir)?;
         fs::write(dir.join("unit-grids.geojson"), &self.unit_grids)?;
         fs::write(dir.join("fences.geojson"), &self.fences)?;
+        for (name, text) in self.work.iter().flat_map(Work::files) {
+            fs::write(dir.join(name), text)?;
+        }
         fs::write(dir.join("vehicles.csv"), &self.vehicles)
     }
 }
@@ -181,6 +193,8 @@ pub fn demo_city(seed: u64, options: &CityOptions) -> City {
         fleets,
         vehicle_list,
         network,
+        size: options,
+        work: None,
     }
 }
 

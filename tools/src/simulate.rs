@@ -1,6 +1,7 @@
 //! A fleet of virtual terminals that speak JT/T 808 over real sockets, drive through the
 //! synthetic city, and know what truly happened.
 
+mod actor;
 mod clock;
 mod config;
 mod counters;
@@ -18,13 +19,14 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
+    actor::{Actor, Motion},
     clock::SimClock,
     driver::{Driver, Script},
-    truth::{BrokenRule, Judge},
+    truth::{FenceRule, Judge},
     unit::{Shared, Unit},
 };
 use crate::{
-    city::{City, WorkKind},
+    city::{City, Work, WorkKind},
     random::Random,
     terminal::Identity,
 };
@@ -155,7 +157,9 @@ fn units_of(shared: &Arc<Shared>, city: &Arc<City>) -> Vec<Unit> {
             .iter()
             .position(|violator| *violator == index)
             .map(script_of);
-        let Some(driver) = Driver::new(Arc::clone(city), index, script, config.seed) else {
+        let actor = Actor::new(city, index, shared.clock.start_unix_s).map(Motion::Acts);
+        let drives = || Driver::new(Arc::clone(city), index, script, config.seed);
+        let Some(motion) = actor.or_else(|| drives().map(|d| Motion::Drives(Box::new(d)))) else {
             tracing::warn!(vehicle = vehicle.vehicle, "no street for this vehicle");
             continue;
         };
@@ -170,7 +174,7 @@ fn units_of(shared: &Arc<Shared>, city: &Arc<City>) -> Vec<Unit> {
         let judge = Judge::new(city, index);
         units.push(Unit::new(
             Arc::clone(shared),
-            driver,
+            motion,
             judge,
             identity,
             random,
@@ -179,8 +183,8 @@ fn units_of(shared: &Arc<Shared>, city: &Arc<City>) -> Vec<Unit> {
     units
 }
 
-/// Which vehicles break rules: fast ones, spread over the fleet; at least one when the share is
-/// not 0.
+/// Which vehicles break rules of fences: fast ones without a round of their own, spread over the
+/// fleet; at least one when the share is not 0.
 fn violators(city: &City, count: usize, share: f64) -> Vec<usize> {
     let fast: Vec<usize> = city
         .vehicle_list
@@ -188,6 +192,11 @@ fn violators(city: &City, count: usize, share: f64) -> Vec<usize> {
         .take(count)
         .enumerate()
         .filter(|(_, v)| matches!(v.work_kind, WorkKind::RefuseTruck | WorkKind::Sprinkler))
+        .filter(|(index, _)| {
+            let is_busy =
+                |work: &Work| work.rounds.contains_key(index) || work.acts.contains_key(index);
+            !city.work.as_ref().is_some_and(is_busy)
+        })
         .map(|(index, _)| index)
         .collect();
     #[expect(
@@ -204,9 +213,9 @@ fn violators(city: &City, count: usize, share: f64) -> Vec<usize> {
 /// The first three violators begin at once, each with another rule; the others follow.
 fn script_of(order: usize) -> Script {
     let first = match order % 3 {
-        0 => BrokenRule::KeepOut,
-        1 => BrokenRule::Speeding,
-        _ => BrokenRule::StayIn,
+        0 => FenceRule::KeepOut,
+        1 => FenceRule::Speeding,
+        _ => FenceRule::StayIn,
     };
     let order = u32::try_from(order).unwrap_or(u32::MAX);
     let begins_s = if order < 3 {

@@ -99,31 +99,36 @@ pub(super) fn vehicles(fleets: &[Fleet], count: u32) -> Vec<Vehicle> {
                 .cycle()
                 .nth(round % MIX.len())
                 .unwrap_or(MIX[0]);
-            let number = index + 1;
-            let district = DISTRICTS.get(fleet).map_or("", |district| district.name);
-            let is_driven = work_kind != WorkKind::Inspector;
-            Vehicle {
-                vehicle: format!("V{number:05}"),
-                phone: format!("138{number:08}"),
-                plate: if is_driven {
-                    // Four digits and the letter; beyond 9,999 the first letter steps on.
-                    let lead = char::from(b'A' + u8::try_from(number / 10_000 % 26).unwrap_or(0));
-                    let plate_number = number % 10_000;
-                    if number < 10_000 {
-                        format!("晋A{}{plate_number:04}", work_kind.letter())
-                    } else {
-                        format!("晋A{lead}{plate_number:04}")
-                    }
-                } else {
-                    String::new()
-                },
-                work_kind,
-                fleet,
-                name: format!("{district}{}{number:03}", work_kind.name()),
-                speed_limit_kmh: is_driven.then_some(60.0),
-            }
+            vehicle(u64::from(index), fleet, work_kind)
         })
         .collect()
+}
+
+/// The vehicle of this index in the list.
+pub(super) fn vehicle(index: u64, fleet: usize, work_kind: WorkKind) -> Vehicle {
+    let number = index + 1;
+    let district = DISTRICTS.get(fleet).map_or("", |district| district.name);
+    let is_driven = work_kind != WorkKind::Inspector;
+    Vehicle {
+        vehicle: format!("V{number:05}"),
+        phone: format!("138{number:08}"),
+        plate: if is_driven {
+            // Four digits and the letter; beyond 9,999 the first letter steps on.
+            let lead = char::from(b'A' + u8::try_from(number / 10_000 % 26).unwrap_or(0));
+            let plate_number = number % 10_000;
+            if number < 10_000 {
+                format!("晋A{}{plate_number:04}", work_kind.letter())
+            } else {
+                format!("晋A{lead}{plate_number:04}")
+            }
+        } else {
+            String::new()
+        },
+        work_kind,
+        fleet,
+        name: format!("{district}{}{number:03}", work_kind.name()),
+        speed_limit_kmh: is_driven.then_some(60.0),
+    }
 }
 
 /// The vehicles as the catalog reads them.

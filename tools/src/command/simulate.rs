@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use humantime::Duration;
 use tools::{
-    city::{CityOptions, demo_city},
+    city::{CityOptions, working_city},
     output::{ACKNOWLEDGED_HEADER, Output},
     simulate::{self, FleetConfig, NoiseConfig},
 };
@@ -41,6 +41,14 @@ pub(crate) struct Arguments {
     /// Share of the vehicles that break rules, 0 to 1.
     #[arg(long, default_value_t = 0.05, value_parser = share)]
     violators: f64,
+    /// So many of the vehicles act a play: for each kind of violation one breaks the rule and one
+    /// nearly does. They need the routes, shifts and rules of work that `--city` writes.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    actors: usize,
+    /// When the day of the fleet begins, seconds since 1970 in UTC [default: now, or as far back as
+    /// the time scale can catch up]; windows and shifts of the city are laid about it.
+    #[arg(long, value_name = "S")]
+    start: Option<i64>,
     /// Deviation of the slow error of the receivers on each axis, metres.
     #[arg(long, value_name = "M", default_value_t = 3.0, value_parser = not_negative)]
     noise_sigma: f64,
@@ -83,7 +91,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     acknowledged: Option<PathBuf>,
     /// Write the catalog of the city into this folder: `unit-grids.geojson`, `fences.geojson`,
-    /// `vehicles.csv`.
+    /// `vehicles.csv`, `routes.geojson`, `work-rules.json`, `shifts.csv`,
+    /// `responsibility-grids.geojson`, `assignments.csv`.
     #[arg(long, value_name = "DIR")]
     city: Option<PathBuf>,
     /// Write the catalog, and do not drive.
@@ -99,12 +108,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         CitySize::Small => CityOptions::SMALL,
         CitySize::Full => CityOptions::FULL,
     };
-    let city = demo_city(
+    let mut config = arguments.config()?;
+    let start_unix_s = config.start_now();
+    let city = working_city(
         arguments.seed,
         &CityOptions {
             vehicles: arguments.vehicles,
             ..size
         },
+        start_unix_s,
+        arguments.actors,
     );
     if let Some(dir) = &arguments.city {
         city.write_to(dir)
@@ -113,7 +126,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             return Ok(true);
         }
     }
-    let config = arguments.config()?;
     let report = block_on(simulate::run(config, Arc::new(city), told_to_stop()))?;
     print_json(&report)?;
     eprintln!(
@@ -157,6 +169,7 @@ impl Arguments {
             log_outs_per_hour: self.log_outs_per_hour,
             lost_responses: self.lost_responses,
             time_scale: self.time_scale,
+            start_unix_s: self.start,
             duration: self.duration.map(Into::into),
             drain: self.drain.into(),
             truth: create(&self.truth)?,

@@ -125,6 +125,12 @@ impl FleetConfig {
         }
     }
 
+    /// Settles when simulated time begins, where that is not told: seconds since 1970 in UTC.
+    pub fn start_now(&mut self) -> i64 {
+        let start_unix_s = super::clock::SimClock::new(self).start_unix_s;
+        *self.start_unix_s.insert(start_unix_s)
+    }
+
     /// The revision of a vehicle's terminal.
     pub(super) fn revision(&self, random: &mut Random) -> Revision {
         let [first, second, third] = self.revisions.map(f64::from);

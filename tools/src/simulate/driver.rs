@@ -12,9 +12,9 @@ use std::{
     sync::Arc,
 };
 
-use super::truth::BrokenRule;
+use super::truth::FenceRule;
 use crate::{
-    city::{City, Edge, Vehicle, WorkKind},
+    city::{BRUSH_BIT, City, Edge, Round, Vehicle, WorkKind},
     plane::Point,
     random::Random,
 };
@@ -46,13 +46,19 @@ pub struct Truth {
     pub is_acc_on: bool,
     /// Metres driven since the start.
     pub driven_m: f64,
+    /// Bits of item 0x25; `None` where the terminal does not send it.
+    pub signals: Option<u32>,
+    /// Alarm bits.
+    pub alarms: u32,
+    /// The terminal is switched off.
+    pub is_dark: bool,
 }
 
 /// What a vehicle is told to break.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Script {
     /// The first rule; the others follow in turn.
-    pub first: BrokenRule,
+    pub first: FenceRule,
     /// Seconds after the start.
     pub begins_s: f64,
 }
@@ -78,13 +84,15 @@ pub struct Driver {
     next_parking_s: f64,
     script: Option<Script>,
     errand: Option<Errand>,
+    /// Its round, and the place in it of the crossing that is planned next.
+    round: Option<(Round, usize)>,
     audience: (String, String, &'static str),
 }
 
 /// A trip that breaks a rule.
 #[derive(Clone, Debug)]
 struct Errand {
-    rule: BrokenRule,
+    rule: FenceRule,
     fence: usize,
     /// The edges of a slow zone that are driven too fast.
     reckless: HashSet<(usize, usize)>,
@@ -164,6 +172,7 @@ impl Driver {
             next_parking_s: random.between(300.0, 2_400.0),
             script,
             errand: None,
+            round: None,
             audience: (id, fleet_id, work_kind.as_str()),
             random,
             city: Arc::clone(&city),
@@ -180,7 +189,13 @@ impl Driver {
             driver.halt = Some((script.begins_s, true));
             return Some(driver);
         }
-        driver.to = driver.wander(from, from)?;
+        let work = city.work.as_ref();
+        if let Some(round) = work.and_then(|work| work.rounds.get(&vehicle)) {
+            driver.from = *round.nodes.first()?;
+            driver.round = Some((round.clone(), 1));
+            from = driver.from;
+        }
+        driver.to = driver.next_crossing(from, from)?;
         driver.along_m = driver.random.unit() * 100.0;
         // A fleet that all starts driving at once is no fleet: some are parked for a while.
         if driver.random.chance(0.15) {
@@ -215,6 +230,13 @@ impl Driver {
             heading_deg: a.bearing_deg(b),
             is_acc_on: self.halt.is_none_or(|(_, is_acc_on)| is_acc_on),
             driven_m: self.driven_m,
+            signals: self
+                .round
+                .as_ref()
+                .filter(|(round, _)| round.is_sweeping)
+                .map(|_| u32::from(self.speed_mps > 0.0) << BRUSH_BIT),
+            alarms: 0,
+            is_dark: false,
         }
     }
 
@@ -274,6 +296,7 @@ impl Driver {
                 self.along_m -= edge.length_m;
                 self.from = self.to;
                 self.to = next;
+                self.empty_bins();
             }
             None => {
                 self.along_m = edge.length_m;
@@ -323,8 +346,27 @@ impl Driver {
         if self.errand.is_some() || !self.path.is_empty() {
             return;
         }
-        if let Some(next) = self.wander(self.to, self.from) {
+        if let Some(next) = self.next_crossing(self.to, self.from) {
             self.path.push_back(next);
+        }
+    }
+
+    /// The next one of the round, else any neighbour.
+    fn next_crossing(&mut self, at: usize, came_from: usize) -> Option<usize> {
+        let Some((round, next)) = &mut self.round else {
+            return self.wander(at, came_from);
+        };
+        let node = round.nodes.get(*next).copied();
+        *next = (*next + 1) % round.nodes.len().max(1);
+        node
+    }
+
+    /// At a crossing where bins are emptied.
+    fn empty_bins(&mut self) {
+        let has_bins = |(round, _): &(Round, usize)| round.stops.contains(&self.from);
+        if self.round.as_ref().is_some_and(has_bins) {
+            let stay_s = self.random.between(30.0, 50.0);
+            self.halt = Some((self.clock_s + stay_s, true));
         }
     }
 

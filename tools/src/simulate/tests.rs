@@ -1,6 +1,6 @@
 use std::{collections::HashMap, fs};
 
-use super::*;
+use super::{truth::BrokenRule, *};
 use crate::{
     city::{CityOptions, demo_city},
     output::Output,

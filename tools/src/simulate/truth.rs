@@ -26,6 +26,59 @@ pub enum BrokenRule {
     KeepOut,
     /// Too fast for the place.
     Speeding,
+    /// The corridor of the route was left.
+    RouteDeviation,
+    /// A collection point was passed over.
+    WrongOrder,
+    /// A collection point was not visited.
+    MissedPoint,
+    /// Too little of the route was swept.
+    Coverage,
+    /// Stood for too long.
+    LongStop,
+    /// Stood for too long with the engine on.
+    Idling,
+    /// Cleaned faster than the job allows.
+    TooFastToClean,
+    /// Unloaded outside every site.
+    Unloading,
+    /// The terminal raised an alarm.
+    TerminalAlarm,
+    /// Worked when no shift held.
+    OutsideHours,
+    /// Came too late to the duty area.
+    LateStart,
+    /// Left the duty area too early.
+    EarlyEnd,
+    /// Was away from the duty area on shift.
+    OffPost,
+    /// Visited too few unit grids on the shift.
+    PatrolCoverage,
+    /// The terminal said nothing on shift.
+    Silence,
+}
+
+/// A rule of a fence: what a violator is told to break on the streets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FenceRule {
+    /// Leave the duty area.
+    StayIn,
+    /// Enter a keep-out zone.
+    KeepOut,
+    /// Be too fast in a slow zone.
+    Speeding,
+}
+
+impl FenceRule {
+    /// What is broken then.
+    #[must_use]
+    pub const fn broken(self) -> BrokenRule {
+        match self {
+            Self::StayIn => BrokenRule::StayIn,
+            Self::KeepOut => BrokenRule::KeepOut,
+            Self::Speeding => BrokenRule::Speeding,
+        }
+    }
 }
 
 /// A violation that truly happened.
@@ -37,8 +90,9 @@ pub struct TrueViolation {
     pub phone: String,
     /// Which rule.
     pub kind: BrokenRule,
-    /// Id of the fence.
-    pub fence: String,
+    /// Id of the rule as a case names it: the fence, route, `route/point`, `shift/area` or rule of
+    /// work.
+    pub rule: String,
     /// When it began, seconds since 1970 in UTC.
     pub start_s: f64,
     /// When it ended; `None` when it had not when the simulation did.
@@ -51,12 +105,15 @@ pub struct Judge {
     vehicle: String,
     phone: String,
     rules: Vec<Rule>,
+    /// What the script of an actor does beside fences, and from when on it is sure.
+    scripted: Option<(TrueViolation, f64)>,
+    seen_s: f64,
 }
 
 #[derive(Clone, Debug)]
 struct Rule {
     fence: String,
-    kind: BrokenRule,
+    kind: FenceRule,
     shape: Shape,
     bounds: (Point, f64),
     limit_mps: f64,
@@ -73,11 +130,14 @@ impl Judge {
     /// vehicles never go near them.
     #[must_use]
     pub fn new(city: &City, vehicle: usize) -> Self {
+        let scripted = scripted(city, vehicle);
         let Some(vehicle) = city.vehicle_list.get(vehicle) else {
             return Self {
                 vehicle: String::new(),
                 phone: String::new(),
                 rules: Vec::new(),
+                scripted: None,
+                seen_s: f64::NEG_INFINITY,
             };
         };
         let fleet = city
@@ -95,9 +155,9 @@ impl Judge {
             })
             .filter_map(|fence| {
                 let kind = match fence.kind {
-                    FenceKind::StayIn => BrokenRule::StayIn,
-                    FenceKind::KeepOut => BrokenRule::KeepOut,
-                    FenceKind::SpeedLimit => BrokenRule::Speeding,
+                    FenceKind::StayIn => FenceRule::StayIn,
+                    FenceKind::KeepOut => FenceRule::KeepOut,
+                    FenceKind::SpeedLimit => FenceRule::Speeding,
                     FenceKind::Site => return None,
                 };
                 let limit_kmh = fence.speed_limit_kmh.unwrap_or(f64::INFINITY);
@@ -118,6 +178,8 @@ impl Judge {
             vehicle: vehicle.vehicle.clone(),
             phone: vehicle.phone.clone(),
             rules,
+            scripted,
+            seen_s: f64::NEG_INFINITY,
         }
     }
 
@@ -125,13 +187,18 @@ impl Judge {
     /// 1970. Gives the violations that ended.
     pub fn observe(&mut self, at_s: f64, point: Point, speed_mps: f64) -> Vec<TrueViolation> {
         let mut ended = Vec::new();
+        self.seen_s = at_s;
+        let is_over = |(told, sure_s): &mut (TrueViolation, f64)| {
+            *sure_s <= at_s && told.end_s.is_some_and(|end_s| end_s <= at_s)
+        };
+        ended.extend(self.scripted.take_if(is_over).map(|(told, _)| told));
         for rule in &mut self.rules {
             if let Some((start_s, end_s)) = rule.observe(at_s, point, speed_mps) {
                 ended.push(TrueViolation {
                     vehicle: self.vehicle.clone(),
                     phone: self.phone.clone(),
-                    kind: rule.kind,
-                    fence: rule.fence.clone(),
+                    kind: rule.kind.broken(),
+                    rule: rule.fence.clone(),
                     start_s,
                     end_s: Some(end_s),
                 });
@@ -143,21 +210,46 @@ impl Judge {
     /// The violations that are going on.
     #[must_use]
     pub fn open(&self) -> Vec<TrueViolation> {
-        self.rules
+        let scripted = self.scripted.iter();
+        let sure = scripted.filter(|(_, sure_s)| *sure_s <= self.seen_s);
+        let scripted = sure.map(|(told, _)| TrueViolation {
+            end_s: None,
+            ..told.clone()
+        });
+        let of_fences = self
+            .rules
             .iter()
             .filter(|rule| rule.is_open)
             .filter_map(|rule| {
                 Some(TrueViolation {
                     vehicle: self.vehicle.clone(),
                     phone: self.phone.clone(),
-                    kind: rule.kind,
-                    fence: rule.fence.clone(),
+                    kind: rule.kind.broken(),
+                    rule: rule.fence.clone(),
                     start_s: rule.broken_since?,
                     end_s: None,
                 })
-            })
-            .collect()
+            });
+        scripted.chain(of_fences).collect()
     }
+}
+
+/// What the script of an actor says that it breaks, and from when on that is sure.
+fn scripted(city: &City, vehicle: usize) -> Option<(TrueViolation, f64)> {
+    let work = city.work.as_ref()?;
+    let expected = work.acts.get(&vehicle)?.expected.as_ref()?;
+    let who = city.vehicle_list.get(vehicle)?;
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit an f64")]
+    let at_s = |second: i64| work.start_unix_s.saturating_add(second) as f64;
+    let told = TrueViolation {
+        vehicle: who.vehicle.clone(),
+        phone: who.phone.clone(),
+        kind: expected.kind,
+        rule: expected.rule.clone(),
+        start_s: at_s(expected.start_s),
+        end_s: expected.end_s.map(at_s),
+    };
+    Some((told, at_s(expected.sure_s)))
 }
 
 impl Rule {
@@ -166,9 +258,9 @@ impl Rule {
         let is_far = point.distance(self.bounds.0) > self.bounds.1;
         let is_inside = !is_far && self.shape.signed_distance(point) > 0.0;
         let (is_broken, is_kept, opens_after_s, ends_after_s) = match self.kind {
-            BrokenRule::StayIn => (!is_inside, is_inside, STAY_IN_S, 0.0),
-            BrokenRule::KeepOut => (is_inside, !is_inside, KEEP_OUT_S, 0.0),
-            BrokenRule::Speeding => (
+            FenceRule::StayIn => (!is_inside, is_inside, STAY_IN_S, 0.0),
+            FenceRule::KeepOut => (is_inside, !is_inside, KEEP_OUT_S, 0.0),
+            FenceRule::Speeding => (
                 is_inside && speed_mps > self.threshold_mps,
                 !is_inside || speed_mps <= self.limit_mps,
                 SPEEDING_S,
@@ -224,7 +316,7 @@ mod tests {
         see(19..30, outside);
         see(30..51, center);
         see(51..60, outside);
-        let of_zone: Vec<_> = ended.iter().filter(|v| v.fence == zone.id).collect();
+        let of_zone: Vec<_> = ended.iter().filter(|v| v.rule == zone.id).collect();
         assert_eq!(of_zone.len(), 1);
         assert_eq!((of_zone[0].start_s, of_zone[0].end_s), (30.0, Some(51.0)));
     }

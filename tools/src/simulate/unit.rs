@@ -15,9 +15,9 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     FleetConfig,
+    actor::Motion,
     clock::SimClock,
     counters::Counters,
-    driver::Driver,
     noise::Receiver,
     truth::{Judge, TrueViolation},
 };
@@ -70,7 +70,7 @@ enum Link {
 #[derive(Debug)]
 pub(super) struct Unit {
     shared: Arc<Shared>,
-    driver: Driver,
+    motion: Motion,
     judge: Judge,
     receiver: Receiver,
     /// For what is in the fixes; apart from `random`, which the link's accidents use up as they
@@ -100,7 +100,7 @@ pub(super) struct Unit {
 impl Unit {
     pub(super) fn new(
         shared: Arc<Shared>,
-        driver: Driver,
+        motion: Motion,
         judge: Judge,
         identity: Identity,
         mut random: Random,
@@ -115,7 +115,7 @@ impl Unit {
         let receiver = Receiver::new(config.noise, Random::new(random.next_u64()));
         let fix_random = Random::new(random.next_u64());
         let mut unit = Self {
-            driver,
+            motion,
             judge,
             receiver,
             fix_random,
@@ -234,9 +234,11 @@ impl Unit {
                 self.driven_s += 1;
                 self.drive_a_second();
             }
-            let position = self.take_fix();
-            Counters::one(&self.shared.counters.fixes);
-            self.store(position);
+            if !self.motion.truth().is_dark {
+                let position = self.take_fix();
+                Counters::one(&self.shared.counters.fixes);
+                self.store(position);
+            }
             self.next_fix_s = self.next_fix_s.saturating_add(self.interval_s);
         }
     }
@@ -249,8 +251,8 @@ impl Unit {
     }
 
     fn drive_a_second(&mut self) {
-        self.driver.advance(1.0);
-        let truth = self.driver.truth();
+        self.motion.advance(1.0);
+        let truth = self.motion.truth();
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit an f64")]
         let at_s = self.unix_s(self.driven_s) as f64;
         for violation in self.judge.observe(at_s, truth.point, truth.speed_mps) {
@@ -279,7 +281,7 @@ impl Unit {
                 "vehicle": violation.vehicle,
                 "phone": violation.phone,
                 "kind": violation.kind,
-                "fence": violation.fence,
+                "rule": violation.rule,
                 "start": rfc3339_of(violation.start_s),
                 "end": violation.end_s.map(rfc3339_of),
             });
@@ -308,7 +310,7 @@ impl Unit {
         reason = "a float to integer cast saturates, and all of these are small and positive"
     )]
     fn take_fix(&mut self) -> Position {
-        let truth = self.driver.truth();
+        let truth = self.motion.truth();
         let fix = self
             .receiver
             .fix(truth.point, truth.speed_mps, f64::from(self.interval_s));
@@ -317,8 +319,17 @@ impl Unit {
         let odometer_dkm = ((self.odometer_m + truth.driven_m) / 100.0) as u32;
         let fixed_at = self.unix_s(self.next_fix_s);
         let signal = 18 + u8::try_from(self.fix_random.index(13)).unwrap_or(0);
+        let mut items = vec![
+            (0x01, odometer_dkm.to_be_bytes().to_vec()),
+            (0x03, speed_dkmh.to_be_bytes().to_vec()),
+            (0x30, vec![signal]),
+            (0x31, vec![fix.satellites]),
+        ];
+        if let Some(signals) = truth.signals {
+            items.push((0x25, signals.to_be_bytes().to_vec()));
+        }
         let report = Report {
-            alarms: 0,
+            alarms: truth.alarms,
             status: Report::status_of(truth.is_acc_on),
             latitude,
             longitude,
@@ -326,12 +337,7 @@ impl Unit {
             speed_dkmh,
             heading_deg: (truth.heading_deg.round() as u16) % 360,
             fixed_at,
-            items: vec![
-                (0x01, odometer_dkm.to_be_bytes().to_vec()),
-                (0x03, speed_dkmh.to_be_bytes().to_vec()),
-                (0x30, vec![signal]),
-                (0x31, vec![fix.satellites]),
-            ],
+            items,
         };
         let body = report.body();
         self.last_report = report;

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use super::{Driver, Errand, Script};
 use crate::{
     city::{Edge, FenceKind},
-    simulate::truth::BrokenRule,
+    simulate::truth::FenceRule,
 };
 
 /// What only a violator does.
@@ -30,7 +30,7 @@ impl Driver {
     }
 
     /// The nearest place where this rule can be broken without breaking another, and the way.
-    fn plan_errand(&mut self, rule: BrokenRule) -> Option<(Errand, VecDeque<usize>)> {
+    fn plan_errand(&mut self, rule: FenceRule) -> Option<(Errand, VecDeque<usize>)> {
         let here = self.node(self.to);
         let mut targets = self.targets(rule);
         let distance = |fence: &usize| {
@@ -43,9 +43,9 @@ impl Driver {
         };
         targets.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
         let stay_s = match rule {
-            BrokenRule::StayIn => self.random.between(120.0, 240.0),
-            BrokenRule::KeepOut => self.random.between(60.0, 150.0),
-            BrokenRule::Speeding => 0.0,
+            FenceRule::StayIn => self.random.between(120.0, 240.0),
+            FenceRule::KeepOut => self.random.between(60.0, 150.0),
+            FenceRule::Speeding => 0.0,
         };
         targets.into_iter().find_map(|fence| {
             let path = self.way_from(self.to, rule, fence)?;
@@ -64,11 +64,11 @@ impl Driver {
     }
 
     /// Fences that concern this vehicle at any time and can be broken in this way.
-    fn targets(&self, rule: BrokenRule) -> Vec<usize> {
+    fn targets(&self, rule: FenceRule) -> Vec<usize> {
         let kind = match rule {
-            BrokenRule::StayIn => FenceKind::StayIn,
-            BrokenRule::KeepOut => FenceKind::KeepOut,
-            BrokenRule::Speeding => FenceKind::SpeedLimit,
+            FenceRule::StayIn => FenceKind::StayIn,
+            FenceRule::KeepOut => FenceKind::KeepOut,
+            FenceRule::Speeding => FenceKind::SpeedLimit,
         };
         let (vehicle, fleet, work_kind) = &self.audience;
         self.city
@@ -86,24 +86,24 @@ impl Driver {
             .collect()
     }
 
-    fn may_use(&self, edge: &Edge, rule: BrokenRule, fence: usize) -> bool {
+    fn may_use(&self, edge: &Edge, rule: FenceRule, fence: usize) -> bool {
         match rule {
-            BrokenRule::StayIn => edge.keep_out_near.is_empty(),
-            BrokenRule::KeepOut => {
+            FenceRule::StayIn => edge.keep_out_near.is_empty(),
+            FenceRule::KeepOut => {
                 edge.safe_for == Some(self.fleet) || edge.keep_out_near == [fence]
             }
-            BrokenRule::Speeding => edge.safe_for == Some(self.fleet),
+            FenceRule::Speeding => edge.safe_for == Some(self.fleet),
         }
     }
 
-    fn way_from(&self, start: usize, rule: BrokenRule, fence: usize) -> Option<VecDeque<usize>> {
+    fn way_from(&self, start: usize, rule: FenceRule, fence: usize) -> Option<VecDeque<usize>> {
         let shape = &self.city.fence_list.get(fence)?.shape;
         let is_goal = |node: usize| {
             let distance = shape.signed_distance(self.node(node));
             match rule {
-                BrokenRule::StayIn => distance < -60.0,
-                BrokenRule::KeepOut => distance > 25.0,
-                BrokenRule::Speeding => distance > 180.0,
+                FenceRule::StayIn => distance < -60.0,
+                FenceRule::KeepOut => distance > 25.0,
+                FenceRule::Speeding => distance > 180.0,
             }
         };
         let path = self
@@ -117,7 +117,7 @@ impl Driver {
     fn way_back(&self, errand: &Errand) -> Option<VecDeque<usize>> {
         let shape = &self.city.fence_list.get(errand.fence)?.shape;
         let is_goal = |node: usize| {
-            let is_clear = errand.rule != BrokenRule::Speeding
+            let is_clear = errand.rule != FenceRule::Speeding
                 || shape.signed_distance(self.node(node)) < -45.0;
             is_clear
                 && self
@@ -131,11 +131,11 @@ impl Driver {
         })
     }
 
-    fn reckless_edges(&self, rule: BrokenRule, fence: usize) -> HashSet<(usize, usize)> {
+    fn reckless_edges(&self, rule: FenceRule, fence: usize) -> HashSet<(usize, usize)> {
         let Some(fence) = self.city.fence_list.get(fence) else {
             return HashSet::new();
         };
-        if rule != BrokenRule::Speeding {
+        if rule != FenceRule::Speeding {
             return HashSet::new();
         }
         self.city
@@ -174,7 +174,7 @@ impl Driver {
     }
 
     /// The safe node from which the way to the first errand is shortest.
-    pub(super) fn start_for(&self, rule: BrokenRule, safe: &[usize]) -> Option<usize> {
+    pub(super) fn start_for(&self, rule: FenceRule, safe: &[usize]) -> Option<usize> {
         let mut ways: Vec<(f64, usize, usize)> = Vec::new();
         for fence in self.targets(rule) {
             let Some(shape) = self.city.fence_list.get(fence).map(|fence| &fence.shape) else {
@@ -183,7 +183,7 @@ impl Driver {
             ways.extend(safe.iter().filter_map(|node| {
                 let distance = shape.signed_distance(self.node(*node));
                 // Into a slow zone one drives from outside.
-                let is_start = rule != BrokenRule::Speeding || distance < 0.0;
+                let is_start = rule != FenceRule::Speeding || distance < 0.0;
                 is_start.then_some((distance.abs(), fence, *node))
             }));
         }
@@ -208,10 +208,10 @@ impl Driver {
     }
 }
 
-const fn next_rule(rule: BrokenRule) -> BrokenRule {
+const fn next_rule(rule: FenceRule) -> FenceRule {
     match rule {
-        BrokenRule::KeepOut => BrokenRule::Speeding,
-        BrokenRule::Speeding => BrokenRule::StayIn,
-        BrokenRule::StayIn => BrokenRule::KeepOut,
+        FenceRule::KeepOut => FenceRule::Speeding,
+        FenceRule::Speeding => FenceRule::StayIn,
+        FenceRule::StayIn => FenceRule::KeepOut,
     }
 }

@@ -95,9 +95,9 @@ fn a_violator_breaks_its_first_rule_within_a_minute_and_a_half_and_only_what_it_
     for seed in 0..6 {
         let city = Arc::new(demo_city(seed, &CityOptions::SMALL));
         for (vehicle, first, within_s) in [
-            (0, BrokenRule::KeepOut, 50.0),
-            (1, BrokenRule::Speeding, 60.0),
-            (2, BrokenRule::StayIn, 60.0),
+            (0, FenceRule::KeepOut, 50.0),
+            (1, FenceRule::Speeding, 60.0),
+            (2, FenceRule::StayIn, 60.0),
         ] {
             let script = Script {
                 first,
@@ -112,7 +112,7 @@ fn a_violator_breaks_its_first_rule_within_a_minute_and_a_half_and_only_what_it_
             let first_found = found
                 .first()
                 .unwrap_or_else(|| panic!("seed {seed} {first:?}"));
-            assert_eq!(first_found.kind, first, "seed {seed}");
+            assert_eq!(first_found.kind, first.broken(), "seed {seed}");
             assert!(
                 first_found.start_s < within_s,
                 "seed {seed}: {first_found:?}"

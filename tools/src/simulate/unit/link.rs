@@ -233,7 +233,7 @@ impl Unit {
             });
             sent?;
         }
-        if self.next_heartbeat <= now {
+        if self.next_heartbeat <= now && !self.motion.truth().is_dark {
             self.next_heartbeat = now + config.heartbeat;
             terminal.send(message_id::HEARTBEAT, &[]).await?;
             Counters::one(&counters.heartbeats);
