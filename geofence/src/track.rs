@@ -11,6 +11,7 @@
 mod codec;
 pub mod explain;
 pub(crate) mod fix;
+mod handover;
 mod history;
 mod in_force;
 pub(crate) mod input;
@@ -23,7 +24,7 @@ use std::{
     collections::{BinaryHeap, HashMap},
 };
 
-pub use self::snapshot::SnapshotError;
+pub use self::{handover::HandOverError, snapshot::SnapshotError};
 
 use self::{
     fix::{Fix, Key},
@@ -173,6 +174,8 @@ pub struct Evaluator {
     wakes: BinaryHeap<Reverse<(i64, TerminalId)>>,
     fences: InForce,
     counts: Counts,
+    /// Keys of vehicles that were handed over, which the next snapshot removes.
+    gone: Vec<String>,
     inside: Vec<u32>,
 }
 
@@ -187,6 +190,7 @@ impl Evaluator {
             wakes: BinaryHeap::new(),
             fences: InForce::default(),
             counts: Counts::default(),
+            gone: Vec::new(),
             inside: Vec::new(),
         }
     }

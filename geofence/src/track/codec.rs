@@ -224,6 +224,10 @@ impl<'a> Reader<'a> {
         Self { bytes, version }
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     pub(crate) fn byte(&mut self) -> Read<u8> {
         let (first, rest) = self.bytes.split_first().ok_or(Damaged)?;
         self.bytes = rest;

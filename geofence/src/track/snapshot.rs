@@ -58,7 +58,9 @@ impl Evaluator {
     /// What changed since this was last asked, by key. The caller keeps the newest bytes of each
     /// key, and removes keys whose bytes are empty.
     pub fn take_dirty_snapshots(&mut self) -> BTreeMap<String, Vec<u8>> {
-        let mut snapshots = BTreeMap::new();
+        // A vehicle that has come back writes over it.
+        let gone = self.gone.drain(..).map(|key| (key, Vec::new()));
+        let mut snapshots: BTreeMap<String, Vec<u8>> = gone.collect();
         for (terminal, track) in &mut self.tracks {
             if std::mem::take(&mut track.is_changed) {
                 snapshots.insert(format!("{terminal}/head"), track.head(terminal));
@@ -81,6 +83,8 @@ impl Evaluator {
                 .and_then(|text| text.parse::<TerminalId>().ok());
             let Some(track) = terminal.and_then(|terminal| self.tracks.get_mut(&terminal)) else {
                 self.fences.is_changed = true;
+                // The only other key is the clock, which is written with all others.
+                self.gone.extend(terminal.map(|_| key.clone()));
                 continue;
             };
             track.is_changed = true;
@@ -157,7 +161,7 @@ impl Evaluator {
         Ok(())
     }
 
-    fn clock_bytes(&self) -> Vec<u8> {
+    pub(super) fn clock_bytes(&self) -> Vec<u8> {
         let mut writer = Writer(vec![VERSION, CLOCK]);
         writer.signed(self.clock);
         writer.byte(u8::from(self.fences.since.is_some()));
@@ -192,7 +196,7 @@ impl Evaluator {
 }
 
 impl Track {
-    fn head(&self, terminal: &TerminalId) -> Vec<u8> {
+    pub(super) fn head(&self, terminal: &TerminalId) -> Vec<u8> {
         let mut writer = begin(HEAD, terminal);
         writer.signed(self.received_at);
         writer.signed(self.advanced_to);
@@ -226,7 +230,11 @@ impl Track {
         Ok(())
     }
 
-    fn write_rest(&mut self, terminal: &TerminalId, snapshots: &mut BTreeMap<String, Vec<u8>>) {
+    pub(super) fn write_rest(
+        &mut self,
+        terminal: &TerminalId,
+        snapshots: &mut BTreeMap<String, Vec<u8>>,
+    ) {
         for id in self.history.removed.drain(..) {
             snapshots.insert(format!("{terminal}/chunk/{id:08x}"), Vec::new());
         }

@@ -1,6 +1,7 @@
 mod bounds;
 mod duty;
 mod explain;
+mod handover;
 mod motion;
 mod routes;
 

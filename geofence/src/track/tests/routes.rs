@@ -155,6 +155,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
+    fn handing_a_vehicle_on_its_route_over_changes_nothing(
+        seed in 0..1_000_u64,
+        order in proptest::collection::vec(any::<u64>(), 1..20),
+        is_in_order: bool,
+        moves in proptest::collection::vec(0..1_000_usize, 1..4),
+    ) {
+        let works = works();
+        let track = sweeping(seed, 1_000);
+        let positions = if is_in_order { track } else { arrived(track, &order, &[3, 5]) };
+        handover::same_books(&works, &positions, &moves)?;
+    }
+
+    #[test]
     fn any_order_of_arrival_gives_the_same_verdicts(
         seed in 0..1_000_u64,
         order in proptest::collection::vec(any::<u64>(), 1..50),

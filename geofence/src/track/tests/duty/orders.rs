@@ -159,6 +159,19 @@ proptest! {
     }
 
     #[test]
+    fn handing_somebody_on_duty_over_changes_nothing(
+        seed in 0..1_000_u64,
+        order in proptest::collection::vec(any::<u64>(), 1..20),
+        is_in_order: bool,
+        moves in proptest::collection::vec(0..1_300_usize, 1..4),
+    ) {
+        let works = works();
+        let track = walking(seed);
+        let positions = if is_in_order { track } else { arrived(track, &order, &[3, 5]) };
+        handover::same_books(&works, &positions, &moves)?;
+    }
+
+    #[test]
     fn damaged_snapshots_of_duty_never_panic(
         cut in 0..3_000_usize,
         flips in proptest::collection::vec(any::<(usize, u8)>(), 1..4),
