@@ -2,7 +2,8 @@
 
 import { KIND_COLORS, OTHER_COLOR, highlightFence } from "./city.js";
 import { nameOf } from "./cases.js";
-import { duration, element, heading, number, quantity, t, threshold, time } from "./text.js";
+import { Explain } from "./explain.js";
+import { duration, element, facts, heading, number, quantity, t, threshold, time } from "./text.js";
 
 const TRACK_MS = 2 * 3_600_000;
 /** So many the server may leave of a track; those that arrive afterwards come on top. */
@@ -34,6 +35,10 @@ export class Details {
     this.track = null;
     this.mark = null;
     this.returnTo = null;
+    this.explain = new Explain((place) => {
+      this.mark = place;
+      this.draw();
+    });
   }
 
   showCase(item, move = true) {
@@ -80,6 +85,12 @@ export class Details {
     map.fitBounds([[west, south], [east, north]], { padding: { top: 80, bottom: 60, left: 60, right }, maxZoom: Math.max(15.5, Math.min(16.5, map.getZoom())), duration: 900 });
   }
 
+  /** The language has changed. */
+  retell() {
+    this.explain.build();
+    this.render();
+  }
+
   /** New data came: the card tells the present state. */
   update() {
     if (!this.chosen) return;
@@ -100,7 +111,17 @@ export class Details {
     const { type, id, item } = this.chosen;
     this.panel.dataset.type = type;
     this.panel.dataset.id = id;
-    this.panel.replaceChildren(...(type === "case" ? this.caseCard(item) : this.vehicleCard(id)));
+    if (type === "case") this.explain.forCase(item);
+    else this.explain.forVehicle(this.fleet.position(id));
+    const card = type === "case" ? this.caseCard(item) : this.vehicleCard(id);
+    // What is being asked stays where it is: a list that is open would close.
+    const { node } = this.explain;
+    if (node.parentNode === this.panel) {
+      for (const old of [...this.panel.children]) if (old !== node) old.remove();
+      node.before(...card);
+    } else {
+      this.panel.replaceChildren(...card, node);
+    }
     this.panel.scrollTop = scroll;
     if (focused) this.panel.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     this.draw();
@@ -287,6 +308,7 @@ export class Details {
       add("mark", "Point", this.mark ?? [item.lon, item.lat], color);
       fence = item.rule.id;
     } else if (this.track) {
+      if (this.mark) add("mark", "Point", this.mark, TRACK_COLOR);
       const { lines, gaps } = parts(this.track.points);
       for (const gap of gaps) add("gap", "LineString", gap, TRACK_COLOR);
       for (const line of lines) add("line", "LineString", line, TRACK_COLOR);
@@ -297,19 +319,6 @@ export class Details {
     this.fleet.choose(chosenPhone ?? null);
     highlightFence(map, fence);
   }
-}
-
-/** `[[name, value], …]` as a list; a value is text, an element, or lines of text. */
-function facts(rows) {
-  const list = element("dl", "facts");
-  for (const [name, value] of rows) {
-    const cell = element("dd");
-    if (value instanceof Node) cell.append(value);
-    else if (Array.isArray(value)) cell.append(...value.map((line, i) => element("span", i > 0 ? "minor" : "", line)));
-    else cell.textContent = String(value);
-    list.append(element("dt", "", name), cell);
-  }
-  return list;
 }
 
 function pointOf({ lon, lat, fixed_at: fixedAt, gap_s: gap, stop_s: stop }) {

@@ -88,7 +88,7 @@ function retell() {
   document.title = city.name ? `${city.name} · gridtrace` : "gridtrace";
   buildLegend();
   cases.retell();
-  details.render();
+  details.retell();
   showConnection();
 }
 

@@ -49,7 +49,27 @@ const TEXTS = {
     why_off_post: (worst, rule) => `当班时离开“${rule}”，最远 ${worst}。`,
     why_patrol_coverage: (worst, rule) => `“${rule}”只巡查了 ${worst} 的网格。`,
     why_silence: (worst, rule) => `当班（“${rule}”）时 ${worst}没有收到数据。`,
+    askWhy: "为什么？查看判定过程", askWhyNot: "查询", whyNotTitle: "为什么有／没有案件？", moment: "时刻", momentNow: "不填时刻即为现在。",
+    routes: "路线", duties: "班次", workRules: "作业规则", fences: "围栏", rulesFailed: "规则加载失败",
+    explainFailed: "无法说明。", explainCut: "定位点过多，只用了最新的一部分。",
+    inForceSince: "规则生效", always: "一直有效", ruleWindow: "时段", catalogVersion: "目录版本", heard: "依据", decidingFixes: "起作用的定位点",
+    unjudged: "未判定", clock: "计时", clockOf: (seen, needed) => `${seen} / 需 ${needed}`, side: "位置关系", since: "自", measured: "测得",
+    distanceAway: "距离", accuracy: "精度", fate_suspect: "可疑", fate_dropped: "已剔除", fate_placeless: "无位置",
+    stage_quiet: "正常", stage_not_armed: "未触发条件", stage_pending: "计时中", stage_open: "违规", stage_closing: "结束确认中",
+    told_quiet: "没有违反", told_not_armed: "没有看到它开始，不判违规", told_pending: "尚未达到判定条件", told_open: "违规进行中", told_closing: "违规即将结束",
+    side_inside: "在内", side_outside: "在外", side_entering: "可能进入", side_leaving: "可能离开", side_unknown: "位置未知",
+    why_not_not_concerned: "该规则不适用于此车辆。", why_not_outside_hours: "此刻不在规则的时段内。", why_not_other_rule: "另一条规则优先。",
+    why_not_other_shift: "此刻是另一个班次或地点。", why_not_no_vehicle: "终端没有对应的车辆。", why_not_no_assignment: "没有排班。",
+    why_not_off_shift: "此刻没有班次。", why_not_on_shift: "此刻当班，规则只管班次之外。", why_not_not_asked: "规则不检查这一项。",
+    why_not_no_duty_area: "排班没有责任区。", why_not_no_unit_grids: "责任区没有单元网格。", why_not_too_new: "规则比班次新，下一班起生效。",
+    why_not_never_heard: "从未收到数据。", why_not_lost: "太久没有数据，不再预期。", why_not_unobserved: "这段时间没有数据，无法判定。", why_not_at_the_end: "班次结束后才判定。",
     threshold: {
+      distance: "距离", along: "沿线位置", length: "路线长度", travelled: "偏离行程", corridor: "走廊半宽", half_width: "设定半宽", deviation: "偏离判定",
+      deviation_long: "长时间偏离", return: "返回判定", armed: "入线判定", median: "速度中值", limit_that_holds: "适用限速", planned: "计划里程", swept: "已作业",
+      stay: "停留", nearest: "最近距离", visited: "已到达", was_there: "到过", points: "点位数", unit_grids: "单元网格数", unobserved: "无数据", fix_accuracy: "定位误差",
+      boundary_margin: "边界容差", good: "合格比例", fail: "不合格比例", coverage_grace: "覆盖宽限", point_grace: "点位宽限", radius: "半径", patrol_grace: "巡查宽限",
+      off_post_close: "返岗判定", kept: "已遵守", is_working: "作业中", is_near_a_site: "在场站附近", speed_min: "最低作业速度", speed_max: "最高作业速度",
+      break_used: "已用休息", sweep_reach: "作业宽度", fixes_beyond: "越界点数", left_at: "离线位置", sight: "可视间隔", hours: "行驶距离", hours_motion: "行驶时间",
       limit: "限速", dwell: "持续时间", margin: "容差", tolerance: "容差", hysteresis: "滞回", sigma: "定位误差", onset: "开始判定",
       off_post: "离岗时间", post_margin: "边界外延", break: "休息时间", late_start: "迟到时间", early_end: "早退时间",
       patrol: "应巡比例", patrol_stay: "停留时间", grace: "宽限时间", silence: "失联时间", moved: "行驶距离", motion: "行驶时间",
@@ -105,7 +125,27 @@ const TEXTS = {
     why_off_post: (worst, rule) => `On shift outside “${rule}”, at most ${worst} away.`,
     why_patrol_coverage: (worst, rule) => `Visited only ${worst} of the unit grids of “${rule}”.`,
     why_silence: (worst, rule) => `Nothing was received for ${worst} on the shift “${rule}”.`,
+    askWhy: "Why? Show how it was judged", askWhyNot: "Ask", whyNotTitle: "Why a case, or why none?", moment: "Moment", momentNow: "Without a moment it is now.",
+    routes: "Routes", duties: "Duty", workRules: "Rules of work", fences: "Fences", rulesFailed: "The rules could not be loaded",
+    explainFailed: "There is no explanation.", explainCut: "Of too many fixes only the newest were used.",
+    inForceSince: "In force since", always: "always", ruleWindow: "Window", catalogVersion: "Catalog version", heard: "Judged from", decidingFixes: "Fixes that decided",
+    unjudged: "Not judged", clock: "Clock", clockOf: (seen, needed) => `${seen} of ${needed}`, side: "Side", since: "Since", measured: "Measured",
+    distanceAway: "Away", accuracy: "Error", fate_suspect: "suspect", fate_dropped: "dropped", fate_placeless: "no place",
+    stage_quiet: "Nothing wrong", stage_not_armed: "Not armed", stage_pending: "Pending", stage_open: "Violation", stage_closing: "Closing",
+    told_quiet: "Nothing is wrong", told_not_armed: "It was not seen to begin", told_pending: "Not for long enough yet", told_open: "A violation is open", told_closing: "Its end is not yet sure",
+    side_inside: "inside", side_outside: "outside", side_entering: "perhaps entering", side_leaving: "perhaps leaving", side_unknown: "unknown",
+    why_not_not_concerned: "The rule concerns others.", why_not_outside_hours: "The moment is outside its windows.", why_not_other_rule: "Another rule goes before it.",
+    why_not_other_shift: "On another shift, or at another place.", why_not_no_vehicle: "No vehicle carries the terminal.", why_not_no_assignment: "No assignment concerns it.",
+    why_not_off_shift: "No shift holds at the moment.", why_not_on_shift: "On shift; the rule is about the time outside.", why_not_not_asked: "The rule does not ask for it.",
+    why_not_no_duty_area: "The assignment names no duty area.", why_not_no_unit_grids: "The duty area has no unit grids.", why_not_too_new: "The rule is newer than the shift.",
+    why_not_never_heard: "Nothing was ever received.", why_not_lost: "Not heard for so long that it is not expected.", why_not_unobserved: "Nothing is known of this time.", why_not_at_the_end: "It is decided at the end of the shift.",
     threshold: {
+      distance: "Distance", along: "Along the route", length: "Length of the route", travelled: "Driven off it", corridor: "Corridor to each hand", half_width: "Half width", deviation: "Off it for",
+      deviation_long: "However far, for", return: "Back on it for", armed: "On it before for", median: "Median speed", limit_that_holds: "Limit that holds", planned: "Planned", swept: "Swept",
+      stay: "Stay", nearest: "Nearest", visited: "Visited", was_there: "Was there", points: "Points", unit_grids: "Unit grids", unobserved: "Unobserved", fix_accuracy: "Position error",
+      boundary_margin: "Margin of the boundary", good: "Good from", fail: "Fails below", coverage_grace: "Grace", point_grace: "Grace", radius: "Radius", patrol_grace: "Grace",
+      off_post_close: "Back for", kept: "Kept for", is_working: "Working", is_near_a_site: "Near a site", speed_min: "Works from", speed_max: "Works up to",
+      break_used: "Break used", sweep_reach: "Reach", fixes_beyond: "Fixes beyond", left_at: "Left it at", sight: "Sight", hours: "Moved", hours_motion: "Moving",
       limit: "Limit", dwell: "Dwell", margin: "Margin", tolerance: "Tolerance", hysteresis: "Hysteresis", sigma: "Position error", onset: "Onset",
       off_post: "Absent", post_margin: "Margin of the area", break: "Break", late_start: "Late by", early_end: "Early by",
       patrol: "Share to visit", patrol_stay: "Stay", grace: "Grace", silence: "Silent", moved: "Moved", motion: "Moving",
@@ -199,6 +239,19 @@ export function threshold(name, value) {
   const label = TEXTS[language].threshold[words] ?? words.replaceAll("_", " ");
   const shown = Number.isInteger(value) ? String(value) : number(value);
   return [label, isUnit ? `${shown} ${UNITS[suffix]}`.trim() : shown];
+}
+
+/** `[[name, value], …]` as a list; a value is text, an element, or lines of text. */
+export function facts(rows) {
+  const list = element("dl", "facts");
+  for (const [name, value] of rows) {
+    const cell = element("dd");
+    if (value instanceof Node) cell.append(value);
+    else if (Array.isArray(value)) cell.append(...value.map((line, i) => element("span", i > 0 ? "minor" : "", line)));
+    else cell.textContent = String(value);
+    list.append(element("dt", "", name), cell);
+  }
+  return list;
 }
 
 /** A new element with this text; data never becomes markup. */

@@ -171,7 +171,93 @@ async fn a_case_appears_and_opens(browser: &Browser) {
         .wait("the flight's end", DRAWN, "return gridtrace.isStill()")
         .await;
     assert_drawn(browser.screenshot("case").await);
+    the_case_says_why(browser).await;
     escape_closes(browser).await;
+}
+
+async fn the_case_says_why(browser: &Browser) {
+    browser
+        .run("document.querySelector('.explain .ask').click()")
+        .await;
+    let told = browser.wait("why", DRAWN, EXPLANATION).await;
+    let checks = told["checks"].as_array().unwrap();
+    assert!(checks.iter().any(|stage| stage == "open"), "{told}");
+    for part in ["facts", "fixes", "numbers"] {
+        assert!(told[part].as_u64().unwrap() > 0, "no {part}: {told}");
+    }
+    browser
+        .run("document.querySelector('.explanation').scrollIntoView()")
+        .await;
+    browser.screenshot("why").await;
+}
+
+/// Asks of the chosen vehicle about a rule, and gives what the card says.
+async fn why_not(browser: &Browser, rule: &str) -> serde_json::Value {
+    let choose = format!(
+        "const list = document.querySelector('.explain-rule'); list.value = '{rule}'; \
+         if (list.value !== '{rule}') return false; list.dispatchEvent(new Event('change')); \
+         document.querySelector('.explain .ask').click(); return true"
+    );
+    browser.wait("the rule in the list", DRAWN, &choose).await;
+    browser.wait("why not", DRAWN, EXPLANATION).await
+}
+
+/// What the open card explains.
+const EXPLANATION: &str = "const box = document.querySelector('.explanation'); \
+    if (box?.dataset.state !== 'answered') return false; const count = (all) => \
+    box.querySelectorAll(all).length; return { checks: [...box.querySelectorAll('.check')].map((c) => \
+    c.dataset.stage), why: box.querySelector('.check-why').textContent, facts: count('.facts dd'), \
+    fixes: count('.fixes tbody tr'), numbers: count('.check .facts dd') };";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vehicle_is_asked_why_a_rule_has_found_nothing() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Process::start("demo", folder.path(), &["--vehicles", "60"]);
+    let page = format!("http://{}/", demo.http);
+    browser.client.goto(&page).await.unwrap();
+    // The first sweeper that does not act has a route and turns its brush.
+    let ready = "return document.body.dataset.ready === 'true' && gridtrace.place('13800000007')";
+    browser.wait("the sweeper", VEHICLES * 2, ready).await;
+    let search = browser.client.find(Locator::Id("search")).await.unwrap();
+    search.send_keys("13800000007").await.unwrap();
+    search.send_keys("\u{e007}").await.unwrap();
+    browser.wait("its card", DRAWN, &card("vehicle")).await;
+    // Rules are judged from what is stored: not of its very first moments.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+
+    let told = why_not(&browser, "duty-140105").await;
+    assert_eq!(told["checks"], serde_json::json!(["quiet"]), "{told}");
+    assert!(told["fixes"].as_u64().unwrap() > 0, "{told}");
+    // Its card is redrawn each second; what was asked stays.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(browser.run(EXPLANATION).await["why"], told["why"]);
+    browser
+        .run("document.querySelector('.explanation').scrollIntoView()")
+        .await;
+    browser.screenshot("why-not").await;
+
+    // Yesterday it was not there.
+    let yesterday = "const at = document.querySelector('.explain-at'); \
+        const day = new Date(Date.now() - 864e5 - new Date().getTimezoneOffset() * 6e4); \
+        at.value = day.toISOString().slice(0, 19); at.dispatchEvent(new Event('input'))";
+    browser.run(yesterday).await;
+    let told = why_not(&browser, "duty-140105").await;
+    assert_eq!(told["checks"], serde_json::json!(["unjudged"]), "{told}");
+
+    the_language_changes(&browser).await;
+    let told = browser
+        .wait("why not, in Chinese", DRAWN, EXPLANATION)
+        .await;
+    assert_eq!(told["why"], "从未收到数据。", "{told}");
+    browser
+        .run("document.querySelector('.explanation').scrollIntoView()")
+        .await;
+    browser.screenshot("why-not-zh").await;
+    let errors = browser.console_errors();
+    assert!(errors.is_empty(), "the console says: {errors:#?}");
 }
 
 async fn a_vehicle_opens(browser: &Browser) {

@@ -36,6 +36,11 @@ const FILES: &[(&str, &str, &[u8])] = &[
         include_bytes!("../../web/details.js"),
     ),
     (
+        "/assets/explain.js",
+        SCRIPT,
+        include_bytes!("../../web/explain.js"),
+    ),
+    (
         "/assets/fleet.js",
         SCRIPT,
         include_bytes!("../../web/fleet.js"),
