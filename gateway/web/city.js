@@ -7,6 +7,7 @@ export const KIND_COLORS = {
   stay_in: "#60a5fa", keep_out: "#f87171", speed_limit: "#c084fc", speeding: "#c084fc", site: "#5eead4",
   no_stop: "#fbbf24", long_stop: "#fbbf24", idling: "#fbbf24", too_fast_to_clean: "#c084fc", unloading: "#fb923c", terminal_alarm: "#f43f5e",
 };
+const ROUTE_COLOR = "#a3e635";
 export const OTHER_COLOR = "#94a3b8";
 /** Installed fonts: without a glyph server the renderer draws text by itself. */
 export const FONT = ["Noto Sans CJK SC,Noto Sans SC,PingFang SC,Microsoft YaHei,WenQuanYi Micro Hei,sans-serif"];
@@ -43,12 +44,11 @@ export class City {
 
   static async load() {
     const city = new City();
-    const [catalog, grids, fences] = await Promise.all([
-      json("/api/v1/catalog"), json("/api/v1/catalog/unit-grids"), json("/api/v1/catalog/fences"),
-    ]);
+    const [catalog, grids, fences, routes] = await Promise.all(["", "/unit-grids", "/fences", "/routes"].map((part) => json(`/api/v1/catalog${part}`)));
     city.name = catalog.name;
     city.bounds = catalog.bounds;
     city.takeGrids(grids.features);
+    city.routes = routes;
     city.fenceShapes = fences.features.map(areaOfFence).filter(Boolean);
     for (const fence of city.fenceShapes) city.fences.set(fence.properties.id, fence);
     return city;
@@ -104,6 +104,7 @@ export class City {
     source("grids", this.grids, { maxzoom: 16, tolerance: 0.2 });
     source("borders", this.borders, { tolerance: 0.2 });
     source("districts", { type: "FeatureCollection", features: this.districts });
+    source("routes", this.routes);
     source("fences", { type: "FeatureCollection", features: this.fenceShapes });
     for (const layer of layers()) map.addLayer(layer);
   }
@@ -120,6 +121,8 @@ function layers() {
       "line-opacity": ["interpolate", ["linear"], ["zoom"], 11, 0.05, 13, 0.2, 16, 0.32],
     } },
     { id: "borders", type: "line", source: "borders", layout: { "line-cap": "round" }, paint: { "line-color": "#9cc3de", "line-width": 1.6, "line-opacity": 0.55 } },
+    { id: "route-line", type: "line", source: "routes", layout: { "line-join": "round" }, paint: { "line-color": ROUTE_COLOR, "line-width": ["interpolate", ["linear"], ["zoom"], 12, 0.8, 16, 2.4], "line-opacity": 0.55 } },
+    { id: "route-chosen", type: "line", source: "routes", filter: ["==", ["get", "id"], ""], layout: { "line-join": "round", "line-cap": "round" }, paint: { "line-color": ROUTE_COLOR, "line-width": 6, "line-opacity": 0.75 } },
     { id: "fence-fill", type: "fill", source: "fences", filter: ["!", isKind("stay_in")], paint: { "fill-color": color, "fill-opacity": 0.16 } },
     { id: "fence-line", type: "line", source: "fences", filter: ["!", isKind("stay_in")], paint: { "line-color": color, "line-width": 1.4, "line-opacity": 0.9 } },
     { id: "duty-line", type: "line", source: "fences", filter: isKind("stay_in"), paint: { "line-color": color, "line-width": 1.3, "line-opacity": 0.75, "line-dasharray": [4, 3] } },
@@ -135,12 +138,13 @@ function layers() {
   ];
 }
 
-/** Shows one fence in full colour; `null` shows none. */
-export function highlightFence(map, id) {
+/** Shows one fence or route in full colour, also for a collection point of it; `null` shows none. */
+export function highlightRule(map, id) {
   if (!map.getLayer("fence-chosen")) return;
   const filter = ["==", ["get", "id"], id ?? ""];
   map.setFilter("fence-chosen", filter);
   map.setFilter("fence-chosen-line", filter);
+  map.setFilter("route-chosen", ["in", ["get", "id"], ["literal", [id ?? "", (id ?? "").replace(/\/[^/]*$/, "")]]]);
 }
 
 function feature(geometry, properties) {

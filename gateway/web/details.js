@@ -1,6 +1,6 @@
 // The card of the chosen vehicle or case, and what is drawn on the map for it.
 
-import { KIND_COLORS, OTHER_COLOR, highlightFence } from "./city.js";
+import { KIND_COLORS, OTHER_COLOR, highlightRule } from "./city.js";
 import { nameOf } from "./cases.js";
 import { Explain } from "./explain.js";
 import { duration, element, facts, heading, number, quantity, t, threshold, time } from "./text.js";
@@ -317,7 +317,7 @@ export class Details {
     source.setData({ type: "FeatureCollection", features });
     const chosenPhone = this.chosen?.type === "vehicle" ? this.chosen.id : this.chosen?.item?.subject.phone;
     this.fleet.choose(chosenPhone ?? null);
-    highlightFence(map, fence);
+    highlightRule(map, fence);
   }
 }
 

@@ -153,10 +153,10 @@ export class Explain {
     head.append(element("strong", "", t(check.kind)), element("span", "chip", state));
     box.append(head);
     box.append(element("p", "check-why", sentenceOf(check)));
-    if (check.needed_s) {
+    if (check.needed_s && typeof check.observed_s === "number") {
       const clock = element("progress");
       clock.max = check.needed_s;
-      clock.value = Math.min(check.observed_s ?? 0, check.needed_s);
+      clock.value = Math.min(check.observed_s, check.needed_s);
       clock.setAttribute("aria-label", t("clock"));
       box.append(clock);
     }
@@ -219,8 +219,6 @@ function sentenceOf(check) {
 async function rulesOf({ phone, vehicle, fleet, work_kind: workKind }) {
   const load = async (kind) => {
     const response = await fetch(`${CATALOG}/${kind}`);
-    // A catalog need not have every text.
-    if (response.status === 404) return "";
     if (!response.ok) throw new Error(`${kind}: ${response.status}`);
     return response.text();
   };
@@ -231,11 +229,12 @@ async function rulesOf({ phone, vehicle, fleet, work_kind: workKind }) {
     return isEverybody || holds(audience.vehicles, vehicle) || holds(audience.fleets, fleet) || holds(audience.work_kinds, workKind);
   };
   const named = (list) => list.filter(concerns).map(({ id, name }) => ({ id, name })).slice(0, RULES_MAX);
-  const properties = (text) => (text ? JSON.parse(text).features.map((feature) => feature.properties) : []);
+  const properties = (text) => JSON.parse(text).features.map((feature) => feature.properties);
   const judging = (rule) => rule.kind !== "work_signals";
-  const work = named(rules ? JSON.parse(rules).rules.filter(judging) : []);
+  const all = JSON.parse(rules).rules;
+  const work = named(all.filter(judging));
   // Without a rule of the catalog its defaults hold.
-  if (!(rules && JSON.parse(rules).rules.some((rule) => rule.kind === "terminal_alarms"))) work.push({ id: "terminal_alarms", name: t("terminal_alarm") });
+  if (!all.some((rule) => rule.kind === "terminal_alarms")) work.push({ id: "terminal_alarms", name: t("terminal_alarm") });
   const own = table(vehicles).find((row) => row.phone?.replace(/^0+/, "") === phone);
   const isHis = (row) => (row.vehicle ? row.vehicle === vehicle : row.crew !== undefined && row.crew !== "" && row.crew === own?.crew);
   const his = table(assignments).filter(isHis);

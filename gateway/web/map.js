@@ -99,6 +99,7 @@ function buildLegend() {
   for (const kind of ["stay_in", "keep_out", "speed_limit", "no_stop", "site"]) {
     entries.push([element("span", `swatch fence-${kind}`), t(`fence_${kind}`)]);
   }
+  entries.push([element("span", "swatch route"), t("routes")]);
   entries.push([element("span", "swatch grid"), t("unitGrid")], [element("span", "swatch district"), t("districts")]);
   byId("legend-list").replaceChildren(...entries.map(([swatch, text]) => {
     const line = element("li");

@@ -150,14 +150,20 @@ async fn a_case_appears_and_opens(browser: &Browser) {
             "return Number(document.body.dataset.cases) > 0",
         )
         .await;
+    // One of a fence, so that there is something to be seen around it.
+    let of_fence = "#case-list li[data-kind=keep_out]";
+    let is_there = format!("return document.querySelector('{of_fence}') !== null");
+    browser
+        .wait("a case of a fence", FIRST_CASE, &is_there)
+        .await;
     let first = browser
         .client
-        .find(Locator::Css("#case-list li button"))
+        .find(Locator::Css(&format!("{of_fence} button")))
         .await
         .unwrap();
-    let id = browser
-        .run("return document.querySelector('#case-list li').dataset.id")
-        .await;
+    let id = first.find(Locator::XPath("..")).await.unwrap();
+    let id = id.attr("data-id").await.unwrap();
+    let id = serde_json::json!(id);
     // New cases may push it down at any moment; it stays the same element.
     first.click().await.unwrap();
     let shown = browser.wait("the case's card", DRAWN, &card("case")).await;

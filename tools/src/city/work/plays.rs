@@ -129,10 +129,11 @@ impl Stage<'_> {
     }
 
     /// A rule of work for this vehicle alone.
-    fn rule(&mut self, kind: &str, more: Value) -> String {
+    fn rule(&mut self, kind: &str, name: &str, more: Value) -> String {
         let id = format!("{kind}-{}", self.vehicle);
         let mut rule = json!({
             "id": id,
+            "name": name,
             "kind": kind,
             "applies_to": {"vehicles": [self.vehicle]},
         });
@@ -192,7 +193,10 @@ impl Stage<'_> {
     fn zone(&mut self, kind: FenceKind, center: Point, radius_m: f64) {
         self.fences.push(Fence {
             id: format!("{}-{}", kind.as_str(), self.vehicle),
-            name: format!("{} {}", self.vehicle, kind.as_str()),
+            name: match kind {
+                FenceKind::StayIn => format!("{} 作业范围", self.vehicle),
+                _ => format!("{} 禁入区", self.vehicle),
+            },
             kind,
             applies_to: Audience {
                 vehicles: vec![self.vehicle.to_owned()],
@@ -245,7 +249,7 @@ fn stay_in(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
 }
 
 fn speeding(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    let rule = stage.rule("speed_limit", json!({"speed_limit_kmh": 40}));
+    let rule = stage.rule("speed_limit", "车辆限速", json!({"speed_limit_kmh": 40}));
     let mut way = stage.begins();
     way.stand(15);
     let start_s = way.at_s();
@@ -263,7 +267,7 @@ fn speeding(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
 }
 
 fn too_fast_to_clean(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    let rule = stage.rule("work_speed", json!({"speed_kmh": 8}));
+    let rule = stage.rule("work_speed", "清扫作业限速", json!({"speed_kmh": 8}));
     let mut way = stage.begins();
     way.now.signals = Some(0);
     way.stand(10);
@@ -474,24 +478,36 @@ const STOPS_MIN: i64 = 6;
 
 fn long_stop(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
     let seconds = stage.either(200, 90);
-    stop(stage, BrokenRule::LongStop, "long_stop", seconds, true)
+    stop(
+        stage,
+        BrokenRule::LongStop,
+        ("long_stop", "停留限时"),
+        seconds,
+        true,
+    )
 }
 
 /// With the engine on; nearly: with the engine off.
 fn idling(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
     let is_acc_on = stage.violates;
-    stop(stage, BrokenRule::Idling, "idling", 200, is_acc_on)
+    stop(
+        stage,
+        BrokenRule::Idling,
+        ("idling", "怠速限时"),
+        200,
+        is_acc_on,
+    )
 }
 
 fn stop(
     stage: &mut Stage<'_>,
     kind: BrokenRule,
-    word: &str,
+    (word, name): (&str, &str),
     seconds: i64,
     is_acc_on: bool,
 ) -> (Way, Option<Expected>) {
     let window = stage.time.window(0, STOPS_MIN);
-    let rule = stage.rule(word, json!({"stop_s": 120, "windows": [window]}));
+    let rule = stage.rule(word, name, json!({"stop_s": 120, "windows": [window]}));
     let curtain_s = stage.curtain_s();
     let mut way = stage.begins();
     let mut along = 0.0;
