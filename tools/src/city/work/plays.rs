@@ -4,6 +4,8 @@
 //! Times are seconds from the start of the city's day. Windows and shifts of the catalog are in
 //! whole minutes, so that what needs one begins at `curtain_s`, the first full minute.
 
+mod duties;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -52,19 +54,19 @@ pub(super) fn plays() -> Vec<Play> {
         (K::Speeding, Sprinkler, speeding),
         (K::Unloading, RefuseTruck, unloading),
         (K::RouteDeviation, RefuseTruck, route_deviation),
-        (K::OffPost, Inspector, off_post),
-        (K::Silence, Inspector, silence),
+        (K::OffPost, Inspector, duties::off_post),
+        (K::Silence, Inspector, duties::silence),
         (K::WrongOrder, RefuseTruck, wrong_order),
-        (K::OutsideHours, Sprinkler, outside_hours),
+        (K::OutsideHours, Sprinkler, duties::outside_hours),
         (K::LongStop, RefuseTruck, long_stop),
         (K::Idling, Sprinkler, idling),
-        (K::LateStart, Inspector, late_start),
+        (K::LateStart, Inspector, duties::late_start),
         (K::KeepOut, RefuseTruck, keep_out),
         (K::StayIn, Sprinkler, stay_in),
         (K::TerminalAlarm, Sprinkler, power_cut),
-        (K::EarlyEnd, Inspector, early_end),
+        (K::EarlyEnd, Inspector, duties::early_end),
         (K::MissedPoint, RefuseTruck, missed_point),
-        (K::PatrolCoverage, Inspector, patrol_coverage),
+        (K::PatrolCoverage, Inspector, duties::patrol_coverage),
         (K::Coverage, Sweeper, coverage),
     ];
     let both = |(kind, work_kind, act): (BrokenRule, WorkKind, Act)| {
@@ -211,9 +213,8 @@ impl Stage<'_> {
 
 /// Half of the side of the square of a post, metres; 30 m more still is the post.
 const POST_M: f64 = 60.0;
-/// An easy pace of vehicles, and one of inspectors, m/s.
+/// An easy pace of vehicles, m/s.
 const EASY_MPS: f64 = 8.0;
-const WALK_MPS: f64 = 3.0;
 
 fn keep_out(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
     let center = stage.circuit.place(125.0, 85.0);
@@ -525,117 +526,5 @@ fn stop(
     let end_s = way.at_s();
     drive_until(&mut way, curtain_s + 60 * STOPS_MIN + 10);
     let told = stage.told(kind, rule, (start_s, start_s + 120), Some(end_s));
-    (way, told)
-}
-
-fn off_post(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    let rule = stage.shift("off_post", (-60, 240), "off_post_s=90", &[]);
-    let mut way = stage.begins();
-    way.stand(10);
-    stage.circuit.drive(&mut way, 0.0, 150.0, WALK_MPS);
-    // The last 60 of 150 metres are beyond the margin.
-    let start_s = way.at_s() - 20;
-    way.stand(stage.either(120, 15));
-    let end_s = way.at_s() + 20;
-    way.go(stage.circuit.place(0.0, 0.0), WALK_MPS);
-    let told = stage.told(
-        BrokenRule::OffPost,
-        rule,
-        (start_s, start_s + 90),
-        Some(end_s),
-    );
-    (way, told)
-}
-
-fn silence(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    let rule = stage.shift("silence", (-60, 240), "silence_s=90", &[]);
-    let mut way = stage.begins();
-    way.stand(20);
-    let start_s = way.at_s();
-    way.now.is_dark = true;
-    way.stand(stage.either(150, 50));
-    way.now.is_dark = false;
-    let end_s = way.at_s();
-    way.stand(20);
-    let told = stage.told(
-        BrokenRule::Silence,
-        rule,
-        (start_s, start_s + 90),
-        Some(end_s),
-    );
-    (way, told)
-}
-
-/// Moves 600 m when the shift is over; nearly: 200 m.
-fn outside_hours(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    stage.shift("outside_hours", (-60, 1), "", &[]);
-    let rule = format!("hours:{}", stage.vehicle);
-    let mut way = stage.begins();
-    way.stand_until(stage.curtain_s() + 75);
-    let start_s = way.at_s();
-    let meters = if stage.violates { 600.0 } else { 200.0 };
-    stage.circuit.drive(&mut way, 0.0, meters, EASY_MPS);
-    let told = stage.told(
-        BrokenRule::OutsideHours,
-        rule,
-        (start_s, start_s + 38),
-        None,
-    );
-    (way, told)
-}
-
-fn late_start(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    let rule = stage.shift("late_start", (0, 240), "late_start_s=120", &[]);
-    let mut way = Way::begins(stage.circuit.place(150.0, 0.0));
-    let curtain_s = stage.curtain_s();
-    way.stand_until(curtain_s + stage.either(190, 60));
-    way.go(stage.circuit.place(0.0, 0.0), WALK_MPS);
-    let told = stage.told(
-        BrokenRule::LateStart,
-        rule,
-        (curtain_s, curtain_s + 120),
-        Some(curtain_s + 210),
-    );
-    (way, told)
-}
-
-fn early_end(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    let rule = stage.shift("early_end", (0, 5), "early_end_s=60", &[]);
-    let mut way = stage.begins();
-    let over_s = stage.curtain_s() + 300;
-    way.stand_until(over_s - stage.either(180, 50));
-    stage.circuit.drive(&mut way, 0.0, 150.0, WALK_MPS);
-    let start_s = way.at_s() - 20;
-    let told = stage.told(BrokenRule::EarlyEnd, rule, (start_s, over_s), Some(over_s));
-    (way, told)
-}
-
-/// Two of five grids; nearly: four, which are 80 %.
-fn patrol_coverage(stage: &mut Stage<'_>) -> (Way, Option<Expected>) {
-    let grids: Vec<String> = stage
-        .grids
-        .iter()
-        .take(5)
-        .map(|grid| grid.0.clone())
-        .collect();
-    let thresholds = "patrol_stay_s=30;patrol_grace_s=60";
-    let rule = stage.shift("patrol_coverage", (0, 6), thresholds, &grids);
-    let curtain_s = stage.curtain_s();
-    let mut way = stage.begins();
-    way.stand_until(curtain_s + 5);
-    let visits = if stage.violates { 2 } else { 4 };
-    let mut from = 0.0;
-    for (_, along) in stage.grids.iter().take(visits) {
-        stage.circuit.drive(&mut way, from, *along, 4.0);
-        way.stand(40);
-        from = *along;
-    }
-    let over_s = curtain_s + 360;
-    let told = stage.told(
-        BrokenRule::PatrolCoverage,
-        rule,
-        (curtain_s, over_s + 60),
-        Some(over_s),
-    );
     (way, told)
 }
