@@ -194,7 +194,8 @@ impl Catalog {
             let read = read.inspect_err(|error| tracing::error!(number, %error, "catalog"));
             read.ok().flatten()
         });
-        let snapshot = texts.and_then(|(_, texts)| Snapshot::load(&sources(&texts, None)).ok());
+        let snapshot =
+            texts.and_then(|(_, texts)| current.snapshot.load_after(&sources(&texts, None)).ok());
         let Some(snapshot) = snapshot else {
             tracing::error!(
                 number,
@@ -214,6 +215,16 @@ impl Catalog {
     fn swap(&self, version: InForce) {
         let before = self.current.swap(Arc::new(version));
         keep(&mut self.elder.lock(), before);
+    }
+
+    /// Puts a snapshot that says the same in the place of that of a version, if it is still in force.
+    fn refine(&self, number: u64, snapshot: Snapshot) {
+        let current = self.current.load_full();
+        if current.number == number {
+            let snapshot = Arc::new(snapshot);
+            let refined = Arc::new(InForce { number, snapshot });
+            self.current.compare_and_swap(&current, refined);
+        }
     }
 
     /// Runs something on the snapshot that holds now, without counting a reference.

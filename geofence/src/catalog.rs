@@ -28,18 +28,24 @@
 //!   `vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh,crew`.
 //! * Calendar, shifts, responsibility grids, assignments: see [`Duties`].
 
+mod audience;
 mod duty;
+mod edited;
 mod features;
 mod fence;
+mod fence_index;
+mod load;
 mod mistake;
+mod places;
 mod route;
 mod schedule;
 mod sources;
+mod texts;
 mod unit_grid;
 mod vehicle;
 mod work_rule;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -61,8 +67,11 @@ pub use self::{
     },
 };
 
+pub(crate) use self::audience::Audience;
 use self::{
     features::{Notes, Vertex},
+    fence_index::FenceIndex,
+    texts::{Kind, Texts},
     work_rule::WorkRules,
 };
 use crate::{
@@ -71,64 +80,44 @@ use crate::{
     units::{Latitude, Longitude},
 };
 
+/// South, west, north, east.
+type Extent = (Latitude, Longitude, Latitude, Longitude);
+
 /// A city at one moment.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     version: u32,
     plane: Plane,
-    /// South, west, north, east.
-    bounds: Option<(Latitude, Longitude, Latitude, Longitude)>,
-    unit_grids: Vec<UnitGrid>,
-    grid_raster: Raster,
-    fences: Vec<Fence>,
-    fence_raster: Raster,
+    bounds: Option<Extent>,
+    grids: Arc<Grids>,
+    fences: Vec<Arc<Fence>>,
+    fence_index: FenceIndex,
     by_fingerprint: HashMap<u64, u32>,
-    routes: Vec<Route>,
-    route_by_fingerprint: HashMap<u64, u32>,
-    work: WorkRules,
+    routes: Arc<Routes>,
+    work: Arc<WorkRules>,
     vehicles: Vec<Vehicle>,
-    by_terminal: HashMap<TerminalId, u32>,
-    duties: Duties,
+    by_terminal: Arc<HashMap<TerminalId, u32>>,
+    duties: Arc<Duties>,
+    /// About the duty areas.
+    duty_bounds: Option<Extent>,
     audiences: Vec<Audience>,
-    unit_grid_text: String,
-    fence_text: String,
-    route_text: String,
+    texts: Texts,
 }
 
-/// Which fences and routes concern the members of an audience.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Audience {
-    /// One bit a fence.
-    concerned: Vec<u64>,
-    /// The stay-in fences among them.
-    stay_in: Vec<u32>,
-    /// The routes that its members drive.
-    routes: Vec<u32>,
-    /// The rules of work that concern them, the nearest first.
-    rules: Vec<u32>,
+/// The unit grids, shared by versions that have the same.
+#[derive(Debug)]
+struct Grids {
+    all: Vec<UnitGrid>,
+    raster: Raster,
+    bounds: Option<Extent>,
 }
 
-impl Audience {
-    pub(crate) fn is_concerned(&self, fence: u32) -> bool {
-        let word = self
-            .concerned
-            .get(fence as usize / 64)
-            .copied()
-            .unwrap_or(0);
-        word >> (fence % 64) & 1 == 1
-    }
-
-    pub(crate) fn stay_in(&self) -> &[u32] {
-        &self.stay_in
-    }
-
-    pub(crate) fn routes(&self) -> &[u32] {
-        &self.routes
-    }
-
-    pub(crate) fn rules(&self) -> &[u32] {
-        &self.rules
-    }
+/// The routes, shared by versions that have the same.
+#[derive(Debug, Default)]
+struct Routes {
+    all: Vec<Route>,
+    by_fingerprint: HashMap<u64, u32>,
+    bounds: Option<Extent>,
 }
 
 const EMPTY_COLLECTION: &str = "{\"type\":\"FeatureCollection\",\"features\":[]}";
@@ -140,201 +129,27 @@ impl Default for Catalog {
             version: 0,
             plane: Plane::without_city(),
             bounds: None,
-            unit_grids: Vec::new(),
-            grid_raster: Raster::build([].iter(), Raster::FINE),
+            grids: Arc::new(Grids {
+                all: Vec::new(),
+                raster: Raster::build([].iter(), Raster::FINE),
+                bounds: None,
+            }),
             fences: Vec::new(),
-            fence_raster: Raster::build([].iter(), Raster::COARSE),
+            fence_index: FenceIndex::build(&[]),
             by_fingerprint: HashMap::new(),
-            routes: Vec::new(),
-            route_by_fingerprint: HashMap::new(),
-            work: WorkRules::default(),
+            routes: Arc::default(),
+            work: Arc::default(),
             vehicles: Vec::new(),
-            by_terminal: HashMap::new(),
-            duties: Duties::default(),
+            by_terminal: Arc::default(),
+            duties: Arc::default(),
+            duty_bounds: None,
             audiences: vec![Audience::default()],
-            unit_grid_text: EMPTY_COLLECTION.to_owned(),
-            fence_text: EMPTY_COLLECTION.to_owned(),
-            route_text: EMPTY_COLLECTION.to_owned(),
+            texts: Texts::default(),
         }
     }
 }
 
 impl Catalog {
-    /// Reads and checks the texts.
-    ///
-    /// # Errors
-    /// Every mistake of every text, with its place.
-    pub fn load(sources: &CatalogSources) -> Result<Self, Vec<CatalogMistake>> {
-        let mut mistakes = Vec::new();
-        let mut vehicles = sources.vehicles.as_ref().map(|(file, text)| {
-            vehicle::read(
-                text,
-                &mut Notes {
-                    file,
-                    mistakes: &mut mistakes,
-                },
-            )
-        });
-        let grid_root = parse(sources.unit_grids.as_ref(), &mut mistakes);
-        let fence_root = parse(sources.fences.as_ref(), &mut mistakes);
-        let route_root = parse(sources.routes.as_ref(), &mut mistakes);
-        let rule_root = parse(sources.work_rules.as_ref(), &mut mistakes);
-        let mut grid_drafts = Vec::new();
-        if let Some((file, root)) = &grid_root {
-            let notes = &mut Notes {
-                file,
-                mistakes: &mut mistakes,
-            };
-            grid_drafts = unit_grid::read(root, &sources.code_layouts, &sources.counties, notes);
-        }
-        let mut fence_drafts = Vec::new();
-        if let Some((file, root)) = &fence_root {
-            let notes = &mut Notes {
-                file,
-                mistakes: &mut mistakes,
-            };
-            fence_drafts = fence::read(root, vehicles.as_deref(), notes);
-        }
-        let mut route_drafts = Vec::new();
-        if let Some((file, root)) = &route_root {
-            let notes = &mut Notes {
-                file,
-                mistakes: &mut mistakes,
-            };
-            let sites = fence::sites(&fence_drafts);
-            // Fences that cannot be read have sites that nobody knows.
-            let is_known = fence_root.is_some() || sources.fences.is_none();
-            let sites = is_known.then_some(&*sites);
-            route_drafts = route::read(root, vehicles.as_deref(), sites, notes);
-        }
-        let mut work_rules = Vec::new();
-        if let Some((file, root)) = &rule_root {
-            let notes = &mut Notes {
-                file,
-                mistakes: &mut mistakes,
-            };
-            let sites = fence::sites(&fence_drafts);
-            let is_known = fence_root.is_some() || sources.fences.is_none();
-            let sites = is_known.then_some(&*sites);
-            work_rules = work_rule::read(root, vehicles.as_deref(), sites, notes);
-        }
-        let duty_draft = duty::read(sources, vehicles.as_deref(), &mut mistakes);
-        let grid_vertices = grid_drafts
-            .iter()
-            .flat_map(|draft| draft.rings.iter().flatten().copied());
-        let fence_vertices = fence_drafts
-            .iter()
-            .flat_map(|draft| draft.outline.vertices());
-        let route_vertices = route_drafts.iter().flat_map(route::Draft::vertices);
-        let vertices = grid_vertices.chain(fence_vertices).chain(route_vertices);
-        let bounds = bounds(vertices.chain(duty_draft.vertices()));
-        let plane = bounds.map_or_else(Plane::without_city, middle);
-        let mut catalog = Self {
-            plane,
-            bounds,
-            ..Self::default()
-        };
-        if let Some((file, _)) = &grid_root {
-            let notes = &mut Notes {
-                file,
-                mistakes: &mut mistakes,
-            };
-            catalog.unit_grids = unit_grid::lay(grid_drafts, &plane, notes);
-        }
-        if let Some((file, _)) = &fence_root {
-            let notes = &mut Notes {
-                file,
-                mistakes: &mut mistakes,
-            };
-            catalog.fences = fence::lay(fence_drafts, &plane, notes);
-        }
-        if let Some((file, _)) = &route_root {
-            let notes = &mut Notes {
-                file,
-                mistakes: &mut mistakes,
-            };
-            catalog.routes = route::lay(route_drafts, &plane, notes);
-        }
-        let grids = &catalog.unit_grids;
-        catalog.duties = duty::lay(duty_draft, grids, sources, &plane, &mut mistakes);
-        if let (Some(vehicles), Some((file, _))) = (&mut vehicles, &sources.assignments) {
-            mistakes.extend(catalog.duties.enrol(vehicles, file));
-        }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-        catalog.vehicles = vehicles.unwrap_or_default();
-        catalog.work = WorkRules::new(work_rules, sources.work_rules.as_ref());
-        catalog.index(sources);
-        Ok(catalog)
-    }
-
-    fn index(&mut self, sources: &CatalogSources) {
-        self.grid_raster =
-            Raster::build(self.unit_grids.iter().map(|grid| &grid.shape), Raster::FINE);
-        self.fence_raster =
-            Raster::build(self.fences.iter().map(|fence| &fence.shape), Raster::COARSE);
-        self.by_fingerprint = self
-            .fences
-            .iter()
-            .map(|fence| fence.fingerprint)
-            .zip(0..)
-            .collect();
-        self.route_by_fingerprint = self
-            .routes
-            .iter()
-            .map(|route| route.fingerprint)
-            .zip(0..)
-            .collect();
-        let mut known: HashMap<Audience, usize> = HashMap::new();
-        // The first audience is that of terminals without a vehicle.
-        let mut nobody = audience(&self.fences, &[], AppliesTo::is_everybody);
-        nobody.rules = self.work.nearest(None);
-        self.audiences = vec![nobody];
-        for vehicle in &mut self.vehicles {
-            let mut audience = audience(&self.fences, &self.routes, |applies_to| {
-                applies_to.includes(vehicle)
-            });
-            audience.rules = self.work.nearest(Some(vehicle));
-            vehicle.audience = *known.entry(audience).or_insert_with_key(|audience| {
-                self.audiences.push(audience.clone());
-                self.audiences.len() - 1
-            });
-        }
-        self.by_terminal = self
-            .vehicles
-            .iter()
-            .map(|vehicle| vehicle.terminal)
-            .zip(0..)
-            .collect();
-        let mut texts = Vec::new();
-        let all = [
-            &sources.unit_grids,
-            &sources.fences,
-            &sources.vehicles,
-            &sources.routes,
-            &sources.work_rules,
-            &sources.calendar,
-            &sources.shifts,
-            &sources.responsibility_grids,
-            &sources.assignments,
-        ];
-        for (_, text) in all.into_iter().flatten() {
-            texts.extend_from_slice(text.as_bytes());
-            texts.push(0);
-        }
-        let version = hash(&texts);
-        self.version = u32::try_from((version ^ version >> 32) & u64::from(u32::MAX)).unwrap_or(0);
-        let text = |source: &Option<(String, String)>| {
-            source
-                .as_ref()
-                .map_or_else(|| EMPTY_COLLECTION.to_owned(), |(_, text)| text.clone())
-        };
-        self.unit_grid_text = text(&sources.unit_grids);
-        self.fence_text = text(&sources.fences);
-        self.route_text = text(&sources.routes);
-    }
-
     /// A digest of the texts: another version means that something was edited.
     #[must_use]
     pub const fn version(&self) -> u32 {
@@ -364,18 +179,48 @@ impl Catalog {
     #[must_use]
     pub fn grid_at(&self, latitude: Latitude, longitude: Longitude) -> Option<&UnitGrid> {
         let point = self.plane.point(latitude, longitude)?;
-        self.unit_grids.get(self.grid_raster.first(point)? as usize)
+        self.grids.all.get(self.grids.raster.first(point)? as usize)
+    }
+
+    /// The unit grid of each place of a list; `None` where there is no place or no grid.
+    pub fn grids_at(
+        &self,
+        places: impl IntoIterator<Item = Option<(Latitude, Longitude)>>,
+    ) -> Vec<Option<&UnitGrid>> {
+        // Beyond the reach of every plane, where no grid is.
+        let nowhere = Point {
+            x: i32::MAX,
+            y: i32::MAX,
+        };
+        let place = |place: (Latitude, Longitude)| self.plane.point(place.0, place.1);
+        let points = places
+            .into_iter()
+            .map(|at| at.and_then(place).unwrap_or(nowhere));
+        let points: Vec<Point> = points.collect();
+        let mut grids = vec![None; points.len()];
+        self.grids.raster.first_of_each(&points, |index, id| {
+            if let Some(grid) = grids.get_mut(index) {
+                *grid = self.grids.all.get(id as usize);
+            }
+        });
+        grids
     }
 
     /// The index of the unit grid at a point of the plane.
     #[must_use]
     pub fn grid_index_at(&self, point: Point) -> Option<u32> {
-        self.grid_raster.first(point)
+        self.grids.raster.first(point)
     }
 
     /// Gives the index of every fence at a point of the plane, whomever it concerns.
     pub fn fences_at(&self, point: Point, found: impl FnMut(u32)) {
-        self.fence_raster.for_each(point, found);
+        self.fence_index.for_each(point, found);
+    }
+
+    /// Gives the index of every fence at each point of a list, with the place of the point there. The
+    /// same as [`Self::fences_at`] for each, in less time.
+    pub fn fences_at_each(&self, points: &[Point], found: impl FnMut(usize, u32)) {
+        self.fence_index.for_each_of_each(points, found);
     }
 
     /// The vehicle that carries a terminal.
@@ -387,19 +232,19 @@ impl Catalog {
     /// All unit grids, in the order of their text.
     #[must_use]
     pub fn unit_grids(&self) -> &[UnitGrid] {
-        &self.unit_grids
+        &self.grids.all
     }
 
     /// All fences, in the order of their text.
     #[must_use]
-    pub fn fences(&self) -> &[Fence] {
+    pub fn fences(&self) -> &[Arc<Fence>] {
         &self.fences
     }
 
     /// All routes, in the order of their text.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
-        &self.routes
+        &self.routes.all
     }
 
     /// All vehicles, in the order of their text.
@@ -410,33 +255,33 @@ impl Catalog {
 
     /// The unit grids as GeoJSON, as they were read.
     #[must_use]
-    pub fn unit_grids_geojson(&self) -> String {
-        self.unit_grid_text.clone()
+    pub fn unit_grids_geojson(&self) -> &str {
+        self.texts.get(Kind::UnitGrids).unwrap_or(EMPTY_COLLECTION)
     }
 
     /// The fences as GeoJSON, as they were read.
     #[must_use]
-    pub fn fences_geojson(&self) -> String {
-        self.fence_text.clone()
+    pub fn fences_geojson(&self) -> &str {
+        self.texts.get(Kind::Fences).unwrap_or(EMPTY_COLLECTION)
     }
 
     /// The routes as GeoJSON, as they were read.
     #[must_use]
-    pub fn routes_geojson(&self) -> String {
-        self.route_text.clone()
+    pub fn routes_geojson(&self) -> &str {
+        self.texts.get(Kind::Routes).unwrap_or(EMPTY_COLLECTION)
     }
 
     pub(crate) fn route(&self, index: u32) -> Option<&Route> {
-        self.routes.get(index as usize)
+        self.routes.all.get(index as usize)
     }
 
     /// The index of the route with this fingerprint: the same route, not edited since.
     pub(crate) fn route_of(&self, fingerprint: u64) -> Option<u32> {
-        self.route_by_fingerprint.get(&fingerprint).copied()
+        self.routes.by_fingerprint.get(&fingerprint).copied()
     }
 
     pub(crate) fn fence(&self, index: u32) -> Option<&Fence> {
-        self.fences.get(index as usize)
+        self.fences.get(index as usize).map(|fence| &**fence)
     }
 
     /// The index of the fence with this fingerprint: the same fence, not edited since.
@@ -445,41 +290,10 @@ impl Catalog {
     }
 
     pub(crate) fn audience_of(&self, vehicle: Option<&Vehicle>) -> &Audience {
-        const NOBODY: &Audience = &Audience {
-            concerned: Vec::new(),
-            stay_in: Vec::new(),
-            routes: Vec::new(),
-            rules: Vec::new(),
-        };
         self.audiences
             .get(vehicle.map_or(0, |vehicle| vehicle.audience))
-            .unwrap_or(NOBODY)
+            .unwrap_or(Audience::NOBODY)
     }
-}
-
-fn audience(fences: &[Fence], routes: &[Route], concerns: impl Fn(&AppliesTo) -> bool) -> Audience {
-    let mut audience = Audience {
-        concerned: vec![0; fences.len().div_ceil(64)],
-        stay_in: Vec::new(),
-        routes: Vec::new(),
-        rules: Vec::new(),
-    };
-    let driven = (0..)
-        .zip(routes)
-        .filter(|(_, route)| concerns(&route.applies_to));
-    audience.routes = driven.map(|(index, _)| index).collect();
-    for (index, fence) in (0_u32..).zip(fences) {
-        if !concerns(&fence.applies_to) {
-            continue;
-        }
-        if let Some(word) = audience.concerned.get_mut(index as usize / 64) {
-            *word |= 1 << (index % 64);
-        }
-        if fence.kind == FenceKind::StayIn {
-            audience.stay_in.push(index);
-        }
-    }
-    audience
 }
 
 fn parse<'a>(
@@ -496,16 +310,20 @@ fn parse<'a>(
     }
 }
 
-fn bounds(
-    vertices: impl Iterator<Item = Vertex>,
-) -> Option<(Latitude, Longitude, Latitude, Longitude)> {
+fn bounds(vertices: impl Iterator<Item = Vertex>) -> Option<Extent> {
     vertices.fold(None, |bounds, (lat, lon)| {
         let (south, west, north, east) = bounds.unwrap_or((lat, lon, lat, lon));
         Some((south.min(lat), west.min(lon), north.max(lat), east.max(lon)))
     })
 }
 
-fn middle((south, west, north, east): (Latitude, Longitude, Latitude, Longitude)) -> Plane {
+/// About all of these.
+fn union(extents: impl Iterator<Item = Extent>) -> Option<Extent> {
+    let corners = |(south, west, north, east)| [(south, west), (north, east)];
+    bounds(extents.flat_map(corners))
+}
+
+fn middle((south, west, north, east): Extent) -> Plane {
     let between = |a: i32, b: i32| a.midpoint(b);
     let latitude = between(south.micro_degrees(), north.micro_degrees());
     let longitude = between(west.micro_degrees(), east.micro_degrees());
@@ -516,6 +334,14 @@ fn middle((south, west, north, east): (Latitude, Longitude, Latitude, Longitude)
         (Some(latitude), Some(longitude)) => Plane::new(latitude, longitude),
         _ => Plane::without_city(),
     }
+}
+
+fn by_fingerprint(fences: &[Arc<Fence>]) -> HashMap<u64, u32> {
+    fences
+        .iter()
+        .map(|fence| fence.fingerprint)
+        .zip(0..)
+        .collect()
 }
 
 /// The vertices on the plane; notes those that are too far away.

@@ -55,7 +55,7 @@ pub struct EvaluatorOptions {
     /// 65,536: 72 h at one fix in 4 s.
     pub fixes_max: usize,
     /// Late fixes wait for each other so long before the track is judged again, by the clock of
-    /// the log. Default 2 s.
+    /// the log. While a backlog goes on, twice as long each time, up to 30 s. Default 2 s.
     pub settle_ms: i64,
     /// A timer waits so long for fixes that are on their way. Default 5 s.
     pub lateness_ms: i64,
@@ -71,6 +71,9 @@ impl Default for EvaluatorOptions {
         }
     }
 }
+
+/// Late fixes of a backlog that goes on wait for each other no longer than this.
+const SETTLE_MS_MAX: i64 = 30_000;
 
 /// Why a position was not evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +156,9 @@ struct Track {
     advanced_to: i64,
     /// The earliest late fix that the state does not know yet.
     late_from: Option<Key>,
-    /// When the track is judged again.
+    /// When the track is judged again, or was for the last time.
     settle_at: i64,
-    /// Wait at least so long before the track is judged again: a hundred times what it cost.
+    /// How long late fixes waited for each other, or a hundred times what it cost to judge them.
     settle_ms: i64,
     /// When the track asked to be woken.
     wake_at: Option<i64>,
@@ -391,7 +394,16 @@ impl Track {
             return;
         }
         self.late_from = Some(key);
-        self.settle_at = clock.saturating_add(self.settle_ms.max(options.settle_ms));
+        let goes_on = clock.saturating_sub(self.settle_at) <= self.settle_ms;
+        self.settle_ms = if goes_on {
+            // A day that comes newest first would else be judged again with every piece of it.
+            let longer_ms = self.settle_ms.saturating_mul(2).min(SETTLE_MS_MAX);
+            longer_ms.max(self.settle_ms)
+        } else {
+            0
+        }
+        .max(options.settle_ms);
+        self.settle_at = clock.saturating_add(self.settle_ms);
     }
 
     /// Judges the track again from the earliest late fix on.
@@ -419,7 +431,8 @@ impl Track {
         self.state.input.dropped = 0;
         self.advanced_to = i64::MIN;
         // 0.1 ms a fix, a hundred times its cost, and five minutes at most.
-        self.settle_ms = i64::try_from(count / 10).unwrap_or(i64::MAX).min(300_000);
+        let hundredfold_ms = i64::try_from(count / 10).unwrap_or(i64::MAX).min(300_000);
+        self.settle_ms = self.settle_ms.max(hundredfold_ms);
         self.fire_timers(clock, court, options);
         ended.extend(court.closed.drain(..).map(|draft| (draft, NEXT_FIX)));
         // What became another violation is not among the fresh ones: it is withdrawn below.

@@ -27,7 +27,7 @@ pub type Texts = BTreeMap<String, String>;
 /// A version that is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewVersion {
-    /// All texts of it, the unchanged ones too.
+    /// All texts of it; those that changed are enough where it is made after another one.
     pub texts: Texts,
     /// By the clock of the machine.
     pub created_at: Timestamp,
@@ -92,7 +92,8 @@ impl CatalogVersions {
     }
 
     /// Makes a version; gives its number. With `after`, only when that is the newest version: two
-    /// people cannot both change the same one.
+    /// people cannot both change the same one. The texts that the version lacks are those of that
+    /// one then, and are neither read nor written.
     ///
     /// # Errors
     /// [`CreateError::Conflict`], or when the file cannot be written; then there is no version.
@@ -105,6 +106,10 @@ impl CatalogVersions {
             return Err(CreateError::Conflict { newest });
         }
         let number = insert(&transaction, version).map_err(failed(action))?;
+        let sql = "INSERT OR IGNORE INTO version_texts
+                   SELECT ?1, kind, hash FROM version_texts WHERE version = ?2";
+        let numbers = [number, after.unwrap_or(0)].map(row_id);
+        transaction.execute(sql, numbers).map_err(failed(action))?;
         transaction.commit().map_err(failed(action))?;
         Ok(number)
     }
@@ -489,9 +494,11 @@ mod tests {
         versions
             .create(&version(&[("fences", "a")], 0), Some(0))
             .unwrap();
-        let mine = version(&[("fences", "mine")], 0);
+        let mine = version(&[("routes", "mine")], 0);
         let number = versions.create(&mine, Some(1)).unwrap();
         assert_eq!(number, 2);
+        let (_, texts) = versions.version(2).unwrap().unwrap();
+        assert_eq!(texts, texts_of(&[("fences", "a"), ("routes", "mine")]));
         let error = versions.create(&version(&[("fences", "b")], 0), Some(1));
         assert!(
             matches!(error, Err(CreateError::Conflict { newest: 2 })),

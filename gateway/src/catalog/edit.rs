@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Catalog, InForce, Kind, TextError, sources};
 use crate::{Gateway, clock, ingest::record};
 
+/// The kind of text of which a change is read alone.
+const FENCES: &str = "fences";
 /// How often it is looked for a version whose time has come.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -101,7 +103,7 @@ impl From<CreateError> for EditError {
 
 impl Edit {
     /// Makes the change. The catalog is read and checked on a thread of its own: a whole city takes
-    /// a second.
+    /// a second, a fence of it some milliseconds.
     ///
     /// # Errors
     /// Why not; nothing has changed then.
@@ -145,17 +147,22 @@ impl Edit {
             });
         }
         // What waits comes into force before this one, so that this one starts from it.
-        let mut texts = versions
-            .version(newest)?
-            .map_or_else(Texts::new, |(_, texts)| texts);
-        let text = texts.remove(self.kind.name).unwrap_or_default();
-        let text = match self.change {
-            Change::Text(text) => text,
-            Change::Put(id, thing) => self.kind.put(&text, &id, &thing)?,
-            Change::Remove(id) => self.kind.remove(&text, &id)?,
+        let current = gateway.catalog.in_force();
+        let known =
+            (current.number == newest && self.kind.name == FENCES).then_some(&*current.snapshot);
+        let text = self.changed_text(versions, newest, known)?;
+        let edited = known.and_then(|known| known.with_fences(&text));
+        let texts = Texts::from([(self.kind.name.to_owned(), text)]);
+        let snapshot = match edited {
+            Some(snapshot) => snapshot,
+            None => {
+                let all = versions.version(newest)?.map(|(_, texts)| texts);
+                let mut all = all.unwrap_or_default();
+                all.extend(texts.clone());
+                let loaded = current.snapshot.load_after(&sources(&all, None));
+                loaded.map_err(EditError::Mistakes)?
+            }
         };
-        texts.insert(self.kind.name.to_owned(), text);
-        let snapshot = Snapshot::load(&sources(&texts, None)).map_err(EditError::Mistakes)?;
         if self.is_rehearsal {
             return Ok(None);
         }
@@ -168,6 +175,34 @@ impl Edit {
         };
         let number = versions.create(&version, Some(newest))?;
         Ok(Some((number, (effective_from <= now).then_some(snapshot))))
+    }
+
+    /// The text behind the change; of fences that `known` has, without reading all others.
+    fn changed_text(
+        &self,
+        versions: &CatalogVersions,
+        newest: u64,
+        known: Option<&Snapshot>,
+    ) -> Result<String, EditError> {
+        let plain = match &self.change {
+            Change::Text(text) => Some(text.clone()),
+            Change::Put(id, thing) => {
+                let feature = known.map(|_| thing.to_string());
+                known
+                    .filter(|_| self.kind.expect_id(id, thing).is_ok())
+                    .and_then(|known| known.fence_text_with(id, feature.as_deref()))
+            }
+            Change::Remove(id) => known.and_then(|known| known.fence_text_with(id, None)),
+        };
+        if let Some(text) = plain {
+            return Ok(text);
+        }
+        let text = versions.text(newest, self.kind.name)?.unwrap_or_default();
+        Ok(match &self.change {
+            Change::Text(text) => text.clone(),
+            Change::Put(id, thing) => self.kind.put(&text, id, thing)?,
+            Change::Remove(id) => self.kind.remove(&text, id)?,
+        })
     }
 }
 
@@ -203,8 +238,9 @@ impl Draft {
             }
         };
         texts.extend(self.texts);
-        let snapshot = Snapshot::load(&sources(&texts, None)).map_err(EditError::Mistakes)?;
-        Ok((number, snapshot))
+        let current = catalog.current();
+        let snapshot = current.load_after(&sources(&texts, None));
+        Ok((number, snapshot.map_err(EditError::Mistakes)?))
     }
 }
 
@@ -218,7 +254,7 @@ fn versions(gateway: &Gateway) -> Result<&CatalogVersions, StoreError> {
 /// Takes a version into force: written down, then told to the log, then swapped. A crash between
 /// these is made good by the start, which tells the log again what is in force.
 async fn take_into_force(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     number: u64,
     snapshot: Snapshot,
 ) -> Result<(), EditError> {
@@ -231,10 +267,18 @@ async fn take_into_force(
         versions.forget_old(kept_max)
     })?;
     tell_log(gateway, number).await?;
+    let snapshot = Arc::new(snapshot);
     gateway.catalog.swap(InForce {
         number,
-        snapshot: Arc::new(snapshot),
+        snapshot: Arc::clone(&snapshot),
     });
+    // Nobody waits for this: until then the snapshot answers the same, a little slower.
+    let shared = Arc::clone(gateway);
+    drop(spawn_blocking(move || {
+        if let Some(merged) = snapshot.merged() {
+            shared.catalog.refine(number, merged);
+        }
+    }));
     tracing::info!(number, "a version of the catalog came into force");
     gateway
         .metrics
@@ -287,7 +331,9 @@ async fn take_due(gateway: &Arc<Gateway>) -> Result<(), EditError> {
         let Some(due) = due else { return Ok(None) };
         let texts = versions.version(due.number)?;
         let texts = texts.map(|(_, texts)| texts).unwrap_or_default();
-        let snapshot = Snapshot::load(&sources(&texts, None)).map_err(EditError::Mistakes)?;
+        let current = shared.catalog.current();
+        let snapshot = current.load_after(&sources(&texts, None));
+        let snapshot = snapshot.map_err(EditError::Mistakes)?;
         Ok::<_, EditError>(Some((due.number, snapshot)))
     });
     let due = due

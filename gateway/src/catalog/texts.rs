@@ -185,15 +185,24 @@ impl Kind {
         properties.get(self.key)?.as_str()
     }
 
-    fn put_member(&self, text: &str, id: &str, thing: &Value) -> Result<String, TextError> {
-        if self.id_of(thing) != Some(id) {
-            let whose = match self.form {
-                Form::Rules => "an object with",
-                _ => "a feature whose properties have",
-            };
-            let what = format!("{whose} \"{}\": {id:?}", self.key);
-            return Err(TextError::Thing(format!("expected {what}")));
+    /// Checks that a member of this form says this id.
+    ///
+    /// # Errors
+    /// When it says another.
+    pub(super) fn expect_id(&self, id: &str, thing: &Value) -> Result<(), TextError> {
+        if self.id_of(thing) == Some(id) {
+            return Ok(());
         }
+        let whose = match self.form {
+            Form::Rules => "an object with",
+            _ => "a feature whose properties have",
+        };
+        let what = format!("{whose} \"{}\": {id:?}", self.key);
+        Err(TextError::Thing(format!("expected {what}")))
+    }
+
+    fn put_member(&self, text: &str, id: &str, thing: &Value) -> Result<String, TextError> {
+        self.expect_id(id, thing)?;
         let mut root = self.collection(text)?;
         let members = self.members(&mut root)?;
         match members.iter_mut().find(|old| self.id_of(old) == Some(id)) {

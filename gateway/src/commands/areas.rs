@@ -148,7 +148,11 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Object {
 fn fence<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Fence, AreaError> {
     let number = area_id(id);
     let of_number = |fence: &&Fence| area_id(&fence.id) == number;
-    let mut same = catalog.fences().iter().filter(of_number);
+    let mut same = catalog
+        .fences()
+        .iter()
+        .map(|fence| &**fence)
+        .filter(of_number);
     match (same.next(), same.next()) {
         (Some(fence), None) if fence.id == id => Ok(fence),
         (Some(_), Some(_)) => Err(AreaError::SameNumber(id.to_owned(), number)),

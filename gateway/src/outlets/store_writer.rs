@@ -7,7 +7,6 @@ use storage::store::{PositionBatch, PositionRow, StoreError};
 use super::{Batch, Consumer, follower::Workplace};
 use crate::{
     Gateway,
-    catalog::unit_grid_code,
     ingest::{normalise::Window, record},
 };
 
@@ -91,13 +90,10 @@ fn rows(place: &Workplace, batch: &Batch) -> (PositionBatch, u64) {
             Ok(reports) => {
                 for report in reports {
                     match report {
-                        Ok(position) => {
-                            let unit_grid = unit_grid_code(&catalog, &position);
-                            positions.push(PositionRow {
-                                position,
-                                unit_grid,
-                            });
-                        }
+                        Ok(position) => positions.push(PositionRow {
+                            position,
+                            unit_grid: None,
+                        }),
                         Err(report) => quarantined.push(report),
                     }
                 }
@@ -107,6 +103,15 @@ fn rows(place: &Workplace, batch: &Batch) -> (PositionBatch, u64) {
                 unreadable += 1;
             }
         }
+    }
+    let places = positions.iter().map(|row| {
+        let position = &row.position;
+        let place = (position.latitude, position.longitude);
+        position.is_positioned.then_some(place)
+    });
+    let grids = catalog.grids_at(places);
+    for (row, grid) in positions.iter_mut().zip(grids) {
+        row.unit_grid = grid.map(|grid| grid.code.clone());
     }
     let rows = PositionBatch {
         cursor: place.cursor(StoreWriter::NAME, batch.next),

@@ -151,7 +151,7 @@ impl Duties {
 impl Catalog {
     /// Who should be where and when.
     #[must_use]
-    pub const fn duties(&self) -> &Duties {
+    pub fn duties(&self) -> &Duties {
         &self.duties
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::{
+    Extent,
     features::{Feature, Notes, Vertex, features, position, unknown_keys},
     mistake::{Place, Problem},
     schedule::Schedule,
@@ -111,24 +112,28 @@ pub struct Fence {
     pub parameters: Parameters,
     /// Of all that it asks for: another value means that the fence was edited.
     pub fingerprint: u64,
+    /// Of all that its text says, the name too.
+    pub(super) digest: u64,
+    /// About its vertices.
+    pub(super) extent: Option<Extent>,
 }
 
 /// A fence before there is a plane.
 pub(super) struct Draft {
     place: Place,
     /// With an empty shape.
-    fence: Fence,
-    pub(super) outline: Outline,
+    pub(super) fence: Fence,
+    outline: Outline,
 }
 
-pub(super) enum Outline {
+enum Outline {
     Rings(Vec<Vec<Vertex>>),
     Circle(Vertex, f64),
     Corridor(Vec<Vertex>, f64),
 }
 
 impl Outline {
-    pub(super) fn vertices(&self) -> Vec<Vertex> {
+    fn vertices(&self) -> Vec<Vertex> {
         match self {
             Self::Rings(rings) => rings.iter().flatten().copied().collect(),
             Self::Circle(center, _) => vec![*center],
@@ -189,7 +194,11 @@ pub(super) fn read(
         parameters.read(|key, range| feature.number(key, range, notes), kind);
         let outline = outline(&feature, notes);
         if let (Some(kind), Some(outline)) = (kind, outline) {
+            let fingerprint = fingerprint(&feature);
+            let named = [&fingerprint.to_le_bytes(), name.as_bytes()].concat();
             let fence = Fence {
+                digest: super::hash(&named),
+                extent: super::bounds(outline.vertices().into_iter()),
                 id,
                 name,
                 kind,
@@ -203,7 +212,7 @@ pub(super) fn read(
                 speed_limit_kmh,
                 priority,
                 parameters,
-                fingerprint: fingerprint(&feature),
+                fingerprint,
             };
             drafts.push(Draft {
                 place: feature.place,
@@ -213,12 +222,6 @@ pub(super) fn read(
         }
     }
     drafts
-}
-
-/// The ids of the sites.
-pub(super) fn sites(drafts: &[Draft]) -> Vec<&str> {
-    let sites = drafts.iter().filter(|d| d.fence.kind == FenceKind::Site);
-    sites.map(|draft| draft.fence.id.as_str()).collect()
 }
 
 fn kind(feature: &Feature<'_>, notes: &mut Notes<'_>) -> Option<FenceKind> {

@@ -366,7 +366,7 @@ impl Catalog {
 
     /// The fingerprint of what holds for vehicles without a rule `terminal_alarms`: another one with
     /// every edit of these rules, since nobody knows then for whom it held before.
-    pub(crate) const fn default_alarms(&self) -> u64 {
+    pub(crate) fn default_alarms(&self) -> u64 {
         self.work.default_alarms
     }
 

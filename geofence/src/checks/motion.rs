@@ -130,7 +130,7 @@ impl<'a> Rules<'a> {
         let own = sites.filter(move |(index, fence)| {
             fence.kind == FenceKind::Site && self.audience.is_concerned(*index)
         });
-        own.map(|(_, fence)| fence)
+        own.map(|(_, fence)| &**fence)
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Raster {
 /// Marks a head that names the only shape, which covers the whole cell.
 const WHOLE: u32 = 1 << 31;
 
+/// Points that are looked up together.
+const BATCH: usize = 64;
+
 const POLYGON: u32 = 0;
 const CIRCLE: u32 = 1;
 const CORRIDOR: u32 = 2;
@@ -92,6 +95,50 @@ impl Raster {
             return Some(head & !WHOLE);
         }
         self.search(head, point, |_| true)
+    }
+
+    /// Gives, for each point of a list by its place there, the id of a shape that holds it, where no
+    /// two do; in no promised order. The same as [`Self::first`], in less time.
+    pub fn first_of_each(&self, points: &[Point], mut found: impl FnMut(usize, u32)) {
+        self.batches(points, |place, id| {
+            found(place, id);
+            true
+        });
+    }
+
+    /// Gives, for each point of a list by its place there, the id of every shape that holds it; in no
+    /// promised order. The same as [`Self::for_each`], in less time.
+    pub fn for_each_of_each(&self, points: &[Point], mut found: impl FnMut(usize, u32)) {
+        self.batches(points, |place, id| {
+            found(place, id);
+            false
+        });
+    }
+
+    /// Points are taken [`BATCH`] at a time, in passes: what one point waits for from memory is on its
+    /// way for all of them, and what is done for all of them is done without a guess.
+    fn batches(&self, points: &[Point], mut found: impl FnMut(usize, u32) -> bool) {
+        for (start, batch) in (0..).step_by(BATCH).zip(points.chunks(BATCH)) {
+            let mut heads = [0; BATCH];
+            for (head, point) in heads.iter_mut().zip(batch) {
+                *head = self.head(*point);
+            }
+            let mut counts = [0; BATCH];
+            for (count, head) in counts.iter_mut().zip(&heads) {
+                // Word 0 is 0, so cells without a record have no counts.
+                let at = if head & WHOLE == 0 { *head as usize } else { 0 };
+                *count = self.words.get(at).copied().unwrap_or(0);
+            }
+            for ((place, point), (head, count)) in
+                (start..).zip(batch).zip(heads.iter().zip(&counts))
+            {
+                if head & WHOLE != 0 {
+                    _ = found(place, head & !WHOLE);
+                } else if *count != 0 {
+                    _ = self.search(*head, *point, |id| found(place, id));
+                }
+            }
+        }
     }
 
     /// Bytes of memory.
@@ -181,8 +228,9 @@ fn crosses(edges: &[u32], probe: Probe, center: Probe) -> bool {
             to: at(bx, by),
         };
         let is_corner_left = edge.is_left(corner);
-        odd ^ (edge.spans_x(probe.x) && edge.is_left(probe) != is_corner_left)
-            ^ (edge.spans_y(center.y) && is_corner_left != edge.is_left(center))
+        // No short cuts: a wrong guess costs more than all of it.
+        odd ^ (edge.spans_x(probe.x) & (edge.is_left(probe) != is_corner_left))
+            ^ (edge.spans_y(center.y) & (is_corner_left != edge.is_left(center)))
     })
 }
 
@@ -238,6 +286,23 @@ mod tests {
         geo::Polygon::new(line(&rings[0]), rings[1..].iter().map(line).collect())
     }
 
+    /// A list gets the same answers as its points one by one.
+    fn check_lists(raster: &Raster, points: &[Point]) {
+        let mut ids = vec![Vec::new(); points.len()];
+        raster.for_each_of_each(points, |place, id| ids[place].push(id));
+        for (ids, point) in ids.iter_mut().zip(points) {
+            ids.sort_unstable();
+            assert_eq!(*ids, found(raster, *point), "{point:?}");
+        }
+        let mut first = vec![None; points.len()];
+        raster.first_of_each(points, |place, id| {
+            assert_eq!(first[place].replace(id), None)
+        });
+        for (first, point) in first.iter().zip(points) {
+            assert_eq!(*first, raster.first(*point), "{point:?}");
+        }
+    }
+
     fn found(raster: &Raster, point: Point) -> Vec<u32> {
         let mut ids = Vec::new();
         raster.for_each(point, |id| ids.push(id));
@@ -256,7 +321,9 @@ mod tests {
             let oracle: Vec<geo::Polygon<f64>> = polygons.iter().map(|rings| as_geo(rings)).collect();
             let raster = Raster::build(shapes.iter(), 13);
             let vertices = polygons.iter().flatten().flatten().copied();
-            for point in points.into_iter().chain(vertices) {
+            let points: Vec<Point> = points.into_iter().chain(vertices).collect();
+            check_lists(&raster, &points);
+            for point in points {
                 let ids = found(&raster, point);
                 // Where the probe stands.
                 let at = geo::Point::new(f64::from(point.x) + 0.5, f64::from(point.y) + 0.5);
@@ -284,6 +351,7 @@ mod tests {
                 .chain(lines.into_iter().map(|(line, half_width)| Shape::Corridor { line, half_width }))
                 .collect();
             let raster = Raster::build(shapes.iter(), 13);
+            check_lists(&raster, &points);
             for point in points {
                 let expected: Vec<u32> = (0_u32..)
                     .zip(&shapes)
@@ -313,6 +381,8 @@ mod tests {
                 })
                 .collect();
             let raster = Raster::build(shapes.iter(), 13);
+            let all: Vec<Point> = points.iter().map(|(x, y)| p(*x, *y)).collect();
+            check_lists(&raster, &all);
             for (x, y) in points {
                 let ids = found(&raster, p(x, y));
                 prop_assert_eq!(ids.len(), 1);

@@ -46,6 +46,14 @@ pub(crate) struct History {
     pub(crate) floor: Option<Key>,
     /// Chunks that the newest snapshot has and that are no more.
     pub(crate) removed: Vec<u32>,
+    opened: Option<Opened>,
+}
+
+/// A chunk that late fixes go into, as values: those of a backlog are neighbours.
+#[derive(Clone, Debug)]
+struct Opened {
+    id: u32,
+    fixes: Vec<Fix>,
 }
 
 /// What became of a fix that was put into the history.
@@ -78,34 +86,72 @@ impl History {
         if self.floor.is_some_and(|floor| key <= floor) {
             return Ok(Inserted::TooLate);
         }
-        let Some(index) = self.chunks.iter().position(|chunk| key <= chunk.last) else {
+        let index = self.chunks.partition_point(|chunk| chunk.last < key);
+        if index == self.chunks.len() {
             return Ok(match self.tail.binary_search_by_key(&key, Fix::key) {
                 Ok(_) => Inserted::Duplicate,
                 Err(place) => {
                     self.tail.insert(place, *fix);
+                    self.split_tail();
                     Inserted::Between
                 }
             });
-        };
-        let Some(chunk) = self.chunks.get_mut(index) else {
+        }
+        self.open(index)?;
+        let (Some(chunk), Some(opened)) = (self.chunks.get_mut(index), &mut self.opened) else {
             return Err(Damaged);
         };
-        let mut fixes = chunk.read()?;
-        match fixes.binary_search_by_key(&key, Fix::key) {
+        match opened.fixes.binary_search_by_key(&key, Fix::key) {
             Ok(_) => return Ok(Inserted::Duplicate),
-            Err(place) => fixes.insert(place, *fix),
+            Err(place) => opened.fixes.insert(place, *fix),
         }
-        if fixes.len() <= CHUNK_FIXES_MAX {
-            chunk.write(&fixes);
-            return Ok(Inserted::Between);
+        chunk.count = opened.fixes.len();
+        chunk.first = key.min(chunk.first);
+        chunk.is_changed = true;
+        if chunk.count > CHUNK_FIXES_MAX {
+            let second = opened.fixes.split_off(CHUNK_FIXES);
+            self.close();
+            // Its start is found when the track is judged again. Until then it is empty, and whoever
+            // judges from there begins with the chunk before.
+            let second = self.chunk(&second, Box::default());
+            self.chunks.insert(index + 1, second);
         }
-        let second = fixes.split_off(CHUNK_FIXES);
-        chunk.write(&fixes);
-        // Its start is found when the track is judged again. Until then it is empty, and whoever
-        // judges from there begins with the chunk before.
-        let second = self.chunk(&second, Box::default());
-        self.chunks.insert(index + 1, second);
         Ok(Inserted::Between)
+    }
+
+    /// A tail that late fixes have made too long becomes a chunk and a tail. The start of the latter is
+    /// found when the track is judged again; until then it is empty, as that of a chunk that was split.
+    fn split_tail(&mut self) {
+        if self.tail.len() <= CHUNK_FIXES_MAX {
+            return;
+        }
+        let rest = self.tail.split_off(CHUNK_FIXES);
+        let fixes = std::mem::replace(&mut self.tail, rest);
+        let start = std::mem::take(&mut self.tail_start);
+        let chunk = self.chunk(&fixes, start);
+        self.chunks.push_back(chunk);
+    }
+
+    fn open(&mut self, index: usize) -> Result<(), Damaged> {
+        let chunk = self.chunks.get(index).ok_or(Damaged)?;
+        let id = chunk.id;
+        if self.opened.as_ref().is_some_and(|opened| opened.id == id) {
+            return Ok(());
+        }
+        let fixes = chunk.read()?;
+        self.close();
+        self.opened = Some(Opened { id, fixes });
+        Ok(())
+    }
+
+    /// Writes the opened chunk: nobody may read the bytes of chunks before.
+    pub(crate) fn close(&mut self) {
+        let Some(Opened { id, fixes }) = self.opened.take() else {
+            return;
+        };
+        if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.id == id) {
+            chunk.write(&fixes);
+        }
     }
 
     /// Closes the tail when it is long enough; `state` is the one behind it.
@@ -147,7 +193,7 @@ impl History {
                 break;
             }
             let next = self.chunks.get(1);
-            if next.is_some_and(|next| next.start.is_empty()) {
+            if next.map_or(&self.tail_start, |next| &next.start).is_empty() {
                 // It was split off and needs the one before to be judged.
                 break;
             }
@@ -165,7 +211,12 @@ impl History {
         from: Key,
         mut step: impl FnMut(&mut State, &Fix),
     ) -> Result<(Key, State, usize), Damaged> {
+        self.close();
         let mut first = self.chunks.iter().position(|chunk| from <= chunk.last);
+        if first.is_none() && self.tail_start.is_empty() {
+            // Split off from the last chunk, if there is one.
+            first = self.chunks.len().checked_sub(1);
+        }
         let is_without_start = |index: &usize| {
             let chunk = self.chunks.get(*index);
             chunk.is_some_and(|chunk| chunk.start.is_empty())
@@ -242,6 +293,68 @@ mod tests {
             at,
             ..Fix::default()
         }
+    }
+
+    #[test]
+    fn a_tail_that_was_split_is_judged_with_the_chunk_before() {
+        let mut history = History::default();
+        let count = i64::try_from(CHUNK_FIXES).unwrap();
+        history.insert(&fix(1_000_000)).unwrap();
+        // Newest first, so that none of them is the newest.
+        for second in (0..2 * count).rev() {
+            assert_eq!(history.insert(&fix(second)).unwrap(), Inserted::Between);
+        }
+        assert_eq!(
+            (history.chunks.len(), history.tail.len()),
+            (1, CHUNK_FIXES + 1)
+        );
+        history.prune(1_000_000, 1);
+        assert_eq!(
+            history.chunks.len(),
+            1,
+            "the tail cannot be judged without it"
+        );
+        let mut judged = Vec::new();
+        let from = history.tail[5].key();
+        let (begin, ..) = history
+            .run_from(from, |_, fix| judged.push(fix.at))
+            .unwrap();
+        assert_eq!(begin.at, 0);
+        let expected: Vec<i64> = (0..2 * count).chain([1_000_000]).collect();
+        assert_eq!(judged, expected);
+        assert!(!history.tail_start.is_empty());
+        history.prune(1_000_000, 1);
+        assert_eq!(history.chunks.len(), 0);
+    }
+
+    #[test]
+    fn late_fixes_of_many_chunks_are_all_kept_and_found_again() {
+        let mut history = History::default();
+        let state = State::default();
+        for second in 0..600 {
+            history.insert(&fix(second * 10)).unwrap();
+            history.seal(&state);
+        }
+        // To and fro between the chunks, and each of them twice.
+        for second in (0..600).map(|n| n * 7 % 600) {
+            let late = fix(second * 10 + 5);
+            let is_newest = second == 599;
+            let expected = if is_newest {
+                Inserted::Newest
+            } else {
+                Inserted::Between
+            };
+            assert_eq!(history.insert(&late).unwrap(), expected);
+            assert_eq!(history.insert(&late).unwrap(), Inserted::Duplicate);
+            history.seal(&state);
+        }
+        let mut judged = Vec::new();
+        let from = Key { at: 0, digest: 0 };
+        history
+            .run_from(from, |_, fix| judged.push(fix.at))
+            .unwrap();
+        let expected: Vec<i64> = (0..1_200).map(|n| n * 5).collect();
+        assert_eq!(judged, expected);
     }
 
     #[test]

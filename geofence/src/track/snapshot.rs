@@ -235,6 +235,7 @@ impl Track {
         terminal: &TerminalId,
         snapshots: &mut BTreeMap<String, Vec<u8>>,
     ) {
+        self.history.close();
         for id in self.history.removed.drain(..) {
             snapshots.insert(format!("{terminal}/chunk/{id:08x}"), Vec::new());
         }

@@ -433,6 +433,8 @@ impl State {
         let audience = catalog.audience_of(court.subject.vehicle);
         court.inside.clear();
         catalog.fences_at(fix.point, |index| court.inside.push(index));
+        // The index gives them in an order of its own, which is another one behind an edit.
+        court.inside.sort_unstable();
         for place in 0..court.inside.len() {
             let Some(index) = court.inside.get(place).copied() else {
                 break;
