@@ -51,7 +51,9 @@ use crate::{
 pub struct EvaluatorOptions {
     /// Fixes older than this against the clock of the log are not evaluated. Default 72 h.
     pub horizon_ms: i64,
-    /// Fixes kept of one vehicle; beyond it its horizon shrinks. About 15 bytes each. Default
+    /// Fixes kept of one vehicle; beyond it its horizon shrinks. About 32 bytes each with their
+    /// checkpoints: a vehicle takes 2 MiB at most, beside what was found of it within the horizon;
+    /// one with a day of fixes, one in 10 s, takes a third of a MiB (`benches/backlog.rs`). Default
     /// 65,536: 72 h at one fix in 4 s.
     pub fixes_max: usize,
     /// Late fixes wait for each other so long before the track is judged again, by the clock of

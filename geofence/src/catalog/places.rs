@@ -241,7 +241,7 @@ mod tests {
     fn at(text: &str, places: &Places) -> Vec<Value> {
         let features = places.features.iter();
         features
-            .map(|place| serde_json::from_str(&text[place.clone()]).unwrap())
+            .map(|place| serde_json::from_str(text.get(place.clone()).unwrap()).unwrap())
             .collect()
     }
 

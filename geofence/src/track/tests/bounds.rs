@@ -32,3 +32,36 @@ fn a_vehicle_keeps_no_more_fixes_than_allowed() {
             .any(|skip| skip == ("late", 1))
     );
 }
+
+#[test]
+fn a_backlog_that_comes_newest_first_is_judged_a_few_times_and_ends_the_same() {
+    let town = town();
+    let track = noisy(7, 3_000);
+    let (expected, _) = judged(&town, &track);
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let (late, live) = track.split_at(2_900);
+    evaluator.observe_batch(&town, live);
+    let mut clock = live[live.len() - 1].received_at;
+    for batch in late.chunks(20).rev() {
+        clock = clock.plus_millis(500);
+        let mut batch = batch.to_vec();
+        for position in &mut batch {
+            position.received_at = clock;
+        }
+        evaluator.observe_batch(&town, &batch);
+    }
+    let end = Timestamp(START_MS + 40 * 3_600_000);
+    evaluator.tick(&town, end);
+    // 73 s of backlog: behind 2, 4, 8, 16 and 30 s, and once behind its end.
+    let rerun = evaluator.take_counts().rerun;
+    assert!((4..=6).contains(&rerun), "{rerun}");
+    assert!(stripped(&expected).len() > 3);
+    assert_eq!(stripped(&evaluator), stripped(&expected));
+    // Behind a quiet time the next late fix waits no longer than the first did.
+    let later = end.plus_millis(1_000);
+    let mut fix = late[5].clone();
+    (fix.digest, fix.received_at) = (fix.digest ^ 1, later);
+    evaluator.observe_batch(&town, &[fix]);
+    evaluator.tick(&town, later.plus_millis(2_000));
+    assert_eq!(evaluator.take_counts().rerun, 1);
+}
