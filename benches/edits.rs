@@ -175,7 +175,8 @@ fn fence(random: &mut Random, id: usize) -> String {
         })
         .collect();
     ring.extend(ring.first().cloned());
-    let kind = ["keep_out", "no_stop", "site"][random.index(3)];
+    let kinds = ["keep_out", "no_stop", "site"];
+    let kind = kinds.get(random.index(3)).copied().unwrap_or("site");
     format!(
         r#"{{"type":"Feature","properties":{{"id":"f{id}","kind":"{kind}"}},
         "geometry":{{"type":"Polygon","coordinates":[[{}]]}}}}"#,

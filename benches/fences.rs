@@ -243,20 +243,18 @@ fn many_grids() -> Vec<Vec<(f64, f64)>> {
     const ROWS: u32 = 125;
     let (width, height) = (20e6 / f64::from(COLUMNS), 14e6 / f64::from(ROWS));
     // By the place alone, so that neighbours agree: in thirds of columns and quarters of rows.
-    let vertex = |x: f64, y: f64| {
-        let mut random = Random::new((x * 3.0 + 0.5) as u64 * 100_003 + (y * 4.0 + 0.5) as u64);
-        let mut bent =
-            |at: f64, size: f64| (at * size + random.between(-0.12, 0.12) * size).round();
+    let vertex = |x: u32, y: u32| {
+        let mut random = Random::new(u64::from(x) * 100_003 + u64::from(y));
+        let mut bent = |at: f64, size: f64| ((at + random.between(-0.12, 0.12)) * size).round();
+        let (x, y) = (f64::from(x) / 3.0, f64::from(y) / 4.0);
         (bent(x, width) - 10e6, bent(y, height) - 7e6)
     };
     let ring = |column: u32, row: u32| {
-        let (x, y) = (f64::from(column), f64::from(row));
-        let east = |step: u32| f64::from(step) / 3.0;
-        let north = |step: u32| f64::from(step) / 4.0;
-        let south_side = (0..3).map(|step| vertex(x + east(step), y));
-        let east_side = (0..4).map(|step| vertex(x + 1.0, y + north(step)));
-        let north_side = (0..3).map(|step| vertex(x + 1.0 - east(step), y + 1.0));
-        let west_side = (0..4).map(|step| vertex(x, y + 1.0 - north(step)));
+        let (x, y) = (3 * column, 4 * row);
+        let south_side = (0..3).map(|step| vertex(x + step, y));
+        let east_side = (0..4).map(|step| vertex(x + 3, y + step));
+        let north_side = (0..3).map(|step| vertex(x + 3 - step, y + 4));
+        let west_side = (0..4).map(|step| vertex(x, y + 4 - step));
         let sides = south_side.chain(east_side).chain(north_side);
         sides.chain(west_side).collect()
     };
