@@ -324,6 +324,18 @@ impl App {
         self.gateway.listeners.address(Kind::Udp)
     }
 
+    /// Where MQTT clients connect; none when it is off.
+    #[must_use]
+    pub fn mqtt_address(&self) -> Option<SocketAddr> {
+        self.gateway.listeners.address(Kind::Mqtt)
+    }
+
+    /// The same over TLS.
+    #[must_use]
+    pub fn mqtts_address(&self) -> Option<SocketAddr> {
+        self.gateway.listeners.address(Kind::Mqtts)
+    }
+
     /// Where terminals bring the files of alarms; none when that is off.
     #[must_use]
     pub fn attachments_address(&self) -> Option<SocketAddr> {

@@ -9,6 +9,7 @@ mod commands;
 mod http;
 mod item_id;
 mod listeners;
+mod mqtt;
 pub mod network;
 mod packets;
 mod profiles;
@@ -29,6 +30,7 @@ pub use commands::{CommandRules, Commands};
 pub use http::Http;
 pub use item_id::ItemId;
 pub use listeners::{Tls, Udp};
+pub use mqtt::Mqtt;
 pub use network::Network;
 pub use packets::Media;
 pub use profiles::{Choice, Profiles};
@@ -56,6 +58,8 @@ pub struct Config {
     pub tls: Tls,
     /// JT/T 808 over UDP.
     pub udp: Udp,
+    /// MQTT.
+    pub mqtt: Mqtt,
     /// Who may be a terminal.
     pub terminals: Terminals,
     /// What some of them do otherwise.
@@ -280,6 +284,7 @@ impl Config {
             },
             tls: Tls::from_raw(&mut raw),
             udp: Udp::from_raw(&mut raw),
+            mqtt: Mqtt::from_raw(&mut raw),
             terminals: Terminals {
                 registration: raw.choice(
                     "terminals.registration",
@@ -402,6 +407,7 @@ impl Config {
             );
         }
         config.store_rules.check(&config.ingest, &mut raw);
+        config.mqtt.check(&config.tls, &mut raw);
         let effective = raw.finish()?;
         Ok(Self {
             effective,

@@ -57,6 +57,7 @@ pub enum PrepareError {
 pub fn prepare(mut raw: Raw, options: &FleetOptions) -> Result<(Config, Arc<City>), PrepareError> {
     raw.set_default("data_dir", "gridtrace-data/demo");
     raw.set_default("tcp.listen", "127.0.0.1:6808");
+    raw.set_default("mqtt.listen", "127.0.0.1:1883");
     raw.set_default("catalog.name", "太原 Taiyuan (demo)");
     raw.set_default("telemetry.level", "warn");
     let mut config = Config::from_raw(raw).map_err(PrepareError::Config)?;

@@ -8,6 +8,7 @@ mod explain;
 pub mod live;
 pub mod media;
 pub mod page;
+mod passwords;
 pub mod terminals;
 mod tracks;
 pub mod view;

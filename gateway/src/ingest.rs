@@ -1,5 +1,6 @@
 //! From frames to records and positions.
 
+pub mod json;
 pub mod normalise;
 pub mod record;
 pub mod zone;

@@ -1,10 +1,11 @@
 //! Accepting terminals, within limits. Plain TCP, TLS and UDP are links under the same connection
-//! and share its limits.
+//! and share its limits; MQTT has a connection of its own ([`mqtt`]) under the same ones.
 
 mod admission;
 mod attachments;
 mod codec;
 mod connection;
+mod mqtt;
 mod responses;
 mod tcp;
 mod tls;
@@ -42,6 +43,8 @@ pub struct Sockets {
     tcp: TcpListener,
     tls: Option<(TcpListener, Arc<Tls>)>,
     udp: Option<UdpSocket>,
+    mqtt: Option<TcpListener>,
+    mqtts: Option<(TcpListener, Arc<Tls>)>,
     attachments: Option<TcpListener>,
 }
 
@@ -86,14 +89,17 @@ impl Sockets {
         };
         let address = config.tcp.listen;
         let tcp = listen_on(address).map_err(failed(Kind::Tcp, address))?;
-        let tls = match config.tls.listen {
-            None => None,
-            Some(address) => {
-                let tls = Arc::new(Tls::load(&config.tls)?);
-                let listener = listen_on(address).map_err(failed(Kind::Tls, address))?;
-                Some((listener, tls))
-            }
+        let keys = match (config.tls.listen, config.mqtt.tls_listen) {
+            (None, None) => None,
+            _ => Some(Arc::new(Tls::load(&config.tls)?)),
         };
+        let listen = |kind, address: Option<SocketAddr>| {
+            let bind = |address| listen_on(address).map_err(failed(kind, address));
+            address.map(bind).transpose()
+        };
+        let tls = listen(Kind::Tls, config.tls.listen)?.zip(keys.clone());
+        let mqtt = listen(Kind::Mqtt, config.mqtt.listen)?;
+        let mqtts = listen(Kind::Mqtts, config.mqtt.tls_listen)?.zip(keys);
         let udp = match config.udp.listen {
             None => None,
             Some(address) => {
@@ -109,6 +115,8 @@ impl Sockets {
             tcp,
             tls,
             udp,
+            mqtt,
+            mqtts,
             attachments,
         })
     }
@@ -120,10 +128,14 @@ impl Sockets {
     pub fn listeners(&self) -> io::Result<Listeners> {
         let tls = self.tls.as_ref().map(|(listener, _)| listener.local_addr());
         let udp = self.udp.as_ref().map(UdpSocket::local_addr);
+        let mqtt = self.mqtt.as_ref().map(TcpListener::local_addr);
+        let mqtts = self.mqtts.as_ref().map(|(l, _)| l.local_addr());
         Ok(Listeners::new([
             Some(self.tcp.local_addr()?),
             tls.transpose()?,
             udp.transpose()?,
+            mqtt.transpose()?,
+            mqtts.transpose()?,
         ]))
     }
 
@@ -139,7 +151,8 @@ impl Sockets {
     /// The keys of TLS, to be read again when it is told.
     #[must_use]
     pub fn tls(&self) -> Option<Arc<Tls>> {
-        self.tls.as_ref().map(|(_, tls)| Arc::clone(tls))
+        let of = self.tls.as_ref().or(self.mqtts.as_ref());
+        of.map(|(_, tls)| Arc::clone(tls))
     }
 
     /// Serves them until told to stop; each connection is a task of its own.
@@ -165,6 +178,23 @@ impl Sockets {
             let serve =
                 move |gateway, stream, peer| tls::serve(gateway, stream, peer, Arc::clone(&tls));
             tasks.push(tokio::spawn(accept(to, Kind::Tls, listener, stop, serve)));
+        }
+        if let Some(listener) = self.mqtt {
+            let (to, stop) = share();
+            tasks.push(tokio::spawn(accept(
+                to,
+                Kind::Mqtt,
+                listener,
+                stop,
+                mqtt::serve,
+            )));
+        }
+        if let Some((listener, tls)) = self.mqtts {
+            let (to, stop) = share();
+            let serve = move |gateway, stream, peer| {
+                mqtt::serve_tls(gateway, stream, peer, Arc::clone(&tls))
+            };
+            tasks.push(tokio::spawn(accept(to, Kind::Mqtts, listener, stop, serve)));
         }
         if let Some(socket) = self.udp {
             let (to, stop) = share();

@@ -78,8 +78,8 @@ struct Settings {
     /// Where people look; loopback only [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
-    /// MQTT is not served yet: `off` is the only choice.
-    #[arg(long, value_name = "off", value_parser = ["off"])]
+    /// Where MQTT terminals connect, or `off` [default: 0.0.0.0:1883].
+    #[arg(long, value_name = "ADDR|off")]
     mqtt: Option<String>,
     /// `embedded` or `postgres://user:password@host/database` [default: embedded].
     #[arg(long, value_name = "STORE")]
@@ -99,6 +99,7 @@ impl Settings {
         raw.add_flag("--data-dir", "data_dir", self.data_dir.clone());
         raw.add_flag("--tcp", "tcp.listen", self.tcp.clone());
         raw.add_flag("--http", "http.listen", self.http.clone());
+        raw.add_flag("--mqtt", "mqtt.listen", self.mqtt.clone());
         raw.add_flag("--store", "store.url", self.store.clone());
         raw
     }

@@ -6,6 +6,7 @@
 //!
 //! Labels come from closed lists; never a terminal, a vehicle or an address.
 
+mod mqtt;
 #[cfg(test)]
 mod tests;
 
@@ -308,6 +309,11 @@ pub const METRICS: &[(&str, &str)] = &[
     ("process_max_fds", "Limit of open file descriptors."),
 ];
 
+/// All of them, wherever they are declared.
+pub fn declared() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    METRICS.iter().chain(mqtt::METRICS)
+}
+
 static METADATA: Metadata<'static> =
     Metadata::new("gridtrace", metrics::Level::INFO, Some(module_path!()));
 
@@ -317,6 +323,7 @@ pub struct Metrics {
     recorder: metrics_exporter_prometheus::PrometheusRecorder,
     handle: PrometheusHandle,
     pub datagrams_received: Counter,
+    pub mqtt_throttled: Counter,
     pub sessions_opened: Counter,
     pub sessions_closed: Counter,
     pub registrations_unanswered: Counter,
@@ -390,7 +397,7 @@ impl Metrics {
             .set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), BATCH_BUCKETS)?
             .build_recorder();
         let handle = recorder.handle();
-        for (name, help) in METRICS {
+        for (name, help) in declared() {
             let name: KeyName = format!("gridtrace_{name}").into();
             if name.as_str().ends_with("_total") {
                 recorder.describe_counter(name, None, (*help).into());
@@ -418,6 +425,7 @@ impl Metrics {
             connections_opened: Kind::ALL
                 .map(|kind| labelled("connections_opened_total", "transport", kind.as_str())),
             datagrams_received: counter("datagrams_received_total"),
+            mqtt_throttled: counter("mqtt_throttled_total"),
             sessions_opened: counter("sessions_opened_total"),
             sessions_closed: counter("sessions_closed_total"),
             registrations_unanswered: counter("registrations_unanswered_total"),
@@ -489,7 +497,7 @@ impl Metrics {
     /// A counter with one label, for what is rare enough to be looked up.
     pub fn count(&self, name: &'static str, label: &'static str, value: &str, by: u64) {
         debug_assert!(
-            METRICS.iter().any(|(known, _)| *known == name),
+            declared().any(|(known, _)| *known == name),
             "{name} is not declared"
         );
         self.recorder
@@ -500,7 +508,7 @@ impl Metrics {
     /// A gauge with labels.
     pub fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
         debug_assert!(
-            METRICS.iter().any(|(known, _)| *known == name),
+            declared().any(|(known, _)| *known == name),
             "{name} is not declared"
         );
         gauge_of(&self.recorder, name, labels).set(value);
@@ -509,7 +517,7 @@ impl Metrics {
     /// A histogram with one label.
     pub fn observe(&self, name: &'static str, label: &'static str, value: &str, seconds: f64) {
         debug_assert!(
-            METRICS.iter().any(|(known, _)| *known == name),
+            declared().any(|(known, _)| *known == name),
             "{name} is not declared"
         );
         self.recorder
@@ -545,11 +553,13 @@ impl Metrics {
 
     /// A connection was accepted.
     pub fn opened(&self, kind: Kind) {
-        let [tcp, tls, udp] = &self.connections_opened;
+        let [tcp, tls, udp, mqtt, mqtts] = &self.connections_opened;
         let counter = match kind {
             Kind::Tcp => tcp,
             Kind::Tls => tls,
             Kind::Udp => udp,
+            Kind::Mqtt => mqtt,
+            Kind::Mqtts => mqtts,
         };
         counter.increment(1);
     }

@@ -31,7 +31,7 @@ use self::{
     control::Control,
     directory::Directory,
     downlink::Downlink,
-    handshake::RegistrationRefusal,
+    handshake::{AuthenticationRefusal, RegistrationRefusal},
     saver::PendingSave,
     seat::{Seat, Turn},
 };
@@ -238,6 +238,32 @@ impl Session {
     pub fn is_authenticated(&self) -> bool {
         let mut others = self.others.iter().flat_map(|others| others.seats.values());
         self.seat.online().is_some() || others.any(|seat| seat.online().is_some())
+    }
+
+    /// Opens the session of a terminal that shows its code by other means than 0x0102.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn log_in(
+        &mut self,
+        terminal: TerminalId,
+        code: &[u8],
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Result<(), AuthenticationRefusal> {
+        self.seat.log_in(terminal, code, &self.link, directory, now)
+    }
+
+    /// The terminal said something that is no frame; where that was a live fix, whether it is a
+    /// place, and its time.
+    pub fn heard(&mut self, live_fix: Option<(bool, Timestamp)>, now: Timestamp) {
+        self.seat.heard(live_fix, now);
+    }
+
+    /// Answers of the terminal are awaited.
+    #[must_use]
+    pub fn is_expecting(&self) -> bool {
+        self.seat.downlink().is_some_and(Downlink::is_expecting)
     }
 
     /// The connection ends, and its sessions with it. Gives the terminals that are offline now.

@@ -40,6 +40,7 @@
 pub mod fuzzing;
 pub mod jsatl12;
 pub mod jt808;
+pub mod mqtt;
 pub mod wire;
 
 #[cfg(test)]

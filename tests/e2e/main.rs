@@ -19,6 +19,7 @@ mod explain;
 mod fleet;
 mod handshake;
 mod limits;
+mod mqtt;
 mod operations;
 mod packets;
 mod positions;

@@ -97,6 +97,18 @@ impl TestGateway {
         self.app.udp_address().unwrap()
     }
 
+    /// Where MQTT clients connect; the settings must name its address.
+    #[must_use]
+    pub fn mqtt(&self) -> SocketAddr {
+        self.app.mqtt_address().unwrap()
+    }
+
+    /// The same over TLS.
+    #[must_use]
+    pub fn mqtts(&self) -> SocketAddr {
+        self.app.mqtts_address().unwrap()
+    }
+
     /// Where files of alarms go; the settings must name its address.
     #[must_use]
     pub fn attachments(&self) -> SocketAddr {
@@ -203,6 +215,7 @@ pub fn configuration(data_dir: &Path, settings: &[(String, String)]) -> Config {
     raw.add_flag("test", "data_dir", Some(data_dir.display().to_string()));
     raw.add_flag("test", "tcp.listen", Some("127.0.0.1:0".into()));
     raw.add_flag("test", "http.listen", Some("127.0.0.1:0".into()));
+    raw.add_flag("test", "mqtt.listen", Some(String::new()));
     raw.add_flag("test", "log.free_bytes_min", Some("0B".into()));
     for (key, value) in settings {
         raw.add_flag("test", key, Some(value.clone()));

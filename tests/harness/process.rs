@@ -51,11 +51,18 @@ impl Process {
         more: &[&str],
         settings: &[(&str, &str)],
     ) -> Self {
+        // Not every process of a test may have the port of MQTT.
+        let mqtt = if more.contains(&"--mqtt") {
+            &[][..]
+        } else {
+            &["--mqtt", "off"]
+        };
         let mut child = Command::new(binary("gridtrace"))
             .arg(command)
             .arg("--data-dir")
             .arg(data_dir)
             .args(["--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(mqtt)
             .args(more)
             .env("GRIDTRACE__LOG__FREE_BYTES_MIN", "0B")
             .envs(settings.iter().copied())

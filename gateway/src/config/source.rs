@@ -183,6 +183,24 @@ impl Raw {
         )
     }
 
+    /// An address to listen on; the empty text and `off` are "off".
+    pub fn address_or_off(&mut self, key: &str, default: SocketAddr) -> Option<SocketAddr> {
+        self.parsed(
+            key,
+            Some(default),
+            |v| {
+                let text = v.map_or_else(String::new, |v| v.to_string());
+                format!("\"{text}\"")
+            },
+            |text| match text {
+                "" | "off" => Ok(None),
+                text => text.parse().map(Some).map_err(|_| {
+                    "expected an address such as \"0.0.0.0:1883\", or \"\" for off".into()
+                }),
+            },
+        )
+    }
+
     /// A duration with its unit, within a range.
     pub fn duration(
         &mut self,

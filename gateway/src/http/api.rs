@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::{CaseQuery, QuarantinedRow};
 
 use super::{
-    Problem, backtests, catalog, commands, explain, live, media, terminals, tracks,
+    Problem, backtests, catalog, commands, explain, live, media, passwords, terminals, tracks,
     view::{CaseView, QuarantineView, hex},
 };
 use crate::{Gateway, clock};
@@ -32,6 +32,7 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
     Router::new()
         .merge(terminals::routes())
         .merge(commands::routes())
+        .merge(passwords::routes())
         .merge(media::routes())
         .merge(catalog::routes(text_bytes_max))
         .merge(tracks::routes())

@@ -10,7 +10,7 @@ use super::record::Received;
 use crate::config::Ingest;
 
 /// Status bit 1: the receiver has a fix.
-const POSITIONED: u32 = 1 << 1;
+pub(super) const POSITIONED: u32 = 1 << 1;
 /// Status bit 5: coordinates are encrypted by a plug-in.
 const ENCRYPTED: u32 = 1 << 5;
 /// Altitudes above are junk or negative ones as two's complement (JT/T 808 reference §7.1).
@@ -47,6 +47,25 @@ impl From<&Ingest> for Window {
 }
 
 impl Window {
+    /// Whether a fix is backlog by its age.
+    ///
+    /// # Errors
+    /// When its time is not believed.
+    pub fn judge(
+        &self,
+        fixed_at: Timestamp,
+        received_at: Timestamp,
+    ) -> Result<bool, QuarantineReason> {
+        let age_ms = received_at.millis_since(fixed_at);
+        if age_ms < -self.future_ms {
+            Err(QuarantineReason::Future)
+        } else if age_ms > self.past_ms {
+            Err(QuarantineReason::Past)
+        } else {
+            Ok(age_ms > self.backlog_ms)
+        }
+    }
+
     fn keeps(&self, item: u8) -> bool {
         let word = self.signal_items.get(usize::from(item / 64));
         word.is_some_and(|word| word >> (item % 64) & 1 == 1)
@@ -75,13 +94,9 @@ pub fn normalise(
         .unix_seconds()
         .map(Timestamp::from_seconds)
         .ok_or_else(|| quarantine(QuarantineReason::NoTime))?;
-    let age_ms = received.received_at.millis_since(fixed_at);
-    if age_ms < -window.future_ms {
-        return Err(quarantine(QuarantineReason::Future));
-    }
-    if age_ms > window.past_ms {
-        return Err(quarantine(QuarantineReason::Past));
-    }
+    let is_old = window
+        .judge(fixed_at, received.received_at)
+        .map_err(quarantine)?;
     let latitude = report
         .latitude_micro_degrees()
         .and_then(Latitude::from_micro_degrees);
@@ -129,7 +144,7 @@ pub fn normalise(
         satellites,
         inputs,
         is_positioned: status & POSITIONED != 0 && status & ENCRYPTED == 0 && is_somewhere,
-        is_backlog: is_backlog || age_ms > window.backlog_ms,
+        is_backlog: is_backlog || is_old,
     })
 }
 

@@ -8,6 +8,8 @@
 //! kind 4, joined:     prefix | message id WORD | length of the phone number BYTE (6, 10) |
 //!                     phone number | the body of all packets
 //! kind 5, catalog:    the number of the version that is in force from here on, 8 bytes
+//! kind 6, json:       an MQTT payload (`ingest/json.rs`)
+//! kind 7, unread json: one that is not of the schema
 //!
 //! prefix:             version BYTE (1) | revision BYTE (11, 13, 19)
 //!                     version BYTE (2) | revision BYTE | minutes of the terminal's clock ahead of
@@ -35,6 +37,7 @@ use protocols::jt808::{
 use storage::log::{Record, RecordKind};
 
 use super::{
+    json,
     normalise::{Normalised, Window, normalise},
     zone,
 };
@@ -60,6 +63,12 @@ const HAVE_POSITIONS: [MessageId; 4] = [
 
 /// Another version of the catalog came into force.
 pub const CATALOG: RecordKind = RecordKind(5);
+
+/// A JSON payload of an authenticated terminal.
+pub const JSON: RecordKind = RecordKind(6);
+
+/// A payload of an authenticated terminal that is not of the schema: kept for a mended reader.
+pub const UNREAD_JSON: RecordKind = RecordKind(7);
 
 /// The number of the version in a record of [`CATALOG`]; `None` of any other.
 #[must_use]
@@ -193,6 +202,9 @@ pub enum RecordError {
     /// The frame does not open.
     #[error("the recorded frame cannot be read")]
     Frame,
+    /// The payload is not of the schema.
+    #[error("the recorded payload cannot be read")]
+    Payload,
 }
 
 /// What stands before the body in the record of a message that was joined from packets.
@@ -263,6 +275,9 @@ fn split_joined(content: &Bytes) -> Option<(TerminalPhone, MessageId, Bytes)> {
 /// # Errors
 /// When the record was written by another version.
 pub fn reports(record: &Record, window: &Window) -> Result<Vec<Normalised>, RecordError> {
+    if record.kind == JSON {
+        return json::reports(record, window);
+    }
     let Some(whole) = whole(record)? else {
         return Ok(Vec::new());
     };

@@ -18,7 +18,7 @@ use crate::Gateway;
 /// One listener, as it is shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct ListenerStatus {
-    /// `tcp`, `tls` or `udp`.
+    /// `tcp`, `tls`, `udp`, `mqtt` or `mqtts`.
     pub transport: &'static str,
     /// Where terminals come to.
     pub address: SocketAddr,
@@ -54,11 +54,13 @@ impl Listeners {
     }
 
     const fn entry(&self, kind: Kind) -> &(Option<SocketAddr>, AtomicU32) {
-        let [tcp, tls, udp] = &self.0;
+        let [tcp, tls, udp, mqtt, mqtts] = &self.0;
         match kind {
             Kind::Tcp => tcp,
             Kind::Tls => tls,
             Kind::Udp => udp,
+            Kind::Mqtt => mqtt,
+            Kind::Mqtts => mqtts,
         }
     }
 }

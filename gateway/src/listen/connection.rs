@@ -6,7 +6,7 @@
 //!
 //! An idle connection holds no buffers: they are given back when they are empty.
 
-mod frames;
+pub(super) mod frames;
 
 use std::{
     io,
@@ -59,6 +59,14 @@ pub(super) enum Closed {
     LogFailed,
     /// TLS was not agreed upon.
     Handshake,
+    /// MQTT: the CONNECT was refused.
+    Refused,
+    /// MQTT: what came is not as the standard says.
+    Protocol,
+    /// MQTT: a packet is too long.
+    Oversize,
+    /// MQTT: the client may not do that.
+    NotAllowed,
 }
 
 impl Closed {
@@ -76,6 +84,10 @@ impl Closed {
             Self::Shutdown => "shutdown",
             Self::LogFailed => "log_failed",
             Self::Handshake => "handshake",
+            Self::Refused => "refused",
+            Self::Protocol => "protocol",
+            Self::Oversize => "oversize",
+            Self::NotAllowed => "not_allowed",
         }
     }
 }

@@ -56,6 +56,16 @@ impl Responses {
         self.add(frame, None, None, None);
     }
 
+    /// Queues a packet that is no frame behind the record with this number, or behind those before.
+    pub(super) fn push_packet(
+        &mut self,
+        packet: &[u8],
+        offset: Option<u64>,
+        read_at: Option<Instant>,
+    ) {
+        self.add(packet, offset.map(|offset| offset + 1), None, read_at);
+    }
+
     fn add(
         &mut self,
         frame: &[u8],

@@ -281,6 +281,21 @@ pub(super) async fn serve(
     peer: IpAddr,
     tls: Arc<Tls>,
 ) -> Closed {
+    match agree(&gateway, stream, tls).await {
+        Ok(link) => connection::serve(gateway, link, peer).await,
+        Err(closed) => closed,
+    }
+}
+
+/// The handshake.
+///
+/// # Errors
+/// When there is no link.
+pub(super) async fn agree(
+    gateway: &Gateway,
+    stream: TcpStream,
+    tls: Arc<Tls>,
+) -> Result<TlsLink, Closed> {
     tcp::send_at_once(&stream);
     let agreed = tokio::select! {
         () = gateway.stop.cancelled() => Err(Refused::Stopping),
@@ -295,19 +310,17 @@ pub(super) async fn serve(
         .metrics
         .count("tls_handshakes_total", "result", result, 1);
     match agreed {
-        Ok(stream) => {
-            let link = TlsLink {
-                stream,
-                has_more: true,
-            };
-            connection::serve(gateway, link, peer).await
-        }
-        Err(Refused::Stopping) => Closed::Shutdown,
-        Err(_) => Closed::Handshake,
+        Ok(stream) => Ok(TlsLink {
+            stream,
+            has_more: true,
+        }),
+        Err(Refused::Stopping) => Err(Closed::Shutdown),
+        Err(_) => Err(Closed::Handshake),
     }
 }
 
-struct TlsLink {
+/// A link within TLS.
+pub(super) struct TlsLink {
     stream: Box<TlsStream<TcpStream>>,
     /// The last read may have left something decrypted, of which the socket knows nothing.
     has_more: bool,

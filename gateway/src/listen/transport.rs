@@ -19,11 +19,15 @@ pub enum Kind {
     Tls,
     /// Datagrams.
     Udp,
+    /// MQTT in a plain stream.
+    Mqtt,
+    /// MQTT within TLS.
+    Mqtts,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Tcp, Self::Tls, Self::Udp];
+    pub const ALL: [Self; 5] = [Self::Tcp, Self::Tls, Self::Udp, Self::Mqtt, Self::Mqtts];
 
     /// The label.
     #[must_use]
@@ -32,6 +36,8 @@ impl Kind {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Udp => "udp",
+            Self::Mqtt => "mqtt",
+            Self::Mqtts => "mqtts",
         }
     }
 }

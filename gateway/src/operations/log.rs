@@ -379,6 +379,8 @@ fn kind_name(kind: RecordKind) -> String {
         record::UNDECODED => "undecoded".to_owned(),
         record::TICK => "tick".to_owned(),
         record::JOINED => "joined".to_owned(),
+        record::JSON => "json".to_owned(),
+        record::UNREAD_JSON => "unread_json".to_owned(),
         RecordKind(other) => format!("kind_{other}"),
     }
 }

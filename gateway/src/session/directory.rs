@@ -1,6 +1,7 @@
 //! Who is known and who is connected. One terminal has one session; the newest one wins, once it
 //! has shown its code.
 
+mod passwords;
 mod sessions;
 mod terminals;
 #[cfg(test)]

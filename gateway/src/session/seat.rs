@@ -1,5 +1,7 @@
 //! One terminal's place on a link.
 
+mod other_links;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -13,19 +13,45 @@ use storage::log::AppendError;
 use tokio::time::Instant;
 use tokio_util::codec::Decoder as _;
 
-use super::{Closed, Connection, READ_BYTES, READ_BYTES_MAX, Transport};
+use super::{
+    super::responses::Responses, Closed, Connection, READ_BYTES, READ_BYTES_MAX, Transport,
+};
 use crate::{
-    clock,
+    Gateway, clock,
     ingest::{
         self, Rejected,
         record::{PREFIX_BYTES_MAX, Prefix, Received},
     },
     media,
-    session::{Content, Moment, Outcome, Response, Verdict, control::Order},
+    session::{
+        Content, Moment, Outcome, Response, Session, Verdict,
+        control::{Control, Order},
+    },
 };
 
 /// A log without room is asked again after this pause.
 const LOG_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the responses to frames go.
+pub(in crate::listen) trait Replies: Send {
+    /// A response behind the record with this number, or behind those before it. `read_at` is when
+    /// its report was read.
+    fn reply(&mut self, response: &Response, offset: Option<u64>, read_at: Option<Instant>);
+}
+
+impl Replies for Responses {
+    fn reply(&mut self, response: &Response, offset: Option<u64>, read_at: Option<Instant>) {
+        self.push(response, offset, read_at);
+    }
+}
+
+/// What becomes of frames, whatever brought them.
+pub(in crate::listen) struct Frames<'a, R> {
+    pub(in crate::listen) gateway: &'a Arc<Gateway>,
+    pub(in crate::listen) session: &'a mut Session,
+    pub(in crate::listen) control: &'a Control,
+    pub(in crate::listen) replies: &'a mut R,
+}
 
 impl<T: Transport> Connection<T> {
     /// Takes what was read.
@@ -68,7 +94,7 @@ impl<T: Transport> Connection<T> {
             Split::Candidate(raw) => match Frame::open(raw.clone()) {
                 Ok(frame) => {
                     let frame = self.session.read_again(frame, &raw);
-                    self.on_frame(&frame, &raw, now, read_at).await
+                    self.on_whole(&frame, &raw, now, read_at).await
                 }
                 Err(rejection) => self.on_garbage(rejection.reason(), &raw, now),
             },
@@ -85,7 +111,7 @@ impl<T: Transport> Connection<T> {
         raw: &Bytes,
         now: Timestamp,
     ) -> Result<(), Closed> {
-        self.reject(reason, raw, now);
+        self.frames().reject(reason, raw, now);
         self.bad_candidates += 1;
         self.garbage_bytes += raw.len() as u64;
         let limits = &self.gateway.config.tcp;
@@ -98,7 +124,39 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    fn reject(&self, reason: &'static str, raw: &Bytes, now: Timestamp) {
+    async fn on_whole(
+        &mut self,
+        frame: &Frame,
+        raw: &Bytes,
+        now: Timestamp,
+        read_at: Instant,
+    ) -> Result<(), Closed> {
+        self.bad_candidates = 0;
+        self.garbage_bytes = 0;
+        self.last_valid = read_at;
+        let was_authenticated = self.session.is_authenticated();
+        let judged = self.frames().on_frame(frame, raw, now, read_at).await;
+        match (was_authenticated, self.session.is_authenticated()) {
+            (false, true) => self.transport.on_authenticated(),
+            (true, false) => self.unauthenticated_since = read_at,
+            _ => {}
+        }
+        judged
+    }
+
+    fn frames(&mut self) -> Frames<'_, Responses> {
+        Frames {
+            gateway: &self.gateway,
+            session: &mut self.session,
+            control: &self.control,
+            replies: &mut self.responses,
+        }
+    }
+}
+
+impl<R: Replies> Frames<'_, R> {
+    /// A frame is not taken: counted, and kept for people to look at.
+    pub(in crate::listen) fn reject(&self, reason: &'static str, raw: &Bytes, now: Timestamp) {
         self.gateway.metrics.reject(reason);
         let terminal = self.session.terminal();
         self.gateway.rejected.push(Rejected {
@@ -109,20 +167,20 @@ impl<T: Transport> Connection<T> {
         });
     }
 
-    async fn on_frame(
+    /// Judges a frame, records it and answers.
+    ///
+    /// # Errors
+    /// Why the connection must end.
+    pub(in crate::listen) async fn on_frame(
         &mut self,
         frame: &Frame,
         raw: &Bytes,
         now: Timestamp,
         read_at: Instant,
     ) -> Result<(), Closed> {
-        self.bad_candidates = 0;
-        self.garbage_bytes = 0;
-        self.last_valid = read_at;
-        let gateway = Arc::clone(&self.gateway);
+        let gateway = Arc::clone(self.gateway);
         let metrics = &gateway.metrics;
         metrics.decoded(frame.header.message_id);
-        let was_authenticated = self.session.is_authenticated();
         let moment = Moment {
             now,
             elapsed: read_at - gateway.started,
@@ -139,11 +197,6 @@ impl<T: Transport> Connection<T> {
             gateway
                 .live
                 .set_online(presented.terminal, presented.is_online);
-        }
-        match (was_authenticated, self.session.is_authenticated()) {
-            (false, true) => self.transport.on_authenticated(),
-            (true, false) => self.unauthenticated_since = read_at,
-            _ => {}
         }
         match outcome {
             Outcome::Handled { response } => {
@@ -243,36 +296,13 @@ impl<T: Transport> Connection<T> {
         self.append(kind, now, &parts).await.map(Some)
     }
 
-    /// Appends, and waits where the log has no room: meanwhile this connection is not read.
     async fn append(
         &self,
         kind: storage::log::RecordKind,
         now: Timestamp,
         parts: &[&[u8]],
     ) -> Result<u64, Closed> {
-        loop {
-            let reason = match self.gateway.log.append_parts(kind, now.millis(), parts) {
-                Ok(offset) => {
-                    self.gateway.metrics.log_appended.increment(1);
-                    return Ok(offset);
-                }
-                Err(AppendError::Poisoned | AppendError::TooLarge { .. }) => {
-                    return Err(Closed::LogFailed);
-                }
-                Err(AppendError::Closed) => return Err(Closed::Shutdown),
-                Err(error) => error.reason(),
-            };
-            self.gateway
-                .metrics
-                .count("log_waits_total", "reason", reason, 1);
-            tokio::time::sleep(LOG_PAUSE).await;
-            if self.control.is_told(Order::Replaced) {
-                return Err(Closed::Replaced);
-            }
-            if self.control.is_told(Order::Stop) {
-                return Err(Closed::Shutdown);
-            }
-        }
+        append(self.gateway, self.control, kind, now, parts).await
     }
 
     fn queue(
@@ -282,7 +312,43 @@ impl<T: Transport> Connection<T> {
         read_at: Option<Instant>,
     ) {
         if let Some(response) = response {
-            self.responses.push(response, offset, read_at);
+            self.replies.reply(response, offset, read_at);
+        }
+    }
+}
+
+/// Appends, and waits where the log has no room: meanwhile this connection is not read.
+///
+/// # Errors
+/// Why the connection must end.
+pub(in crate::listen) async fn append(
+    gateway: &Gateway,
+    control: &Control,
+    kind: storage::log::RecordKind,
+    now: Timestamp,
+    parts: &[&[u8]],
+) -> Result<u64, Closed> {
+    loop {
+        let reason = match gateway.log.append_parts(kind, now.millis(), parts) {
+            Ok(offset) => {
+                gateway.metrics.log_appended.increment(1);
+                return Ok(offset);
+            }
+            Err(AppendError::Poisoned | AppendError::TooLarge { .. }) => {
+                return Err(Closed::LogFailed);
+            }
+            Err(AppendError::Closed) => return Err(Closed::Shutdown),
+            Err(error) => error.reason(),
+        };
+        gateway
+            .metrics
+            .count("log_waits_total", "reason", reason, 1);
+        tokio::time::sleep(LOG_PAUSE).await;
+        if control.is_told(Order::Replaced) {
+            return Err(Closed::Replaced);
+        }
+        if control.is_told(Order::Stop) {
+            return Err(Closed::Shutdown);
         }
     }
 }

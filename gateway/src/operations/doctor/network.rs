@@ -25,6 +25,8 @@ pub(super) async fn ports(config: &Config, findings: &mut Findings) -> Option<Fi
         of("tcp.listen", Some(config.tcp.listen), &tcp),
         of("tls.listen", config.tls.listen, &tcp),
         of("udp.listen", config.udp.listen, &udp),
+        of("mqtt.listen", config.mqtt.listen, &tcp),
+        of("mqtt.tls_listen", config.mqtt.tls_listen, &tcp),
         of("attachments.listen", config.attachments.listen, &tcp),
         of("http.listen", Some(config.http.listen), &tcp),
     ];

@@ -14,6 +14,37 @@ pub enum TerminalPhone {
 }
 
 impl TerminalPhone {
+    /// The number that a key stands for, in headers of this form; `None` where it is too long for
+    /// them, or no key.
+    #[must_use]
+    pub fn from_key(key: &str, form: HeaderForm) -> Option<Self> {
+        let digits = key.bytes().map(|digit| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        });
+        let digits: Vec<u8> = digits.collect::<Option<_>>()?;
+        let fill = |bytes: &mut [u8]| -> Option<()> {
+            let padding = (bytes.len() * 2).checked_sub(digits.len())?;
+            let nibbles = std::iter::repeat_n(0, padding).chain(digits.iter().copied());
+            for (at, nibble) in nibbles.enumerate() {
+                let byte = bytes.get_mut(at / 2)?;
+                *byte = *byte << 4 | nibble;
+            }
+            Some(())
+        };
+        match form {
+            HeaderForm::Form2013 => {
+                let mut bytes = [0; 6];
+                fill(&mut bytes).map(|()| Self::Short(bytes))
+            }
+            HeaderForm::Form2019 => {
+                let mut bytes = [0; 10];
+                fill(&mut bytes).map(|()| Self::Long(bytes))
+            }
+        }
+    }
+
     /// The bytes on the wire.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8] {
@@ -129,5 +160,19 @@ mod tests {
             TerminalPhone::Long([0xFF; 10]).key().unwrap().as_str(),
             "f".repeat(20)
         );
+    }
+
+    #[test]
+    fn a_key_gives_the_number_that_it_came_from() {
+        for form in [HeaderForm::Form2013, HeaderForm::Form2019] {
+            for key in ["1", "13800138000", "1a2b"] {
+                let phone = TerminalPhone::from_key(key, form).unwrap();
+                assert_eq!((phone.form(), phone.key().unwrap().as_str()), (form, key));
+            }
+            assert_eq!(TerminalPhone::from_key("12 4", form), None);
+        }
+        let long = "1234567890123";
+        assert_eq!(TerminalPhone::from_key(long, HeaderForm::Form2013), None);
+        assert!(TerminalPhone::from_key(long, HeaderForm::Form2019).is_some());
     }
 }

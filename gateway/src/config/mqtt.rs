@@ -1,0 +1,73 @@
+//! The MQTT listeners.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::{KIB, MIB, Raw, Tls, seconds};
+
+/// `[mqtt]`: MQTT 3.1.1 and 5. Connections count in the limits of `[tcp]`, and `tcp.write_timeout`
+/// holds for them; TLS has the files and limits of `[tls]`.
+#[derive(Clone, Debug)]
+pub struct Mqtt {
+    /// Default `0.0.0.0:1883`.
+    pub listen: Option<SocketAddr>,
+    /// Over TLS; off by default.
+    pub tls_listen: Option<SocketAddr>,
+    /// From accept to a CONNECT with a valid password. Default 10 s.
+    pub connect_timeout: Duration,
+    /// The longest CONNECT, which anybody may send. Default 4 KiB.
+    pub connect_bytes_max: u64,
+    /// The longest packet after it. Default 32 KiB.
+    pub packet_bytes_max: u64,
+    /// Publishes of one client that wait for the log, and ours that wait for it. Default 32.
+    pub inflight_max: u32,
+    /// Packets of one client in a second; more are read later. Default 50.
+    pub packets_per_second_max: u32,
+    /// Packets that a client may send at once after a pause. Default 100.
+    pub packets_burst_max: u32,
+    /// Filters that a client has subscribed to. Default 8.
+    pub filters_max: u32,
+    /// Levels of a topic or a filter. Default 7.
+    pub topic_levels_max: u32,
+    /// The longest keep-alive, also for clients that want none. Default 1 h.
+    pub keep_alive_max: Duration,
+}
+
+impl Mqtt {
+    pub(super) fn from_raw(raw: &mut Raw) -> Self {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            listen: raw.address_or_off("mqtt.listen", SocketAddr::new(any, 1883)),
+            tls_listen: raw.optional_address("mqtt.tls_listen"),
+            connect_timeout: raw.duration(
+                "mqtt.connect_timeout",
+                seconds(10),
+                seconds(1)..=seconds(600),
+            ),
+            connect_bytes_max: raw.bytes("mqtt.connect_bytes_max", 4 * KIB, 128..=MIB),
+            packet_bytes_max: raw.bytes("mqtt.packet_bytes_max", 32 * KIB, KIB..=MIB),
+            inflight_max: raw.count("mqtt.inflight_max", 32, 1..=65_535),
+            packets_per_second_max: raw.count("mqtt.packets_per_second_max", 50, 1..=1_000_000),
+            packets_burst_max: raw.count("mqtt.packets_burst_max", 100, 1..=1_000_000),
+            filters_max: raw.count("mqtt.filters_max", 8, 1..=1_000),
+            topic_levels_max: raw.count("mqtt.topic_levels_max", 7, 5..=128),
+            keep_alive_max: raw.duration(
+                "mqtt.keep_alive_max",
+                seconds(3_600),
+                seconds(1)..=seconds(43_200),
+            ),
+        }
+    }
+
+    pub(super) fn check(&self, tls: &Tls, raw: &mut Raw) {
+        if self.tls_listen.is_some() && tls.listen.is_none() {
+            for (key, path) in [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)] {
+                if path.as_os_str().is_empty() {
+                    raw.mistake(key, "mqtt.tls_listen is set, so a PEM file is needed here");
+                }
+            }
+        }
+    }
+}

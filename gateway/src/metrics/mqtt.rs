@@ -1,0 +1,27 @@
+//! The metrics of MQTT.
+
+/// As [`super::METRICS`].
+pub(super) const METRICS: &[(&str, &str)] = &[
+    ("mqtt_connects_total", "MQTT CONNECTs, by result."),
+    ("mqtt_packets_total", "MQTT packets that came, by type."),
+    (
+        "mqtt_publishes_total",
+        "MQTT publishes that came, by result.",
+    ),
+    (
+        "mqtt_subscriptions_total",
+        "MQTT filters that were asked for, by result.",
+    ),
+    (
+        "mqtt_throttled_total",
+        "Times that an MQTT client was read later, since it sent too fast.",
+    ),
+    (
+        "mqtt_sent_total",
+        "MQTT messages handed to a connection, by topic.",
+    ),
+    (
+        "mqtt_dropped_total",
+        "MQTT messages that were not sent, by reason.",
+    ),
+];
