@@ -207,7 +207,7 @@ impl PayloadError {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Json(_) => "json",
+            Self::Json(_) => "syntax",
             Self::Schema(_) => "schema",
             Self::Range(_) => "range",
         }
@@ -324,10 +324,10 @@ mod tests {
             (report(r#","speed_kmh":"36""#), "schema"),
             (report(r#","satellites":300"#), "schema"),
             (report(r#","heading_deg":361"#), "range"),
-            (report(","), "json"),
+            (report(","), "syntax"),
             (report("").replace("37.87", "90.1"), "range"),
-            (report("").replace("37.87", "1e999"), "json"),
-            ("".into(), "json"),
+            (report("").replace("37.87", "1e999"), "syntax"),
+            ("".into(), "syntax"),
             ("[]".into(), "schema"),
             ("{}".into(), "schema"),
             (r#"{"type":"nothing"}"#.into(), "schema"),
@@ -346,7 +346,7 @@ mod tests {
         ] {
             assert_eq!(reason(&text), expected, "{text}");
         }
-        assert_eq!(reason(&"[".repeat(100_000)), "json", "depth is bounded");
+        assert_eq!(reason(&"[".repeat(100_000)), "syntax", "depth is bounded");
     }
 
     proptest! {

@@ -433,4 +433,78 @@ mod tests {
         let unread = record(record::UNREAD_JSON, "nonsense", Timestamp(0));
         assert_eq!(record::reports(&unread, &window()), Ok(Vec::new()));
     }
+
+    /// Every field of a payload, by its type.
+    fn full() -> Vec<serde_json::Value> {
+        let report = serde_json::json!({
+            "time": AT, "lat": 1, "lon": 2, "altitude_m": 3, "speed_kmh": 4, "heading_deg": 5,
+            "positioned": true, "acc": true, "odometer_km": 6, "satellites": 7, "alarm_flags": 8,
+            "vehicle_signals": 9, "io": 10,
+        });
+        let mut position = report.clone();
+        position["type"] = "position".into();
+        vec![
+            position,
+            serde_json::json!({"type": "batch", "positions": [report], "backlog": false}),
+            serde_json::json!({"type": "event", "event": "danger", "time": AT, "lat": 1, "lon": 2}),
+            serde_json::json!({
+                "type": "attributes", "manufacturer": "a", "model": "b", "terminal_id": "c",
+                "hardware": "d", "firmware": "e", "iccid": "f",
+            }),
+            serde_json::json!({"type": "answer", "serial": 1, "message_id": 2, "result": 3}),
+        ]
+    }
+
+    #[test]
+    fn the_published_schema_has_the_fields_that_are_read_and_no_others() {
+        let schema = include_str!("../../docs/mqtt-uplink.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        for payload in full() {
+            let read = Payload::read(payload.to_string().as_bytes()).unwrap();
+            let read = serde_json::to_value(read).unwrap();
+            let names = |value: &serde_json::Value| -> Vec<String> {
+                let mut names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+                names.sort();
+                names
+            };
+            assert_eq!(names(&read), names(&payload), "a field is not read");
+            let of_schema = &schema["$defs"][payload["type"].as_str().unwrap()];
+            assert_eq!(names(&of_schema["properties"]), names(&payload));
+            assert_eq!(of_schema["additionalProperties"], false);
+            for required in of_schema["required"].as_array().unwrap() {
+                let mut lacking = payload.clone();
+                lacking
+                    .as_object_mut()
+                    .unwrap()
+                    .remove(required.as_str().unwrap());
+                assert!(
+                    Payload::read(lacking.to_string().as_bytes()).is_err(),
+                    "{required}"
+                );
+            }
+        }
+        for event in schema["$defs"]["event"]["properties"]["event"]["enum"]
+            .as_array()
+            .unwrap()
+        {
+            let event = format!(r#"{{"type":"event","event":{event}}}"#);
+            assert!(Payload::read(event.as_bytes()).is_ok(), "{event}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_manual_are_payloads() {
+        let manual = include_str!("../../docs/mqtt.md");
+        let examples = manual.split("```json\n").skip(1);
+        let examples: Vec<_> = examples
+            .map(|rest| rest.split("```").next().unwrap())
+            .collect();
+        assert_eq!(examples.len(), 5);
+        for example in examples {
+            assert!(
+                Uplink::read(example.as_bytes(), Timestamp(0)).is_ok(),
+                "{example}"
+            );
+        }
+    }
 }

@@ -3,10 +3,10 @@ use proptest::prelude::*;
 use super::*;
 
 /// CONNECT of 3.1.1: client id, user name and password are "1", "1" and "pw".
-const CONNECT_3: &[u8] = b"\x10\x16\x00\x04MQTT\x04\xC2\x00\x3C\x00\x011\x00\x011\x00\x02pw";
+const CONNECT_3: &[u8] = b"\x10\x14\x00\x04MQTT\x04\xC2\x00\x3C\x00\x011\x00\x011\x00\x02pw";
 /// The same of 5, with a receive maximum of 7.
 const CONNECT_5: &[u8] =
-    b"\x10\x1A\x00\x04MQTT\x05\xC2\x00\x3C\x03\x21\x00\x07\x00\x011\x00\x011\x00\x02pw";
+    b"\x10\x18\x00\x04MQTT\x05\xC2\x00\x3C\x03\x21\x00\x07\x00\x011\x00\x011\x00\x02pw";
 
 #[test]
 fn a_connect_of_both_versions_says_who_it_is() {
@@ -41,7 +41,7 @@ fn what_is_no_connect_of_ours_is_refused() {
         refused(b"\x10\x0D\x00\x04MQTT\x06\x02\x00\x3C\x00\x011"),
         Some(Bad::Version)
     );
-    let longer = [&[0x10, 0x18], &CONNECT_3[2..], b"xx"].concat();
+    let longer = [&[0x10, 0x16], &CONNECT_3[2..], b"xx"].concat();
     assert_eq!(
         refused(&longer),
         Some(Bad::Malformed),
@@ -53,9 +53,9 @@ fn what_is_no_connect_of_ours_is_refused() {
         Some(Bad::Malformed),
         "a ping comes first"
     );
-    let mut nul = CONNECT_5.to_vec();
-    nul[8] |= 1;
-    assert_eq!(refused(&nul), Some(Bad::Malformed), "a reserved flag");
+    let mut flagged = CONNECT_5.to_vec();
+    flagged[9] |= 1;
+    assert_eq!(refused(&flagged), Some(Bad::Malformed), "a reserved flag");
 }
 
 #[test]
