@@ -3,21 +3,26 @@
 //! ```text
 //! record:  version BYTE (1) | length of the terminal's id BYTE | its id, ASCII | payload as it came
 //!
-//! body:    alarm flags u32 | status flags u32 | latitude i32 | longitude i32 | fix time i64
-//!          | and each value that was sent: its number BYTE, and i64
+//! body:    alarm flags u32 | status flags u32 | latitude u32 | longitude u32 | altitude u16 | speed u16
+//!          | heading u16 | fix time BCD[6]: the location body of JT/T 808, for who reads reports in
+//!          quarantine
+//!          | and one item of it (0xF0, length BYTE) with the rest: fix time i64, milliseconds since
+//!          1970, and of each value that was sent its number BYTE, and i64 in tenths or whole units
 //! ```
 //!
 //! The body is what was reported, free of the way it was written: its digest is the position's
-//! identity, so that a resend with other white space is the same position. It begins as a location
-//! body of JT/T 808 does, for who reads quarantined reports. All numbers are big-endian; places are
-//! in millionths of a degree, times in milliseconds since 1970, values in tenths of their unit.
+//! identity, so that a resend with other white space is the same position. All numbers are
+//! big-endian.
 
 use geofence::{
     identity::TerminalId,
     position::{Inputs, Position, Quarantined},
     units::{Latitude, Longitude, Timestamp},
 };
-use protocols::mqtt::{Answer, Event, Payload, PayloadError, Report};
+use protocols::{
+    mqtt::{Answer, Event, Payload, PayloadError, Report},
+    wire::bcd::Gmt8Time,
+};
 use storage::log::Record;
 
 use super::{
@@ -27,6 +32,8 @@ use super::{
 use crate::clock;
 
 const VERSION: u8 = 1;
+/// The item of a body with what the fixed part cannot say.
+const REST: u8 = 0xF0;
 const ACC: u32 = 1;
 const SOUTH: u32 = 1 << 2;
 const WEST: u32 = 1 << 3;
@@ -200,12 +207,19 @@ impl Fix {
     }
 
     fn body(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(24);
+        let mut body = Vec::with_capacity(64);
+        let word = |value: Option<i64>| small(value).unwrap_or_default().to_be_bytes();
+        let time = Gmt8Time::from_unix_seconds(self.fixed_at.millis().div_euclid(1_000));
         body.extend(self.alarm_flags.to_be_bytes());
         body.extend(self.status_flags.to_be_bytes());
-        body.extend(self.latitude.micro_degrees().to_be_bytes());
-        body.extend(self.longitude.micro_degrees().to_be_bytes());
-        body.extend(self.fixed_at.millis().to_be_bytes());
+        body.extend(self.latitude.micro_degrees().unsigned_abs().to_be_bytes());
+        body.extend(self.longitude.micro_degrees().unsigned_abs().to_be_bytes());
+        let altitude = self.altitude_m.and_then(|value| i16::try_from(value).ok());
+        body.extend(altitude.unwrap_or_default().to_be_bytes());
+        body.extend(word(self.speed_dkmh));
+        body.extend(word(self.heading_deg));
+        body.extend(time.map_or([0; 6], |time| time.0));
+        let mut rest = self.fixed_at.millis().to_be_bytes().to_vec();
         let values = [
             (1, self.altitude_m),
             (2, self.speed_dkmh),
@@ -217,10 +231,13 @@ impl Fix {
         ];
         for (number, value) in values {
             if let Some(value) = value {
-                body.push(number);
-                body.extend(value.to_be_bytes());
+                rest.push(number);
+                rest.extend(value.to_be_bytes());
             }
         }
+        body.push(REST);
+        body.push(u8::try_from(rest.len()).unwrap_or_default());
+        body.extend(rest);
         body
     }
 
@@ -246,7 +263,6 @@ impl Fix {
                 });
             }
         };
-        let small = |value: Option<i64>| value.and_then(|value| u16::try_from(value).ok());
         Ok(Position {
             terminal,
             fixed_at: self.fixed_at,
@@ -273,6 +289,10 @@ impl Fix {
             is_backlog,
         })
     }
+}
+
+fn small(value: Option<i64>) -> Option<u16> {
+    value.and_then(|value| u16::try_from(value).ok())
 }
 
 fn place(lat: f64, lon: f64) -> Result<(Latitude, Longitude), PayloadError> {
@@ -311,6 +331,10 @@ fn rounded(value: f64) -> i64 {
 #[cfg(test)]
 mod tests {
     use geofence::position::QuarantineReason;
+    use protocols::jt808::{
+        Revision,
+        message::{Message, MessageId},
+    };
     use storage::log::RecordKind;
 
     use super::*;
@@ -394,6 +418,14 @@ mod tests {
         assert_eq!(quarantined.reason, QuarantineReason::Future);
         let heard = crate::ingest::normalise::call_for_help(quarantined).unwrap();
         assert_eq!(heard.alarm_flags, 1);
+        let body = quarantined.body.clone().into();
+        let shown = Message::decode(MessageId::LOCATION_REPORT, body, Revision::V2013);
+        let Ok(Message::LocationReport(shown)) = shown else {
+            panic!("{shown:?}")
+        };
+        assert_eq!(shown.items.iter().count(), 1);
+        assert_eq!(shown.latitude_micro_degrees(), Some(1_000_000));
+        assert_eq!(shown.time.unix_seconds(), Some(1_924_992_000));
     }
 
     #[test]

@@ -198,15 +198,12 @@ async fn a_will_is_left_by_who_is_lost_and_not_by_who_says_goodbye() {
     closed(2).await;
     assert_eq!(recorded().await, 1);
     let path = format!("/api/v1/terminals/{PHONE}/events");
-    let events = gateway.items(&path).await;
-    let kinds: Vec<_> = events
-        .iter()
-        .map(|event| event["kind"].as_str().unwrap())
-        .collect();
-    assert!(
-        kinds.contains(&"online") && kinds.contains(&"taken_over"),
-        "{kinds:?}"
-    );
+    until("the events are written", async || {
+        let events = gateway.items(&path).await;
+        let has = |kind: &str| events.iter().any(|event| event["kind"] == kind);
+        (has("online") && has("taken_over") && has("offline")).then_some(())
+    })
+    .await;
     gateway.drained().await;
     gateway.stop().await;
 }

@@ -226,7 +226,7 @@ impl<T: Transport> Client<T> {
                 .transport
                 .poll_read(context, &mut self.buffer, READ_BYTES);
             match read {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Closed(Closed::Broken)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Closed(Closed::Peer)),
                 Poll::Ready(Ok(count)) => return Poll::Ready(Wake::Read(count)),
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Closed(Closed::Broken)),
                 Poll::Pending => {}
@@ -351,8 +351,7 @@ impl<T: Transport> Client<T> {
             };
             self.last_packet = now;
             self.on_packet(packet, now).await?;
-            // Asked behind the packet, so that none is held back in parts.
-            if let Err(until) = self.rate.take(now) {
+            if let Some(until) = self.rate.charge(now) {
                 self.gateway.metrics.mqtt_throttled.increment(1);
                 self.throttled_until = Some(until);
                 break;

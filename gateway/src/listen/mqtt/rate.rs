@@ -24,17 +24,10 @@ impl Rate {
         }
     }
 
-    /// One more.
-    ///
-    /// # Errors
-    /// When it has to wait, and until when.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
-        let due = self.due.max(now);
-        if due - now > self.ahead_max {
-            return Err(due - self.ahead_max);
-        }
-        self.due = due + self.interval;
-        Ok(())
+    /// One more has come. Gives the moment that the next one has to wait for, if it has to.
+    pub(super) fn charge(&mut self, now: Instant) -> Option<Instant> {
+        self.due = self.due.max(now) + self.interval;
+        (self.due - now > self.ahead_max).then(|| self.due - self.ahead_max)
     }
 }
 
@@ -46,15 +39,13 @@ mod tests {
     fn a_burst_is_free_and_then_each_waits_for_its_turn() {
         let now = Instant::now();
         let mut rate = Rate::new(10, 3, now);
-        for _ in 0..3 {
-            assert_eq!(rate.take(now), Ok(()));
-        }
-        let next = now + Duration::from_millis(100);
-        assert_eq!(rate.take(now), Err(next));
-        assert_eq!(rate.take(next), Ok(()));
-        assert!(rate.take(next).is_err());
+        let until = |ms| Some(now + Duration::from_millis(ms));
+        let first: Vec<_> = (0..3).map(|_| rate.charge(now)).collect();
+        assert_eq!(first, [None, None, until(100)]);
+        assert_eq!(rate.charge(now + Duration::from_millis(100)), until(200));
+        assert_eq!(rate.charge(now + Duration::from_millis(250)), until(300));
         let later = now + Duration::from_secs(60);
-        let taken = (0..9).filter(|_| rate.take(later).is_ok()).count();
-        assert_eq!(taken, 3, "a pause earns no more than a burst");
+        let free = (0..9).take_while(|_| rate.charge(later).is_none()).count();
+        assert_eq!(free, 2, "a pause earns no more than a burst");
     }
 }
