@@ -12,6 +12,7 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
 has chromium || missing+=(chromium)
 # Without it the pictures of the page have boxes for Chinese.
 ls /usr/share/fonts/truetype/wqy >/dev/null 2>&1 || missing+=(fonts-wqy-microhei)
+has mosquitto_pub || missing+=(mosquitto-clients)
 has chromedriver || missing+=(chromium-driver)
 if [ ${#missing[@]} -gt 0 ]; then
     echo "test.sh: installing ${missing[*]}"
@@ -23,7 +24,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # Where these are required, a test that cannot find them fails instead of saying that it was skipped.
-export GRIDTRACE_REQUIRE_POSTGRES=1 GRIDTRACE_REQUIRE_BROWSER=1
+export GRIDTRACE_REQUIRE_POSTGRES=1 GRIDTRACE_REQUIRE_BROWSER=1 GRIDTRACE_REQUIRE_MOSQUITTO=1
 
 cargo build --workspace --bins
 exec cargo test --workspace "$@"
