@@ -11,7 +11,7 @@
 //! The published schema is `gateway/docs/mqtt-uplink.schema.json`. Unknown fields are mistakes: a
 //! misspelt speed must not pass for none.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// What stands before the phone number in every topic of a terminal.
 pub const TOPIC_ROOT: &str = "gridtrace/terminals/";
@@ -85,6 +85,7 @@ pub struct Report {
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// At least one.
+    #[serde(deserialize_with = "objects")]
     pub positions: Vec<Report>,
     /// They were kept back; true where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,6 +221,11 @@ impl Payload {
     /// # Errors
     /// Why it is none.
     pub fn read(bytes: &[u8]) -> Result<Self, PayloadError> {
+        // The reader would take a list of values for an object as well.
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|first| *first == b'[') {
+            return Err(PayloadError::Schema("expected an object".to_owned()));
+        }
         let payload: Self = serde_json::from_slice(bytes).map_err(|error| {
             if error.is_data() {
                 PayloadError::Schema(error.to_string())
@@ -286,6 +292,14 @@ impl Attributes {
     }
 }
 
+/// Each an object, and no list of values.
+fn objects<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Report>, D::Error> {
+    let objects: Vec<serde_json::Map<String, serde_json::Value>> = Vec::deserialize(list)?;
+    let report = |object| Report::deserialize(serde_json::Value::Object(object));
+    let reports = objects.into_iter().map(report);
+    reports.collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
 fn check_place(lat: f64, lon: f64) -> Result<(), PayloadError> {
     check((-90.0..=90.0).contains(&lat), "lat")?;
     check((-180.0..=180.0).contains(&lon), "lon")
@@ -330,6 +344,11 @@ mod tests {
             ("".into(), "syntax"),
             ("[]".into(), "schema"),
             ("{}".into(), "schema"),
+            (r#" ["attributes"]"#.into(), "schema"),
+            (
+                r#"{"type":"batch","positions":[["2026-11-28T08:00:00Z",1,2]]}"#.into(),
+                "schema",
+            ),
             (r#"{"type":"nothing"}"#.into(), "schema"),
             (r#"{"type":"batch","positions":[]}"#.into(), "range"),
             (r#"{"type":"event","event":"emergency"}"#.into(), "ok"),
@@ -346,7 +365,8 @@ mod tests {
         ] {
             assert_eq!(reason(&text), expected, "{text}");
         }
-        assert_eq!(reason(&"[".repeat(100_000)), "syntax", "depth is bounded");
+        let deep = format!(r#"{{"a":{}"#, "[".repeat(100_000));
+        assert_eq!(reason(&deep), "syntax", "depth is bounded");
     }
 
     proptest! {
