@@ -23,7 +23,7 @@ async fn a_flood_is_slowed_down_and_others_do_not_notice() {
         let topic = "gridtrace/terminals/13800138001/up/json";
         let number = i64::try_from(number).unwrap();
         flood
-            .publish(topic, QoS::AtMostOnce, position(number))
+            .publish(topic, QoS::AtLeastOnce, position(number))
             .await;
     }
     let sent_at = Instant::now();

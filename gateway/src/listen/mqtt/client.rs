@@ -49,7 +49,7 @@ enum Wake {
     Durable,
     LogEnded,
     Read(usize),
-    /// There is room for what waits for the client.
+    /// There is room for what waits for the client, or for packets that were read.
     Room,
     Closed(Closed),
     Timer,
@@ -81,6 +81,8 @@ pub(super) struct Client<T> {
     throttled_until: Option<Instant>,
     is_flushed: bool,
     is_stopping: bool,
+    /// Packets that were read wait for room.
+    is_held_back: bool,
     last_packet: Instant,
     write_blocked_since: Option<Instant>,
 }
@@ -119,6 +121,7 @@ pub(super) async fn serve<T: Transport>(
         throttled_until: None,
         is_flushed: true,
         is_stopping: false,
+        is_held_back: false,
         last_packet: now,
         write_blocked_since: None,
         gateway,
@@ -167,7 +170,7 @@ impl<T: Transport> Client<T> {
                     self.gateway.metrics.received_bytes.increment(count as u64);
                     self.take().await
                 }
-                Wake::Room => Ok(()),
+                Wake::Room => self.take().await,
                 Wake::Closed(closed) => return closed,
                 Wake::Timer => match self.overdue() {
                     Some(closed) => return closed,
@@ -197,7 +200,7 @@ impl<T: Transport> Client<T> {
             Poll::Ready(Ok(())) if self.is_stopping && self.responses.unsent_bytes() == 0 => {
                 return Poll::Ready(Wake::Closed(Closed::Shutdown));
             }
-            Poll::Ready(Ok(())) if !self.is_stopping && self.can_pump() => {
+            Poll::Ready(Ok(())) if self.has_room() => {
                 return Poll::Ready(Wake::Room);
             }
             Poll::Ready(Ok(())) => {}
@@ -256,6 +259,10 @@ impl<T: Transport> Client<T> {
             self.write_blocked_since = None;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn has_room(&self) -> bool {
+        !self.is_stopping && self.can_pump() || self.is_held_back && self.may_read()
     }
 
     fn may_read(&self) -> bool {
@@ -332,6 +339,12 @@ impl<T: Transport> Client<T> {
 
     /// Takes the packets that were read, as many as may wait.
     async fn take(&mut self) -> Result<(), Closed> {
+        if self
+            .throttled_until
+            .is_some_and(|until| until > Instant::now())
+        {
+            return Ok(());
+        }
         self.throttled_until = None;
         while self.may_take() {
             let limits = &self.gateway.config.mqtt;
@@ -357,6 +370,7 @@ impl<T: Transport> Client<T> {
                 break;
             }
         }
+        self.is_held_back = !self.buffer.is_empty() && !self.may_take();
         Ok(())
     }
 
