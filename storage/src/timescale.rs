@@ -19,9 +19,12 @@
 
 mod cases;
 mod connection;
+mod copy;
 mod hypertable;
+mod known;
 mod positions;
 mod queries;
+mod recent;
 mod retention;
 mod rows;
 mod schema;
@@ -42,7 +45,7 @@ pub(crate) use self::connection::config;
 pub(crate) use self::schema::{SCHEMA_VERSION, TIMESCALE_MIN, version};
 use self::{
     connection::{Failure, Lease, Pool, bounded},
-    positions::Known,
+    known::Known,
     schema::Found,
 };
 use crate::store::{
@@ -62,9 +65,13 @@ pub struct Options {
     pub query_timeout: Duration,
     /// Connections that read.
     pub readers: usize,
-    /// From this number of rows on a batch is copied in binary: into the table, and by way of a
-    /// temporary one when rows may be there already. Smaller ones are sent as arrays.
+    /// From this number of rows on a batch is copied in binary: what is new as far as can be told
+    /// here into the table, what may be there already by way of a temporary one. Fewer are sent as
+    /// arrays.
     pub copied_rows_min: usize,
+    /// The identities of so many rows that were written last are remembered, in 4 bytes each: to
+    /// tell what is new.
+    pub recent_rows: usize,
     /// What TimescaleDB is to do by itself; `None` leaves it as it is set, as a reader should.
     pub rules: Option<Rules>,
 }
@@ -96,7 +103,8 @@ impl Default for Options {
             write_timeout: Duration::from_secs(30),
             query_timeout: Duration::from_secs(10),
             readers: 4,
-            copied_rows_min: 5_000,
+            copied_rows_min: 1_000,
+            recent_rows: 2_097_152,
             rules: None,
         }
     }
@@ -133,7 +141,7 @@ impl TimescaleStore {
             found: OnceCell::new(),
             writers: Pool::new(config.clone(), &options, 2),
             readers: Pool::new(config, &options, options.readers.max(1)),
-            known: Known::default(),
+            known: Known::new(options.recent_rows),
             options,
         };
         match store.found().await {

@@ -1,7 +1,7 @@
 //! The same tests on every store: embedded, plain PostgreSQL, TimescaleDB, and the one in memory.
 //!
 //! One function for each behaviour; [`on_every_store`] makes four tests of it. What only one kind
-//! of store can go wrong with stands in `embedded_only.rs`, `postgres_only.rs` and
+//! of store can go wrong with stands in `embedded_only.rs`, `postgres_only.rs`, `resends.rs` and
 //! `timescale_only.rs`.
 
 #![expect(
@@ -16,6 +16,7 @@ mod migrations;
 mod paging;
 mod positions;
 mod postgres_only;
+mod resends;
 mod retention;
 mod setup;
 mod timescale_only;

@@ -67,6 +67,15 @@ impl Failure {
         matches!(self, Self::Database(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
     }
 
+    /// Two that write waited for each other, and this one was chosen to give way.
+    pub(super) fn is_deadlock(&self) -> bool {
+        let state = match self {
+            Self::Database(error) => error.code(),
+            Self::TimedOut | Self::Store(_) => None,
+        };
+        state == Some(&SqlState::T_R_DEADLOCK_DETECTED)
+    }
+
     /// Our limit, or the same one at the server, whichever is first.
     fn is_timeout(&self) -> bool {
         match self {

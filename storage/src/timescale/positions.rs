@@ -1,25 +1,21 @@
 //! Batches of positions, with latest positions, quarantine and cursor.
 
-use std::{
-    collections::{HashMap, HashSet},
-    pin::pin,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::collections::{HashMap, HashSet};
 
 use geofence::{identity::TerminalId, position::Quarantined};
-use parking_lot::Mutex;
 use time::Date;
-use tokio_postgres::{Transaction, binary_copy::BinaryCopyInWriter, types::ToSql};
+use tokio_postgres::types::ToSql;
 
 use super::{
     Options,
     connection::{Connection, Failure, Lease, Pool, Severity, bounded},
-    rows::{Columns, Line, Moment, TYPES, columns},
+    copy::copy,
+    known::Known,
+    rows::{Columns, Line, Moment, columns},
     schema::{Found, LOCK},
 };
-use crate::{
-    case_changes::without_nul,
-    store::{Cursor, PositionBatch, PositionRow, PositionsWritten, StoreError, day_of, refused},
+use crate::store::{
+    Cursor, PositionBatch, PositionRow, PositionsWritten, StoreError, day_of, refused,
 };
 
 macro_rules! arrays {
@@ -84,65 +80,29 @@ const INSERT_QUARANTINED: &str = "INSERT INTO gridtrace.quarantine \
 pub(super) const MOVE_CURSOR: &str = "INSERT INTO gridtrace.cursors VALUES ($1, $2, $3) \
     ON CONFLICT (log, consumer) DO UPDATE SET record_offset = excluded.record_offset";
 
-/// What is known to be in the database, so that it need not be asked for with every batch.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    terminals: Mutex<HashMap<TerminalId, i32>>,
-    partitions: Mutex<HashSet<Date>>,
-    /// So many batches more may hold rows that are there already.
-    staged_left: AtomicU32,
-}
-
-/// Resends come in storms: after one in a batch, so many batches go by way of the temporary table.
-/// A copy that fails leaves dead rows behind, which this bounds to one batch in as many.
-const STAGED_AFTER_DUPLICATE: u32 = 64;
-/// What is older when it comes was kept for a while and may have been sent before; its chunk may be
-/// compressed as well.
-const FRESH_MS: i64 = 24 * 3_600_000;
-
-/// How rows get into the table.
+/// How rows that may be in the table already get there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// As arrays, into the table.
     Arrays,
     /// By COPY into a temporary table, and from there.
     Staged,
-    /// By COPY into the table: the fastest, but only for rows that are not there.
-    Straight,
+}
+
+/// The lines of a transaction.
+#[derive(Clone, Copy, Debug)]
+struct Lines<'a> {
+    /// All, in the order of the table.
+    all: &'a [Line<'a>],
+    /// Those that are copied straight into the table. One of them that is there fails all.
+    new: &'a [Line<'a>],
+    /// The others, and how they go.
+    doubtful: &'a [Line<'a>],
+    way: Way,
 }
 
 /// Terminals beyond this number are asked for again.
 const KNOWN_TERMINALS_MAX: usize = 2_000_000;
-
-impl Known {
-    /// The partition of a day was dropped.
-    pub(super) fn forget_partition(&self, day: Date) {
-        self.partitions.lock().remove(&day);
-    }
-
-    /// After any failure: the database may not be the one that it was.
-    fn forget(&self) {
-        self.terminals.lock().clear();
-        self.partitions.lock().clear();
-    }
-
-    /// How a batch of many rows is best copied.
-    fn way(&self, lines: &[Line<'_>]) -> Way {
-        let left = self.staged_left.load(Ordering::Relaxed);
-        // Two batches at once may count one, or both: it is a guess anyway.
-        self.staged_left
-            .store(left.saturating_sub(1), Ordering::Relaxed);
-        let is_fresh = |line: &Line<'_>| {
-            let p = &line.row.position;
-            p.received_at.millis_since(p.fixed_at) < FRESH_MS
-        };
-        if left == 0 && lines.iter().all(is_fresh) {
-            Way::Straight
-        } else {
-            Way::Staged
-        }
-    }
-}
 
 /// Writes a batch, in one transaction unless the database refuses a row.
 pub(super) async fn write(
@@ -274,20 +234,48 @@ impl Writer<'_, '_> {
             if self.found.functions.is_none() {
                 make_partitions(self.lease, self.known, lines).await?;
             }
-            let way = if lines.is_empty() || lines.len() < options.copied_rows_min {
-                Way::Arrays
-            } else {
-                self.known.way(lines)
+            let known = self.known;
+            let way = |lines: &[Line<'_>]| match lines.len() {
+                few if few < options.copied_rows_min => Way::Arrays,
+                _ => Way::Staged,
             };
-            let result = transaction(self.lease, lines, quarantined, cursor, way).await;
-            match result {
-                Err(failure) if way == Way::Straight && failure.is_duplicate() => {
-                    let staged_left = &self.known.staged_left;
-                    staged_left.store(STAGED_AFTER_DUPLICATE, Ordering::Relaxed);
-                    transaction(self.lease, lines, quarantined, cursor, Way::Staged).await
+            let safe = Lines {
+                all: lines,
+                new: &[],
+                doubtful: lines,
+                way: way(lines),
+            };
+            let (new, doubtful) = match safe.way {
+                Way::Arrays => (Vec::new(), Vec::new()),
+                Way::Staged => known.divide(lines),
+            };
+            // For a few it is not worth a statement of their own.
+            let is_straight = !new.is_empty() && new.len() >= options.copied_rows_min;
+            let result = if is_straight {
+                let divided = Lines {
+                    all: lines,
+                    new: &new,
+                    doubtful: &doubtful,
+                    way: way(&doubtful),
+                };
+                match transaction(self.lease, divided, quarantined, cursor).await {
+                    Err(failure) if failure.is_duplicate() || failure.is_deadlock() => {
+                        known.guessed_wrong();
+                        transaction(self.lease, safe, quarantined, cursor).await
+                    }
+                    Ok(written) => {
+                        known.guessed_right();
+                        Ok(written)
+                    }
+                    Err(failure) => Err(failure),
                 }
-                result => result,
+            } else {
+                transaction(self.lease, safe, quarantined, cursor).await
+            };
+            if result.is_ok() {
+                known.written(lines);
             }
+            result
         })
         .await
     }
@@ -300,6 +288,9 @@ impl Writer<'_, '_> {
             if known.len() > KNOWN_TERMINALS_MAX {
                 known.clear();
             }
+            if let Some(lines) = numbered(&known, rows) {
+                return Ok(lines);
+            }
             let unknown = rows.iter().map(|row| row.position.terminal);
             let unknown: HashSet<_> = unknown.filter(|id| !known.contains_key(id)).collect();
             unknown
@@ -307,31 +298,32 @@ impl Writer<'_, '_> {
                 .map(|terminal| terminal.to_string())
                 .collect()
         };
-        if !missing.is_empty() {
-            let found = bounded(
-                self.options.write_timeout,
-                number_terminals(self.lease, missing),
-            )
-            .await?;
-            self.known.terminals.lock().extend(found);
-        }
-        let known = self.known.terminals.lock();
-        let mut lines = Vec::with_capacity(rows.len());
-        for row in rows {
-            let Some(terminal) = known.get(&row.position.terminal) else {
-                // Forgotten meanwhile, after a failure elsewhere: the next attempt asks again.
-                return Err(Failure::TimedOut);
-            };
-            lines.push(Line {
-                terminal: *terminal,
-                row,
-            });
-        }
-        drop(known);
-        lines.sort_unstable_by_key(Line::key);
-        lines.dedup_by_key(|line| line.key());
-        Ok(lines)
+        let found = bounded(
+            self.options.write_timeout,
+            number_terminals(self.lease, missing),
+        )
+        .await?;
+        let mut known = self.known.terminals.lock();
+        known.extend(found);
+        // Forgotten meanwhile, after a failure elsewhere: the next attempt asks again.
+        numbered(&known, rows).ok_or(Failure::TimedOut)
     }
+}
+
+/// Lines in the order of the table, each once; `None` when a terminal has no number yet.
+fn numbered<'r>(
+    known: &HashMap<TerminalId, i32>,
+    rows: &[&'r PositionRow],
+) -> Option<Vec<Line<'r>>> {
+    let mut lines = Vec::with_capacity(rows.len());
+    for row in rows {
+        let terminal = *known.get(&row.position.terminal)?;
+        lines.push(Line { terminal, row });
+    }
+    // By a key at hand: the rows lie all over the memory.
+    lines.sort_by_cached_key(Line::key);
+    lines.dedup_by_key(|line| line.key());
+    Some(lines)
 }
 
 /// Gives terminals numbers, committed at once: a number in a transaction that fails would be known
@@ -415,23 +407,24 @@ async fn make_partitions(
 /// and does not count what was there.
 async fn transaction(
     connection: &mut Connection,
-    lines: &[Line<'_>],
+    lines: Lines<'_>,
     quarantined: &[Quarantined],
     cursor: Option<&Cursor>,
-    way: Way,
 ) -> Result<PositionsWritten, Failure> {
-    if way == Way::Staged && !connection.has_staging {
+    let is_staged = !lines.doubtful.is_empty() && lines.way == Way::Staged;
+    if is_staged && !connection.has_staging {
         let sql = "CREATE TEMPORARY TABLE staging (LIKE gridtrace.positions) \
                    ON COMMIT DELETE ROWS";
         connection.client.batch_execute(sql).await?;
         connection.has_staging = true;
     }
+    let copy_straight = connection.statement(COPY_STRAIGHT).await?;
+    let stage = match is_staged {
+        true => Some(connection.statement(COPY_STAGED).await?),
+        false => None,
+    };
     let insert = connection
-        .statement(if way == Way::Staged {
-            INSERT_COPIED
-        } else {
-            INSERT
-        })
+        .statement(if is_staged { INSERT_COPIED } else { INSERT })
         .await?;
     let upsert_latest = connection.statement(UPSERT_LATEST).await?;
     let insert_quarantined = connection.statement(INSERT_QUARANTINED).await?;
@@ -439,20 +432,20 @@ async fn transaction(
 
     let transaction = connection.client.transaction().await?;
     let mut written = PositionsWritten::default();
-    if !lines.is_empty() {
-        written.inserted = match way {
-            Way::Straight => copy(&transaction, COPY_STRAIGHT, lines).await?,
-            Way::Staged => {
-                copy(&transaction, COPY_STAGED, lines).await?;
-                transaction.execute(&insert, &[]).await?
-            }
-            Way::Arrays => {
-                let columns = Columns::of(lines.iter().copied());
-                transaction.execute(&insert, &columns.parameters()).await?
-            }
-        };
+    if !lines.new.is_empty() {
+        written.inserted += copy(&transaction, &copy_straight, lines.new).await?;
+    }
+    if let Some(stage) = stage {
+        copy(&transaction, &stage, lines.doubtful).await?;
+        written.inserted += transaction.execute(&insert, &[]).await?;
+    } else if !lines.doubtful.is_empty() {
+        let columns = Columns::of(lines.doubtful.iter().copied());
+        written.inserted += transaction.execute(&insert, &columns.parameters()).await?;
+    }
+    if !lines.all.is_empty() {
         // Sorted as they are, the last line of a terminal is its newest.
         let newest = lines
+            .all
             .chunk_by(|a, b| a.terminal == b.terminal)
             .filter_map(<[_]>::last);
         let columns = Columns::of(newest.copied());
@@ -493,42 +486,4 @@ async fn transaction(
     }
     transaction.commit().await?;
     Ok(written)
-}
-
-/// Binary COPY; gives the number of rows.
-async fn copy(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    lines: &[Line<'_>],
-) -> Result<u64, Failure> {
-    let sink = transaction.copy_in(sql).await?;
-    let mut writer = pin!(BinaryCopyInWriter::new(sink, &TYPES));
-    for line in lines {
-        let row = line.row;
-        let p = &row.position;
-        let values: [&(dyn ToSql + Sync); 20] = [
-            &line.terminal,
-            &Moment(p.fixed_at),
-            &i64::from(p.digest),
-            &Moment(p.received_at),
-            &p.log_offset.cast_signed(),
-            &p.latitude.micro_degrees(),
-            &p.longitude.micro_degrees(),
-            &p.altitude_m,
-            &i32::from(p.speed_dkmh),
-            &i32::from(p.heading_deg),
-            &i64::from(p.alarm_flags),
-            &i64::from(p.status_flags),
-            &p.odometer_dkm.map(i64::from),
-            &p.satellites.map(i16::from),
-            &p.is_positioned,
-            &p.is_backlog,
-            &row.unit_grid.as_deref().map(without_nul),
-            &p.inputs.vehicle_signals.map(i64::from),
-            &p.inputs.io.map(i32::from),
-            &p.inputs.vendor.map(i64::from),
-        ];
-        writer.as_mut().write(&values).await?;
-    }
-    Ok(writer.as_mut().finish().await?)
 }

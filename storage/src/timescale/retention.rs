@@ -11,7 +11,8 @@ use time::{Date, format_description::BorrowedFormatItem, macros::format_descript
 
 use super::{
     connection::{Connection, Failure, bounded},
-    positions::{Known, partition},
+    known::Known,
+    positions::partition,
     rows::Moment,
     schema::{Found, LOCK},
 };

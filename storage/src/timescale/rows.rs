@@ -23,23 +23,30 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// The first moment that PostgreSQL refuses; from there on it is `infinity` for us.
 const END_MICROS: i64 = 9_223_371_331_200_000_000;
 
+impl Moment {
+    /// As the server counts.
+    pub(super) fn micros(self) -> i64 {
+        let micros = self
+            .0
+            .millis()
+            .saturating_mul(1_000)
+            .saturating_sub(EPOCH_MICROS);
+        match micros {
+            END_MICROS.. => i64::MAX,
+            // 4713 BC, where its calendar begins.
+            ..-211_813_488_000_000_000 => i64::MIN,
+            _ => micros,
+        }
+    }
+}
+
 impl ToSql for Moment {
     fn to_sql(
         &self,
         _: &Type,
         out: &mut bytes::BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let micros = self
-            .0
-            .millis()
-            .saturating_mul(1_000)
-            .saturating_sub(EPOCH_MICROS);
-        out.put_i64(match micros {
-            END_MICROS.. => i64::MAX,
-            // 4713 BC, where its calendar begins.
-            ..-211_813_488_000_000_000 => i64::MIN,
-            _ => micros,
-        });
+        out.put_i64(self.micros());
         Ok(IsNull::No)
     }
 

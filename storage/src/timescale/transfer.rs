@@ -10,7 +10,8 @@ use super::{
     Options,
     cases::{self, case_columns, stored_case},
     connection::{Connection, Failure, Lease, bounded},
-    positions::{self, Known, MOVE_CURSOR, UPSERT_LATEST},
+    known::Known,
+    positions::{self, MOVE_CURSOR, UPSERT_LATEST},
     rows::{Columns, Moment},
     schema::Found,
 };
