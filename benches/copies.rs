@@ -4,12 +4,13 @@
 use std::{
     fmt,
     pin::pin,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use storage::store::PositionRow;
+use tokio::task::JoinHandle;
 use tokio_postgres::{
-    Client, Error,
+    Client, Error, NoTls,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
@@ -58,40 +59,62 @@ const TYPES: [Type; 20] = [
     Type::INT8,
 ];
 
-/// Copies batches, each in a transaction of its own, and gives how long it took. Terminals are
-/// numbered by the last digits of their phone numbers.
-///
-/// # Errors
-/// What the server says.
-pub async fn copy(
-    client: &mut Client,
-    target: Target,
-    batches: &[&[PositionRow]],
-) -> Result<Duration, Error> {
-    let sql = match target {
-        Target::Staging => {
-            let create = "CREATE TEMPORARY TABLE IF NOT EXISTS bare \
-                          (LIKE gridtrace.positions) ON COMMIT DELETE ROWS";
-            client.batch_execute(create).await?;
-            "COPY pg_temp.bare FROM STDIN (FORMAT binary)"
-        }
-        Target::Positions => {
-            client.batch_execute("TRUNCATE gridtrace.positions").await?;
-            "COPY gridtrace.positions FROM STDIN (FORMAT binary)"
-        }
-    };
-    let started = Instant::now();
-    for batch in batches {
-        let transaction = client.transaction().await?;
-        let sink = transaction.copy_in(sql).await?;
+/// A connection that copies.
+#[derive(Debug)]
+pub struct Copier {
+    client: Client,
+    connection: JoinHandle<Result<(), Error>>,
+    sql: &'static str,
+}
+
+impl Copier {
+    /// Connects, and empties the table of the positions if that is the target.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn connect(url: &str, target: Target) -> Result<Self, Error> {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let sql = match target {
+            Target::Staging => {
+                let create = "CREATE TEMPORARY TABLE bare \
+                              (LIKE gridtrace.positions) ON COMMIT DELETE ROWS";
+                client.batch_execute(create).await?;
+                "COPY pg_temp.bare FROM STDIN (FORMAT binary)"
+            }
+            Target::Positions => {
+                client.batch_execute("TRUNCATE gridtrace.positions").await?;
+                "COPY gridtrace.positions FROM STDIN (FORMAT binary)"
+            }
+        };
+        Ok(Self {
+            client,
+            connection,
+            sql,
+        })
+    }
+
+    /// Copies rows in a transaction of their own. Terminals are numbered by the last digits of
+    /// their phone numbers.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn copy(&mut self, rows: &[PositionRow]) -> Result<(), Error> {
+        let transaction = self.client.transaction().await?;
+        let sink = transaction.copy_in(self.sql).await?;
         let mut writer = pin!(BinaryCopyInWriter::new(sink, &TYPES));
-        for row in *batch {
+        for row in rows {
             write(writer.as_mut(), row).await?;
         }
         writer.as_mut().finish().await?;
-        transaction.commit().await?;
+        transaction.commit().await
     }
-    Ok(started.elapsed())
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
 }
 
 async fn write(

@@ -177,7 +177,11 @@ pub fn own_cpu_s() -> io::Result<f64> {
     cpu_s_of("self")
 }
 
-fn cpu_s_of(process: &str) -> io::Result<f64> {
+/// CPU time that a process of that number has used, user and system, seconds.
+///
+/// # Errors
+/// When the system does not say.
+pub fn cpu_s_of(process: &str) -> io::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // Fields 14 and 15, counted behind the name, which may hold anything; ticks of 10 ms.
     let ticks = stat.rsplit_once(')').map(|(_, fields)| {

@@ -1,20 +1,24 @@
 //! Rows a second into each store, beside bare inserts and bare COPY of the same rows in the same
-//! run: without identity, latest positions and cursor.
+//! run: without latest positions and cursor, and into the table with its indexes or one without.
 //!
-//! `cargo bench -p benchmarks --bench store_write [rows]`. PostgreSQL is measured where it is
+//! `cargo bench -p benchmarks --bench store_write [rows [batch size]...]`. PostgreSQL is measured where it is
 //! installed, with `fsync` on; TimescaleDB where its library is there.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a benchmark prints, or panics"
 )]
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use benchmarks::{
-    copies::{self, Target},
-    servers::is_measuring,
+    copies::{Copier, Target},
+    servers::{self, is_measuring},
 };
 use geofence::{
     identity::TerminalId,
@@ -30,56 +34,208 @@ use storage::{
 use uuid::Uuid;
 
 const TERMINALS: u32 = 2_000;
-const START: i64 = 1_764_028_800_000;
 
 #[tokio::main]
 async fn main() {
-    let rows = std::env::args()
-        .find_map(|argument| argument.parse().ok())
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
+    let rows: u32 = numbers
+        .next()
         .unwrap_or_else(|| if is_measuring() { 300_000 } else { 3_000 });
+    let mut sizes: Vec<usize> = numbers.filter_map(|size| size.try_into().ok()).collect();
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000, 50_000];
+    }
     println!("{rows} rows of {TERMINALS} terminals for each figure; a second write is a resend");
-    for size in [1_000, 10_000, 50_000] {
+    for size in sizes {
         let batches = batches(rows, size);
         println!("\nbatches of {size}");
         sqlite_baseline(&batches);
         let directory = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(directory.path()).unwrap();
         measure("embedded", &store, &batches).await;
-        if let Some(server) = Postgres::start_with(&[]) {
-            server_figures("PostgreSQL", &server, &batches).await;
+        for (name, server) in servers() {
+            server_figures(name, &server, &batches).await;
         }
-        if let Some(server) = Postgres::start_with_timescale(&["fsync=on"]) {
-            server_figures("TimescaleDB", &server, &batches).await;
-        }
+    }
+    println!();
+    for (name, server) in servers() {
+        latest_figures(name, &server).await;
     }
 }
 
-async fn server_figures(name: &str, server: &Postgres, batches: &[PositionBatch]) {
-    let mut figures = Vec::new();
-    for (way, copied_rows_min) in [("arrays", usize::MAX), ("copied", 0)] {
+fn servers() -> Vec<(&'static str, Postgres)> {
+    let plain = Postgres::start_with(&[]).map(|server| ("PostgreSQL", server));
+    let timescale = Postgres::start_with_timescale(&["fsync=on"]);
+    let timescale = timescale.map(|server| ("TimescaleDB", server));
+    plain.into_iter().chain(timescale).collect()
+}
+
+/// Who writes, into a database of its own. The databases are alike, and all write in turns, batch
+/// by batch: whatever else the machine does meanwhile meets all of them.
+struct Contender {
+    name: String,
+    url: String,
+    way: Way,
+    spent: Duration,
+}
+
+enum Way {
+    Store(Box<TimescaleStore>),
+    Bare(Copier),
+}
+
+impl Contender {
+    async fn store(server: &Postgres, name: &str, copied_rows_min: usize) -> Self {
         let options = Options {
             copied_rows_min,
             ..Options::default()
         };
         let url = server.database();
         let store = TimescaleStore::connect(&url, options).await.unwrap();
-        let rate = measure(&format!("{name}, {way}"), &store, batches).await;
-        figures.push((way, rate, url));
+        Self {
+            name: name.into(),
+            url,
+            way: Way::Store(Box::new(store)),
+            spent: Duration::ZERO,
+        }
     }
-    // Behind the store: its schema and partitions are there, and its caches warm.
-    let (way, best, url) = figures
-        .into_iter()
-        .max_by(|a, b| a.1.total_cmp(&b.1))
+
+    /// Into tables that a store has made, with the partitions of all days.
+    async fn bare(server: &Postgres, target: Target, batches: &[PositionBatch]) -> Self {
+        let url = server.database();
+        let store = TimescaleStore::connect(&url, Options::default())
+            .await
+            .unwrap();
+        for batch in batches {
+            let mut one = batch.clone();
+            one.positions.truncate(1);
+            store.write_positions(&one).await.unwrap();
+        }
+        Self {
+            name: target.to_string(),
+            way: Way::Bare(Copier::connect(&url, target).await.unwrap()),
+            url,
+            spent: Duration::ZERO,
+        }
+    }
+
+    async fn write(&mut self, batch: &PositionBatch) {
+        let started = Instant::now();
+        match &mut self.way {
+            Way::Store(store) => {
+                store.write_positions(batch).await.unwrap();
+            }
+            Way::Bare(copier) => copier.copy(&batch.positions).await.unwrap(),
+        }
+        self.spent += started.elapsed();
+    }
+
+    /// CPU that the server's processes for this one have used.
+    async fn server_cpu(&self) -> Duration {
+        let (client, connection) = tokio_postgres::connect(&self.url, tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let pids = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                    AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let pids = client.query(pids, &[]).await.unwrap();
+        let seconds = pids.iter().map(|row| {
+            let pid: i32 = row.get(0);
+            servers::cpu_s_of(&pid.to_string()).unwrap_or(0.0)
+        });
+        let seconds = seconds.sum();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        Duration::from_secs_f64(seconds)
+    }
+}
+
+async fn server_figures(name: &str, server: &Postgres, batches: &[PositionBatch]) {
+    let mut contenders = vec![
+        Contender::store(server, "arrays", usize::MAX).await,
+        Contender::store(server, "copied", 0).await,
+        Contender::bare(server, Target::Positions, batches).await,
+        Contender::bare(server, Target::Staging, batches).await,
+    ];
+    for batch in batches {
+        for contender in &mut contenders {
+            contender.write(batch).await;
+        }
+        contenders.rotate_left(1);
+    }
+    contenders.sort_by(|a, b| a.name.cmp(&b.name));
+    for contender in &contenders {
+        let cpu = contender.server_cpu().await;
+        report(
+            &format!("{name}, {}", contender.name),
+            batches,
+            contender.spent,
+            Some(cpu),
+        );
+    }
+    for ours in ["arrays", "copied"] {
+        for bare in [Target::Positions, Target::Staging] {
+            let spent = |name: &str| {
+                let contender = contenders.iter().find(|c| c.name == name);
+                contender.unwrap().spent.as_secs_f64()
+            };
+            let ratio = spent(&bare.to_string()) / spent(ours);
+            println!("{name:12} {ours} beside {bare}: {ratio:.2}");
+        }
+    }
+    for contender in &mut contenders {
+        let Way::Store(store) = &contender.way else {
+            continue;
+        };
+        let name = format!("{name}, {}, resent", contender.name);
+        let started = Instant::now();
+        for batch in batches {
+            let written = store.write_positions(batch).await.unwrap();
+            assert_eq!(written.inserted, 0);
+        }
+        report(&name, batches, started.elapsed(), None);
+    }
+}
+
+/// The newest positions of all, beside a bare SELECT of the same rows that nobody decodes.
+async fn latest_figures(name: &str, server: &Postgres) {
+    const TERMINALS: u32 = 10_000;
+    let contender = Contender::store(server, "latest", 0).await;
+    let Way::Store(store) = &contender.way else {
+        return;
+    };
+    let mut batch = batches(1, 1).remove(0);
+    batch.positions = (0..TERMINALS).map(|n| row(n, TERMINALS)).collect();
+    store.write_positions(&batch).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&contender.url, tokio_postgres::NoTls)
+        .await
         .unwrap();
-    for target in [Target::Staging, Target::Positions] {
-        let rate = copy_baseline(name, &url, target, batches).await;
-        println!("{name:28} {way} / {target}: {:.2}", best / rate);
+    tokio::spawn(connection);
+    client.batch_execute("ANALYZE").await.unwrap();
+    let select = client.prepare("SELECT * FROM gridtrace.latest");
+    let select = select.await.unwrap();
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..21 {
+        let started = Instant::now();
+        let rows = store.latest_positions(None, TERMINALS).await.unwrap();
+        ours.push(started.elapsed());
+        let started = Instant::now();
+        let all = client.query(&select, &[]).await.unwrap();
+        bare.push(started.elapsed());
+        assert_eq!(rows.len(), all.len());
+    }
+    for (what, mut times) in [("read", ours), ("bare SELECT", bare)] {
+        times.sort_unstable();
+        println!(
+            "{name:12} {TERMINALS} latest positions, {what}: least {:.1?}, median {:.1?}",
+            times[0], times[10]
+        );
     }
 }
 
 /// Rows in the order of their arrival: every terminal every ten seconds.
 fn batches(rows: u32, size: usize) -> Vec<PositionBatch> {
-    let rows: Vec<_> = (0..rows).map(row).collect();
+    let rows: Vec<_> = (0..rows).map(|number| row(number, TERMINALS)).collect();
     let chunks = rows.chunks(size).zip(1..);
     chunks
         .map(|(rows, offset)| PositionBatch {
@@ -94,10 +250,16 @@ fn batches(rows: u32, size: usize) -> Vec<PositionBatch> {
         .collect()
 }
 
-fn row(number: u32) -> PositionRow {
-    let terminal = 13_800_000_000_u64 + u64::from(number % TERMINALS);
+/// Of these days: older rows would be compressed while they are written.
+fn row(number: u32, terminals: u32) -> PositionRow {
+    static START: OnceLock<i64> = OnceLock::new();
+    let start = *START.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        i64::try_from(now.as_secs() / 86_400 * 86_400_000).unwrap()
+    });
+    let terminal = 13_800_000_000_u64 + u64::from(number % terminals);
     let terminal: TerminalId = terminal.to_string().parse().unwrap();
-    let fixed_at = Timestamp(START + i64::from(number / TERMINALS) * 10_000);
+    let fixed_at = Timestamp(start + i64::from(number / terminals) * 10_000);
     let place = i32::try_from(number.wrapping_mul(2_654_435_761) >> 12).unwrap();
     PositionRow {
         position: Position {
@@ -123,35 +285,31 @@ fn row(number: u32) -> PositionRow {
     }
 }
 
-/// Writes all batches, and again, as if all were resent; gives the first rate.
-async fn measure(name: &str, store: &dyn Store, batches: &[PositionBatch]) -> f64 {
-    let mut first = None;
+/// Writes all batches, and again, as if all were resent.
+async fn measure(name: &str, store: &dyn Store, batches: &[PositionBatch]) {
     for pass in ["first", "again"] {
         let started = Instant::now();
         for batch in batches {
             store.write_positions(batch).await.unwrap();
         }
-        let rate = report(&format!("{name}, {pass}"), batches, started.elapsed());
-        first = first.or(Some(rate));
+        report(&format!("{name}, {pass}"), batches, started.elapsed(), None);
     }
-    let started = Instant::now();
-    let latest = store.latest_positions(None, TERMINALS).await.unwrap();
-    let elapsed = started.elapsed();
-    println!(
-        "{:28} {} latest positions in {elapsed:.1?}",
-        name,
-        latest.len()
-    );
-    first.unwrap()
 }
 
-fn report(name: &str, batches: &[PositionBatch], elapsed: Duration) -> f64 {
+fn report(name: &str, batches: &[PositionBatch], elapsed: Duration, server_cpu: Option<Duration>) {
     let rows: usize = batches.iter().map(|batch| batch.positions.len()).sum();
     let seconds = elapsed.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
-    let (rate, pause) = (rows as f64 / seconds, seconds * 1e3 / batches.len() as f64);
-    println!("{name:28} {rate:9.0} rows/s, {pause:6.1} ms a batch");
-    rate
+    let (rows, batches) = (rows as f64, batches.len() as f64);
+    let (rate, pause) = (rows / seconds, seconds * 1e3 / batches);
+    print!("{name:36} {rate:9.0} rows/s, {pause:6.1} ms a batch");
+    if let Some(cpu) = server_cpu {
+        print!(
+            ", {:4.2} µs CPU of the server a row",
+            cpu.as_secs_f64() * 1e6 / rows
+        );
+    }
+    println!();
 }
 
 /// Bare inserts into a table without any key, at the same two durabilities.
@@ -192,20 +350,7 @@ fn sqlite_baseline(batches: &[PositionBatch]) {
             &format!("bare SQLite, {synchronous}"),
             batches,
             started.elapsed(),
+            None,
         );
     }
-}
-
-/// Bare COPY of the same rows; gives its rate.
-async fn copy_baseline(name: &str, url: &str, target: Target, batches: &[PositionBatch]) -> f64 {
-    let (mut client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    let connection = tokio::spawn(connection);
-    let rows: Vec<_> = batches.iter().map(|batch| &batch.positions[..]).collect();
-    let elapsed = copies::copy(&mut client, target, &rows).await.unwrap();
-    let rate = report(&format!("{name}, {target}"), batches, elapsed);
-    drop(client);
-    connection.await.unwrap().unwrap();
-    rate
 }
