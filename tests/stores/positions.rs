@@ -166,19 +166,23 @@ pub(crate) async fn latest_positions_are_paged_by_terminal(subject: &Subject) {
         .await
         .unwrap();
     ids.sort_unstable();
-    let mut found = Vec::new();
-    loop {
-        let page = subject
-            .store
-            .latest_positions(found.last().copied(), 4)
-            .await
-            .unwrap();
-        if page.is_empty() {
-            break;
+    // In two pages, in one that is full, and in one that has room left.
+    for limit in [4, 6, 7] {
+        let mut found = Vec::new();
+        loop {
+            let page = subject
+                .store
+                .latest_positions(found.last().copied(), limit)
+                .await
+                .unwrap();
+            if page.is_empty() {
+                break;
+            }
+            assert!(page.len() <= usize::try_from(limit).unwrap());
+            found.extend(page.iter().map(|row| row.position.terminal));
         }
-        found.extend(page.iter().map(|row| row.position.terminal));
+        assert_eq!(found, ids);
     }
-    assert_eq!(found, ids);
 }
 
 pub(crate) async fn the_cursor_moves_with_the_rows(subject: &Subject) {

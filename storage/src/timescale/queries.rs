@@ -1,7 +1,10 @@
 //! Queries for positions, latest positions, quarantine, cursors.
 
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
 use geofence::{identity::TerminalId, units::Timestamp};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Statement, types::ToSql};
 use uuid::Uuid;
 
 use super::{
@@ -25,27 +28,82 @@ pub(super) async fn cursor(
     Ok(row.map(|row| row.get::<_, i64>(0).cast_unsigned()))
 }
 
+macro_rules! select_latest {
+    () => {
+        concat!(
+            "SELECT ",
+            position_columns!(),
+            " FROM gridtrace.terminals t JOIN gridtrace.latest p ON p.terminal = t.id"
+        )
+    };
+}
+
 pub(super) async fn latest(
     connection: &mut Connection,
     after: Option<TerminalId>,
     limit: u32,
 ) -> Result<Vec<PositionRow>, Failure> {
+    let limit = i64::from(limit);
+    let Some(after) = after else {
+        return first_latest(connection, limit).await;
+    };
+    latest_after(connection, after.as_str(), limit).await
+}
+
+/// Where one page has all, they are put in order here: the server sends each as it finds it,
+/// instead of carrying all of them through a sort before the first.
+async fn first_latest(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<PositionRow>, Failure> {
+    let more = limit.saturating_add(1);
+    let count = connection
+        .statement("SELECT count(*) FROM (SELECT FROM gridtrace.latest LIMIT $1) few")
+        .await?;
+    let count: i64 = connection.client.query_one(&count, &[&more]).await?.get(0);
+    if count <= limit {
+        let sql = concat!(select_latest!(), " LIMIT $1");
+        let select = connection.statement(sql).await?;
+        let mut found = stream(connection, &select, &[&more]).await?;
+        // Others may have come meanwhile.
+        if found.len() < usize::try_from(more).unwrap_or(usize::MAX) {
+            found.sort_by_cached_key(|row| row.position.terminal);
+            return Ok(found);
+        }
+    }
+    latest_after(connection, "", limit).await
+}
+
+async fn latest_after(
+    connection: &mut Connection,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<PositionRow>, Failure> {
     let select = connection
         .statement(concat!(
-            "SELECT ",
-            position_columns!(),
-            " FROM gridtrace.terminals t JOIN gridtrace.latest p ON p.terminal = t.id \
-             WHERE t.phone > $1 ORDER BY t.phone LIMIT $2"
+            select_latest!(),
+            " WHERE t.phone > $1 ORDER BY t.phone LIMIT $2"
         ))
         .await?;
-    let after = after
-        .map(|terminal| terminal.to_string())
-        .unwrap_or_default();
+    stream(connection, &select, &[&after, &limit]).await
+}
+
+/// Positions, each read as it comes: the server works on the next ones meanwhile.
+async fn stream(
+    connection: &Connection,
+    select: &Statement,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<PositionRow>, Failure> {
     let found = connection
         .client
-        .query(&select, &[&after, &i64::from(limit)])
+        .query_raw(select, parameters.iter().copied())
         .await?;
-    Ok(found.iter().map(rows::position).collect::<Result<_, _>>()?)
+    let mut found = pin!(found);
+    let mut positions = Vec::new();
+    while let Some(row) = found.try_next().await? {
+        positions.push(rows::position(&row)?);
+    }
+    Ok(positions)
 }
 
 // Parts of the query for a page. Parameters: range, key of the last row (its terminal, or the one
@@ -113,8 +171,7 @@ pub(super) async fn page(
         (None, Some(_)) => concat!(select_page!(), of_all!(), in_box!(), by_terminal!()),
     };
     let select = connection.statement(sql).await?;
-    let found = connection.client.query(&select, &parameters).await?;
-    Ok(found.iter().map(rows::position).collect::<Result<_, _>>()?)
+    stream(connection, &select, &parameters).await
 }
 
 pub(super) async fn quarantined(
