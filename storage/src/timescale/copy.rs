@@ -1,6 +1,6 @@
-//! Rows in PostgreSQL's binary COPY format, written by hand: asking each value for its form by way
-//! of [`ToSql`](tokio_postgres::types::ToSql), and sending 4 KiB at a time, costs about as much CPU
-//! here as the row costs the server.
+//! Rows in PostgreSQL's binary COPY format, written by hand. The client library's writer asks each
+//! value for its form by way of [`ToSql`](tokio_postgres::types::ToSql), and hands over 4 KiB at a
+//! time, each from one task to another.
 //!
 //! ```text
 //! "PGCOPY\n\xff\r\n\0"  flags: i32 0  extension: i32 0
