@@ -20,6 +20,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+pub(crate) use self::calendar::date_of;
 pub use self::{
     area::DutyArea,
     assignment::{Assignee, Assignment},

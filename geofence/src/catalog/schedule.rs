@@ -6,8 +6,8 @@ use crate::units::Timestamp;
 
 /// Local time is GMT+8, the time zone of the whole country and of JT/T 808.
 const LOCAL_OFFSET_MS: i64 = 8 * 3_600_000;
-pub(super) const MINUTE_MS: i64 = 60_000;
-pub(super) const DAY_MINUTES: i64 = 24 * 60;
+pub(crate) const MINUTE_MS: i64 = 60_000;
+pub(crate) const DAY_MINUTES: i64 = 24 * 60;
 /// 1970-01-01 was a Thursday, the day with number 3 when Monday is 0.
 pub(super) const EPOCH_WEEKDAY: i64 = 3;
 
@@ -163,13 +163,13 @@ impl Window {
 }
 
 /// The number of the day at local time.
-pub(super) fn local_day(at: Timestamp) -> i64 {
+pub(crate) fn local_day(at: Timestamp) -> i64 {
     at.0.saturating_add(LOCAL_OFFSET_MS)
         .div_euclid(MINUTE_MS * DAY_MINUTES)
 }
 
 /// A moment from minutes at local time.
-pub(super) const fn local(minutes: i64) -> Timestamp {
+pub(crate) const fn local(minutes: i64) -> Timestamp {
     Timestamp(
         minutes
             .saturating_mul(MINUTE_MS)
@@ -219,7 +219,7 @@ fn window(value: &Value) -> Result<Window, Vec<String>> {
 }
 
 /// Minutes since midnight from `HH:MM`, 00:00 to 24:00.
-pub(super) fn minutes(text: &str) -> Option<i64> {
+pub(crate) fn minutes(text: &str) -> Option<i64> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |part: &str| {
         let is_number = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -23,6 +23,15 @@ pub struct Calendar {
 }
 
 impl Calendar {
+    /// Of days that are counted from 1970-01-01 at local time; of a day that is there twice the
+    /// last word counts.
+    #[must_use]
+    pub fn of(days: impl IntoIterator<Item = (i64, DayKind)>) -> Self {
+        Self {
+            days: days.into_iter().collect(),
+        }
+    }
+
     /// Whether a day is a work day: Monday to Friday, less the holidays, with the make-up days.
     /// Days are counted from 1970-01-01 at local time.
     #[must_use]
@@ -96,6 +105,19 @@ pub(super) fn day_of(text: &str) -> Option<i64> {
     (1..=next - first).contains(&day).then_some(first + day - 1)
 }
 
+/// Year, month and day of a day counted from 1970-01-01: the way back from [`day_of`].
+pub(crate) const fn date_of(day: i64) -> (i64, i64, i64) {
+    let shifted = day + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let leap_days = day_of_era / 1_460 + day_of_era / 146_096 - day_of_era / 36_524;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let month = (from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
+    (year, month, day_of_year - (153 * from_march + 2) / 5 + 1)
+}
+
 /// The first day of a month. Years begin in March here, so that the leap day is the last one.
 const fn first_of(year: i64, month: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -107,6 +129,15 @@ const fn first_of(year: i64, month: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_has_the_date_that_leads_to_it() {
+        // From 1970 to 2106, every leap year rule included.
+        for day in 0..50_000 {
+            let (year, month, date) = date_of(day);
+            assert_eq!(day_of(&format!("{year}-{month:02}-{date:02}")), Some(day));
+        }
+    }
 
     #[test]
     fn a_date_is_a_day_of_the_calendar() {
