@@ -36,7 +36,7 @@ use std::{
 
 use async_trait::async_trait;
 use geofence::{
-    case::{Case, Stage},
+    case::{Case, Stage, policy::Desk},
     identity::{CaseId, TerminalId},
     units::Timestamp,
 };
@@ -46,9 +46,9 @@ use uuid::Uuid;
 pub(crate) use self::writer::MAIN;
 use self::{reader::Readers, writer::Writer};
 use crate::store::{
-    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
-    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
-    Retained, Retention, Store, StoreError, Tally,
+    CaseChange, CaseQuery, CaseRecord, CaseWritten, Cursor, FindingBatch, FindingsWritten, Import,
+    MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
+    PositionsWritten, QuarantinedRow, Retained, Retention, Store, StoreError, Tally,
 };
 
 /// What tests change and nobody else needs to.
@@ -184,6 +184,29 @@ impl Store for EmbeddedStore {
     async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError> {
         let batch = batch.clone();
         self.write(move |writer| writer.write_findings(&batch))
+            .await
+    }
+
+    async fn open_case(&self, opening: &Opening) -> Result<(CaseWritten, bool), StoreError> {
+        let opening = opening.clone();
+        self.write(move |writer| writer.with_cases(|main| cases::open(main, &opening)))
+            .await
+    }
+
+    async fn move_case(&self, order: &MoveOrder) -> Result<Moved, StoreError> {
+        let order = order.clone();
+        self.write(move |writer| writer.with_cases(|main| cases::make(main, &order)))
+            .await
+    }
+
+    async fn tick_cases(
+        &self,
+        at: Timestamp,
+        desk: &Arc<Desk>,
+        limit: u32,
+    ) -> Result<Vec<CaseWritten>, StoreError> {
+        let desk = Arc::clone(desk);
+        self.write(move |writer| writer.with_cases(|main| cases::tick_due(main, at, &desk, limit)))
             .await
     }
 

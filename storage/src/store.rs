@@ -4,22 +4,28 @@
 //! [`crate::timescale`] (PostgreSQL with the TimescaleDB extension when it is there, plain PostgreSQL
 //! when not). For tests there are [`memory`] and, in front of any of them, [`faulty`].
 
+mod cases;
 pub mod faulty;
 pub mod memory;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use geofence::{
-    case::{Case, Stage},
-    identity::{CaseId, TerminalId},
+    case::{Case, Stage, policy::Desk},
+    identity::{CaseId, TerminalId, ViolationId},
     position::{Position, QuarantineReason, Quarantined},
     units::{Latitude, Longitude, Timestamp},
-    violation::{Finding, ViolationKind},
+    violation::Finding,
 };
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
+
+pub use self::cases::{
+    CaseChange, CaseOrder, CaseQuery, CaseRecord, CaseWritten, FindingsWritten, MoveOrder, Moved,
+    Opening,
+};
 
 /// A position with what the catalog said about its place when it was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,47 +87,26 @@ pub struct PositionsWritten {
 ///
 /// Repeating a batch, or finding the same again in a replay that cuts the log differently, changes
 /// nothing: a case remembers how far the log had been judged when it last changed, and findings
-/// that were made no later are skipped. Of several findings about one violation the last one of
-/// the batch decides.
+/// that were made no later are skipped.
 #[derive(Clone, Debug, Default)]
 pub struct FindingBatch {
     /// How far the log was judged when these were found: all records before `judged.offset`.
     pub judged: Cursor,
     /// `judged` becomes the cursor of the consumer: together with the snapshots that belong to it.
     pub moves_cursor: bool,
-    /// In order. [`Finding::Opened`] opens a case in [`Stage::Collected`] unless it is there;
-    /// takes a withdrawn one up again; so does not [`Finding::Updated`], which however opens a case
-    /// that is not there, so that nothing is lost. [`Finding::Withdrawn`] withdraws any case that
-    /// is not closed or declined; of one that is, only the history tells.
+    /// In order. [`Finding::Opened`] opens a case unless it is there, or joins one of the same
+    /// group; takes up again what data has withdrawn; so does not [`Finding::Updated`], which
+    /// however opens a case that is not there, so that nothing is lost. [`Finding::Withdrawn`]
+    /// withdraws any case whose last interval it was; of one that is over, only the history tells.
     pub findings: Vec<Finding>,
+    /// The shifts that violations fall into, by their names; those of other shifts do not join.
+    pub shifts: BTreeMap<ViolationId, String>,
+    /// What policy and work time say. The default opens a case for each violation.
+    pub desk: Arc<Desk>,
     /// The clock of the log at this batch: opening and change time of its cases.
     pub at: Timestamp,
     /// Snapshots of evaluator state by key, replacing older ones; an empty one removes its key.
     pub snapshots: BTreeMap<String, Vec<u8>>,
-}
-
-/// What became of a batch of findings.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FindingsWritten {
-    /// Cases that were not there before, as stored.
-    pub opened: Vec<Case>,
-    /// Cases that changed, as stored.
-    pub changed: Vec<Case>,
-}
-
-/// A line of a case's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaseChange {
-    /// When, by the clock of the log.
-    pub at: Timestamp,
-    /// The stage before; `None` at the opening.
-    pub from: Option<Stage>,
-    /// The stage after; the same as before where only the remark matters.
-    pub to: Stage,
-    /// Who: `telemetry` for what the checks did.
-    pub actor: String,
-    /// Why.
-    pub remark: String,
 }
 
 /// A part of the map between two meridians and two parallels, its edges included. It does not
@@ -181,23 +166,6 @@ impl PositionQuery {
     }
 }
 
-/// Which cases to list, newest first by `(opened_at, id)`.
-#[derive(Clone, Debug, Default)]
-pub struct CaseQuery {
-    /// Only this stage.
-    pub stage: Option<Stage>,
-    /// Only this kind.
-    pub kind: Option<ViolationKind>,
-    /// Only of this terminal.
-    pub terminal: Option<TerminalId>,
-    /// Only cases whose unit grid begins with one of these (jurisdictions); empty means all.
-    pub jurisdictions: Vec<String>,
-    /// Continue behind this case: `(opened_at, id)` of the last one of the page before.
-    pub after: Option<(Timestamp, CaseId)>,
-    /// At most so many.
-    pub limit: u32,
-}
-
 /// What may go: everything that lies before a moment. `None` keeps all.
 ///
 /// The moments are the caller's, who also judged by the same clock which fix times were believed.
@@ -218,19 +186,6 @@ pub struct Retained {
     pub days: u64,
     /// Reports in quarantine.
     pub quarantined: u64,
-}
-
-/// A case with all that the store knows of it, for a move to another store.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CaseRecord {
-    /// The case.
-    pub case: Case,
-    /// The log whose findings changed it last, and how far that log was judged then.
-    pub log: Uuid,
-    /// The number of the first record of that log that had not been judged.
-    pub judged: u64,
-    /// What happened to it, oldest first.
-    pub history: Vec<CaseChange>,
 }
 
 /// What a store takes over from another one, in one transaction. Repeating it changes nothing.
@@ -270,6 +225,8 @@ pub struct Tally {
     pub cases: u64,
     /// Lines of their histories.
     pub case_changes: u64,
+    /// Violations that belong to them.
+    pub case_violations: u64,
     /// Snapshots of evaluator state.
     pub snapshots: u64,
 }
@@ -390,6 +347,23 @@ pub trait Store: Send + Sync + 'static {
     /// Writes cases, snapshots and cursor in one transaction; each case once (P3).
     async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError>;
 
+    /// Opens a case that no finding opens; one that is there stays as it is. In one transaction
+    /// with its history. The second is whether it is new.
+    async fn open_case(&self, opening: &Opening) -> Result<(CaseWritten, bool), StoreError>;
+
+    /// Makes a move, or says why not: in one transaction, with the case locked, so that of two
+    /// who saw the same version one is refused.
+    async fn move_case(&self, order: &MoveOrder) -> Result<Moved, StoreError>;
+
+    /// Writes down what clocks have to say by a moment, of the cases for which that is due first,
+    /// at most `limit` of them. Each thing is said once, whoever else asks at the same time.
+    async fn tick_cases(
+        &self,
+        at: Timestamp,
+        desk: &Arc<Desk>,
+        limit: u32,
+    ) -> Result<Vec<CaseWritten>, StoreError>;
+
     /// The newest snapshots by key.
     async fn snapshots(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError>;
 
@@ -403,7 +377,7 @@ pub trait Store: Send + Sync + 'static {
     /// Positions of a time range.
     async fn positions(&self, query: &PositionQuery) -> Result<Vec<PositionRow>, StoreError>;
 
-    /// Cases, newest first.
+    /// Cases in the order of the query.
     async fn cases(&self, query: &CaseQuery) -> Result<Vec<Case>, StoreError>;
 
     /// One case.

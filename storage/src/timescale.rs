@@ -17,6 +17,7 @@
 //!
 //! TLS is not built in: reach a server in another place through a socket or tunnel of yours.
 
+mod case_rows;
 mod cases;
 mod connection;
 mod copy;
@@ -30,11 +31,11 @@ mod rows;
 mod schema;
 mod transfer;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use geofence::{
-    case::{Case, Stage},
+    case::{Case, Stage, policy::Desk},
     identity::{CaseId, TerminalId},
     units::Timestamp,
 };
@@ -49,9 +50,9 @@ use self::{
     schema::Found,
 };
 use crate::store::{
-    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
-    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
-    Retained, Retention, Store, StoreError, Tally,
+    CaseChange, CaseQuery, CaseRecord, CaseWritten, Cursor, FindingBatch, FindingsWritten, Import,
+    MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
+    PositionsWritten, QuarantinedRow, Retained, Retention, Store, StoreError, Tally,
 };
 
 /// What tests change and hardly anybody else needs to.
@@ -200,6 +201,35 @@ impl Store for TimescaleStore {
             cases::write_findings(&mut lease, batch),
         )
         .await;
+        lease.conclude(result)
+    }
+
+    async fn open_case(&self, opening: &Opening) -> Result<(CaseWritten, bool), StoreError> {
+        self.found().await?;
+        let mut lease = self.writers.lease("open a case").await?;
+        let work = cases::open(&mut lease, opening);
+        let result = bounded(self.options.write_timeout, work).await;
+        lease.conclude(result)
+    }
+
+    async fn move_case(&self, order: &MoveOrder) -> Result<Moved, StoreError> {
+        self.found().await?;
+        let mut lease = self.writers.lease("move a case").await?;
+        let work = cases::make(&mut lease, order);
+        let result = bounded(self.options.write_timeout, work).await;
+        lease.conclude(result)
+    }
+
+    async fn tick_cases(
+        &self,
+        at: Timestamp,
+        desk: &Arc<Desk>,
+        limit: u32,
+    ) -> Result<Vec<CaseWritten>, StoreError> {
+        self.found().await?;
+        let mut lease = self.writers.lease("tell what clocks say").await?;
+        let work = cases::tick_due(&mut lease, at, desk, limit);
+        let result = bounded(self.options.write_timeout, work).await;
         lease.conclude(result)
     }
 

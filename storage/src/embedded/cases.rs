@@ -1,22 +1,31 @@
 //! Cases in `main.sqlite`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use geofence::{
-    case::{Case, Stage},
-    identity::CaseId,
+    case::{
+        Case, Stage,
+        moves::{Move, Role},
+        policy::Desk,
+    },
+    identity::{CaseId, ViolationId},
     units::Timestamp,
 };
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
 use super::reader::all;
 use crate::{
-    case_changes::{Change, StoredCase, damaged, from_json, to_json},
+    case_changes::{
+        Change, Loaded, StoredCase, Wanted, damaged, done, from_json, moved, opening, tick, to_json,
+    },
     sqlite::failed,
-    store::{CaseChange, CaseQuery, StoreError},
+    store::{CaseChange, CaseQuery, CaseWritten, MoveOrder, Moved, Opening, StoreError},
 };
 
-const COLUMNS: &str = "c.id, c.stage, c.opened_at, c.changed_at, c.log, c.judged, c.violation";
+/// What [`stored_case`] reads.
+pub(super) const COLUMNS: &str = "c.log, c.judged, c.body";
+const HISTORY: &str =
+    "at, version, move, from_stage, to_stage, actor, role, remark, detail, request_key";
 
 pub(super) fn load(connection: &Connection, id: CaseId) -> Result<Option<StoredCase>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM cases c WHERE c.id = ?");
@@ -30,6 +39,118 @@ pub(super) fn load(connection: &Connection, id: CaseId) -> Result<Option<StoredC
     .pop())
 }
 
+/// The cases that a batch of findings may concern.
+pub(super) fn wanted(connection: &Connection, wanted: &Wanted) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
+    let mut ids = HashSet::new();
+    for violation in &wanted.violations {
+        if let Some(case) = case_of(connection, *violation)? {
+            loaded.members.insert(*violation, case);
+            ids.insert(case);
+        }
+    }
+    for group in &wanted.groups {
+        let sql = "SELECT id FROM cases WHERE group_key = ? AND happened_to >= ? \
+                   AND happened_from <= ?";
+        let parameters = params![group, wanted.from.0, wanted.to.0];
+        ids.extend(all(connection, "look for cases", sql, parameters, |row| {
+            Ok(case_id(row.get_ref(0)?.as_str()?))
+        })?);
+    }
+    for id in ids {
+        if let Some(stored) = load(connection, id)? {
+            loaded.cases.insert(id, stored);
+        }
+    }
+    Ok(loaded)
+}
+
+fn case_of(connection: &Connection, violation: ViolationId) -> Result<Option<CaseId>, StoreError> {
+    let sql = "SELECT case_id FROM case_violations WHERE violation = ?";
+    let id = violation.to_string();
+    let found = all(connection, "look for a case", sql, [id], |row| {
+        Ok(case_id(row.get_ref(0)?.as_str()?))
+    })?;
+    Ok(found.first().copied())
+}
+
+fn case_id(text: &str) -> Result<CaseId, StoreError> {
+    match text.parse() {
+        Ok(id) => Ok(CaseId(id)),
+        Err(error) => Err(damaged("read cases", &error)),
+    }
+}
+
+/// Opens a case unless it is there; the second is whether it is new.
+pub(super) fn open(
+    connection: &Connection,
+    opened: &Opening,
+) -> Result<(CaseWritten, bool), StoreError> {
+    if let Some(stored) = load(connection, opened.case.id)? {
+        let written = CaseWritten {
+            case: stored.case,
+            lines: Vec::new(),
+        };
+        return Ok((written, false));
+    }
+    let change = opening(opened);
+    write(connection, &change)?;
+    Ok((change.into_written(), true))
+}
+
+/// Makes a move, or says why not.
+pub(super) fn make(connection: &Connection, order: &MoveOrder) -> Result<Moved, StoreError> {
+    let Some(stored) = load(connection, order.case)? else {
+        return Ok(Moved::Unknown);
+    };
+    if let Some(key) = &order.request.key {
+        let sql = "SELECT 1 FROM case_history WHERE case_id = ? AND request_key = ?";
+        let parameters = params![order.case.to_string(), key];
+        let action = "look for a request";
+        if !all(connection, action, sql, parameters, |_| Ok(Ok(())))?.is_empty() {
+            return Ok(Moved::Repeated(Box::new(stored.case)));
+        }
+    }
+    let other = match order.request.into {
+        Some(into) if order.request.name == Move::Merge => load(connection, into)?,
+        _ => None,
+    };
+    let changes = match moved(order, stored, other) {
+        Ok(changes) => changes,
+        Err((refusal, case)) => return Ok(Moved::Refused(refusal, case)),
+    };
+    for change in &changes {
+        write(connection, change)?;
+    }
+    Ok(done(changes))
+}
+
+/// Writes what clocks have to say.
+pub(super) fn tick_due(
+    connection: &Connection,
+    at: Timestamp,
+    desk: &Desk,
+    limit: u32,
+) -> Result<Vec<CaseWritten>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM cases c WHERE c.notice_at <= ? ORDER BY c.notice_at, c.id LIMIT ?"
+    );
+    let due = all(
+        connection,
+        "read cases",
+        &sql,
+        params![at.0, limit],
+        stored_case,
+    )?;
+    let changes = due.into_iter().filter_map(|stored| tick(stored, at, desk));
+    let mut written = Vec::new();
+    for change in changes {
+        write(connection, &change)?;
+        written.push(change.into_written());
+    }
+    Ok(written)
+}
+
 /// The page is found in an index, then its cases are fetched: the table is wide.
 pub(super) fn list(connection: &Connection, query: &CaseQuery) -> Result<Vec<Case>, StoreError> {
     let mut conditions = vec!["1".to_owned()];
@@ -41,6 +162,9 @@ pub(super) fn list(connection: &Connection, query: &CaseQuery) -> Result<Vec<Cas
             "terminal",
             query.terminal.map(|terminal| terminal.to_string()),
         ),
+        ("source", query.source.map(|one| one.as_str().to_owned())),
+        ("category", query.category.clone()),
+        ("department", query.department.clone()),
     ];
     for (column, value) in equal {
         if let Some(value) = value {
@@ -49,24 +173,39 @@ pub(super) fn list(connection: &Connection, query: &CaseQuery) -> Result<Vec<Cas
         }
     }
     if !query.jurisdictions.is_empty() {
-        let one = "substr(unit_grid, 1, length(?)) = ?";
+        let one = "substr(unit_grid, 1, length(?)) = ? OR substr(handler, 1, length(?)) = ?";
         conditions.push(format!(
             "({})",
             vec![one; query.jurisdictions.len()].join(" OR ")
         ));
         for prefix in &query.jurisdictions {
-            values.extend([prefix.clone().into(), prefix.clone().into()]);
+            values.extend(std::iter::repeat_n(Value::from(prefix.clone()), 4));
         }
     }
-    if let Some((opened_at, id)) = &query.after {
-        conditions.push("(opened_at, id) < (?, ?)".to_owned());
-        values.extend([opened_at.0.into(), id.to_string().into()]);
+    if let Some(at) = query.overdue_at {
+        conditions.push("due_at < ?".to_owned());
+        values.push(at.0.into());
+    }
+    if let Some((from, to)) = query.happened {
+        conditions.push("happened_from < ? AND happened_to >= ?".to_owned());
+        values.extend([to.0.into(), from.0.into()]);
+    }
+    let column = query.column();
+    conditions.push(format!("{column} IS NOT NULL"));
+    let (compared, direction) = if query.is_ascending() {
+        (">", "ASC")
+    } else {
+        ("<", "DESC")
+    };
+    if let Some((at, id)) = &query.after {
+        conditions.push(format!("({column}, id) {compared} (?, ?)"));
+        values.extend([at.0.into(), id.to_string().into()]);
     }
     values.push(i64::from(query.limit).into());
     let sql = format!(
         "SELECT {COLUMNS} FROM (SELECT id FROM cases WHERE {} \
-         ORDER BY opened_at DESC, id DESC LIMIT ?) page JOIN cases c ON c.id = page.id \
-         ORDER BY c.opened_at DESC, c.id DESC",
+         ORDER BY {column} {direction}, id {direction} LIMIT ?) page \
+         JOIN cases c ON c.id = page.id ORDER BY c.{column} {direction}, c.id {direction}",
         conditions.join(" AND ")
     );
     let found = all(
@@ -81,27 +220,30 @@ pub(super) fn list(connection: &Connection, query: &CaseQuery) -> Result<Vec<Cas
 
 pub(super) fn history(connection: &Connection, id: CaseId) -> Result<Vec<CaseChange>, StoreError> {
     let action = "read the history of a case";
-    let sql = "SELECT at, from_stage, to_stage, actor, remark FROM case_history \
-               WHERE case_id = ? ORDER BY number";
-    all(connection, action, sql, [id.to_string()], |row| {
-        let from = match row.get_ref(1)?.as_str_or_null()? {
-            Some(word) => match Stage::from_word(word) {
-                Some(stage) => Some(stage),
-                None => return Ok(Err(damaged(action, &word))),
-            },
-            None => None,
+    let sql = format!("SELECT {HISTORY} FROM case_history WHERE case_id = ? ORDER BY number");
+    all(connection, action, &sql, [id.to_string()], |row| {
+        let from = row.get_ref(3)?.as_str_or_null()?;
+        let known = (
+            from.map(|word| Stage::from_word(word).ok_or(word))
+                .transpose(),
+            Stage::from_word(row.get_ref(4)?.as_str()?),
+            Move::from_word(row.get_ref(2)?.as_str()?),
+            Role::from_word(row.get_ref(6)?.as_str()?),
+        );
+        let (Ok(from), Some(to), Some(name), Some(role)) = known else {
+            return Ok(Err(damaged(action, &"a word of it is not known")));
         };
-        let word = row.get_ref(2)?.as_str()?;
-        let Some(to) = Stage::from_word(word) else {
-            return Ok(Err(damaged(action, &word)));
-        };
-        let (actor, remark) = (row.get(3)?, row.get(4)?);
         Ok(Ok(CaseChange {
             at: Timestamp(row.get(0)?),
+            version: row.get(1)?,
+            name,
             from,
             to,
-            actor,
-            remark,
+            actor: row.get(5)?,
+            role,
+            remark: row.get(7)?,
+            detail: row.get(8)?,
+            key: row.get(9)?,
         }))
     })
 }
@@ -118,45 +260,72 @@ pub(super) fn by_stage(connection: &Connection) -> Result<BTreeMap<Stage, u64>, 
     Ok(counts.into_iter().collect())
 }
 
+/// The one place where a changed case is written: its row, its history, its violations.
 pub(super) fn write(connection: &Connection, change: &Change) -> Result<(), StoreError> {
     let action = "write cases";
     let StoredCase { case, log, judged } = &change.stored;
-    let violation = &case.violation;
-    let json = to_json(violation)?;
-    let sql = "INSERT INTO cases VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) \
-               ON CONFLICT (id) DO UPDATE SET stage = ?2, kind = ?3, terminal = ?4, \
-               unit_grid = ?5, changed_at = ?7, log = ?8, judged = ?9, violation = ?10";
+    let (from, to) = case.span();
+    let sql = "INSERT OR REPLACE INTO cases VALUES \
+               (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    let body = to_json(case)?;
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| {
             statement.execute(params![
                 case.id.to_string(),
                 case.stage.as_str(),
-                violation.kind.as_str(),
-                violation.terminal.as_str(),
-                violation.unit_grid,
+                case.kind().map(|kind| kind.as_str()),
+                case.terminal.map(|terminal| terminal.to_string()),
+                case.unit_grid,
                 case.opened_at.0,
                 case.changed_at.0,
                 log.to_string(),
                 judged.cast_signed(),
-                json,
+                case.version,
+                case.source.as_str(),
+                case.category,
+                case.severity.as_str(),
+                case.handler,
+                case.department,
+                case.group,
+                from.0,
+                to.0,
+                case.due_at().map(|at| at.0),
+                case.notice_at().map(|at| at.0),
+                case.ended_at.map(|at| at.0),
+                case.rework,
+                case.is_late(),
+                body,
             ])
         })
         .map_err(failed(action))?;
-    let sql = "INSERT INTO case_history (case_id, at, from_stage, to_stage, actor, remark) \
-               VALUES (?,?,?,?,?,?)";
+    let sql =
+        format!("INSERT INTO case_history (case_id, {HISTORY}) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
     for line in &change.history {
         connection
-            .prepare_cached(sql)
+            .prepare_cached(&sql)
             .and_then(|mut statement| {
                 statement.execute(params![
                     case.id.to_string(),
                     line.at.0,
+                    line.version,
+                    line.name.as_str(),
                     line.from.map(Stage::as_str),
                     line.to.as_str(),
                     line.actor,
+                    line.role.as_str(),
                     line.remark,
+                    line.detail,
+                    line.key,
                 ])
+            })
+            .map_err(failed(action))?;
+    }
+    for violation in change.members() {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO case_violations VALUES (?, ?)")
+            .and_then(|mut statement| {
+                statement.execute([violation.to_string(), case.id.to_string()])
             })
             .map_err(failed(action))?;
     }
@@ -164,33 +333,11 @@ pub(super) fn write(connection: &Connection, change: &Change) -> Result<(), Stor
 }
 
 pub(super) fn stored_case(row: &Row<'_>) -> rusqlite::Result<Result<StoredCase, StoreError>> {
-    let wrong = |what: &dyn std::fmt::Display| Ok(Err(damaged("read cases", what)));
-    let id = match row.get_ref(0)?.as_str()?.parse() {
-        Ok(id) => CaseId(id),
-        Err(error) => return wrong(&error),
-    };
-    let word = row.get_ref(1)?.as_str()?;
-    let Some(stage) = Stage::from_word(word) else {
-        return wrong(&word);
-    };
-    let log = match row.get_ref(4)?.as_str()?.parse() {
+    let log = match row.get_ref(0)?.as_str()?.parse() {
         Ok(log) => log,
-        Err(error) => return wrong(&error),
+        Err(error) => return Ok(Err(damaged("read cases", &error))),
     };
-    let violation = match from_json(row.get_ref(6)?.as_str()?) {
-        Ok(violation) => violation,
-        Err(error) => return Ok(Err(error)),
-    };
-    let case = Case {
-        id,
-        stage,
-        opened_at: Timestamp(row.get(2)?),
-        changed_at: Timestamp(row.get(3)?),
-        violation,
-    };
-    Ok(Ok(StoredCase {
-        case,
-        log,
-        judged: row.get::<_, i64>(5)?.cast_unsigned(),
-    }))
+    let judged = row.get::<_, i64>(1)?.cast_unsigned();
+    let case = from_json(row.get_ref(2)?.as_str()?);
+    Ok(case.map(|case| StoredCase { case, log, judged }))
 }

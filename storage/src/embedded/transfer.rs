@@ -37,13 +37,13 @@ pub(super) fn case_records(
     after: Option<CaseId>,
     limit: u32,
 ) -> Result<Vec<CaseRecord>, StoreError> {
-    let sql = "SELECT c.id, c.stage, c.opened_at, c.changed_at, c.log, c.judged, c.violation \
-               FROM cases c WHERE c.id > ? ORDER BY c.id LIMIT ?";
+    let columns = cases::COLUMNS;
+    let sql = format!("SELECT {columns} FROM cases c WHERE c.id > ? ORDER BY c.id LIMIT ?");
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     let found = all(
         connection,
         "read cases",
-        sql,
+        &sql,
         params![after, limit],
         cases::stored_case,
     )?;
@@ -88,7 +88,7 @@ pub(super) fn tally_positions(
 pub(super) fn tally(connection: &Connection) -> Result<Tally, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM latest), (SELECT count(*) FROM quarantine), \
                (SELECT count(*) FROM cases), (SELECT count(*) FROM case_history), \
-               (SELECT count(*) FROM snapshots)";
+               (SELECT count(*) FROM case_violations), (SELECT count(*) FROM snapshots)";
     let counted = all(connection, "count rows", sql, [], |row| {
         let count = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
         Ok(Ok(Tally {
@@ -96,7 +96,8 @@ pub(super) fn tally(connection: &Connection) -> Result<Tally, StoreError> {
             quarantined: count(1)?,
             cases: count(2)?,
             case_changes: count(3)?,
-            snapshots: count(4)?,
+            case_violations: count(4)?,
+            snapshots: count(5)?,
         }))
     })?;
     Ok(counted.first().copied().unwrap_or_default())

@@ -11,7 +11,7 @@ use time::Date;
 
 use super::{Options, cases, day, reader::Readers, rows};
 use crate::{
-    case_changes::{change, verdicts},
+    case_changes::{Wanted, findings},
     sqlite::{self, failed},
     store::{
         Cursor, FindingBatch, FindingsWritten, PositionBatch, PositionRow, PositionsWritten,
@@ -23,6 +23,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("../../migrations/embedded/main_0001.sql"),
     include_str!("../../migrations/embedded/main_0002_retention.sql"),
     include_str!("../../migrations/embedded/main_0003_inputs.sql"),
+    include_str!("../../migrations/embedded/main_0004_cases.sql"),
 ];
 const DAY: &[&str] = &[
     include_str!("../../migrations/embedded/day_0001.sql"),
@@ -159,19 +160,10 @@ impl Writer {
     ) -> Result<FindingsWritten, StoreError> {
         let action = "write cases";
         let transaction = immediate(&mut self.main, action)?;
-        let mut written = FindingsWritten::default();
-        for verdict in verdicts(&batch.findings) {
-            let stored = cases::load(&transaction, verdict.case)?;
-            let Some(change) = change(&verdict, stored, batch) else {
-                continue;
-            };
-            cases::write(&transaction, &change)?;
-            let list = if change.is_new {
-                &mut written.opened
-            } else {
-                &mut written.changed
-            };
-            list.push(change.stored.case);
+        let loaded = cases::wanted(&transaction, &Wanted::of(batch))?;
+        let outcome = findings(batch, loaded);
+        for change in &outcome.changes {
+            cases::write(&transaction, change)?;
         }
         write_snapshots(&transaction, &batch.snapshots)?;
         if batch.moves_cursor {
@@ -179,7 +171,19 @@ impl Writer {
         }
         transaction.commit().map_err(failed(action))?;
         self.bound_wal();
-        Ok(written)
+        Ok(outcome.into_written())
+    }
+
+    /// Does something to cases in one transaction.
+    pub(super) fn with_cases<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let action = "write cases";
+        let transaction = immediate(&mut self.main, action)?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(failed(action))?;
+        Ok(done)
     }
 
     /// Empties write-ahead files that have grown: SQLite does it by itself only in a moment

@@ -22,7 +22,7 @@ use std::{
 
 use async_trait::async_trait;
 use geofence::{
-    case::{Case, Stage},
+    case::{Case, Stage, policy::Desk},
     identity::{CaseId, TerminalId},
     units::Timestamp,
 };
@@ -30,9 +30,9 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
-    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
-    Retained, Retention, Store, StoreError, Tally, TimedOut,
+    CaseChange, CaseQuery, CaseRecord, CaseWritten, Cursor, FindingBatch, FindingsWritten, Import,
+    MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
+    PositionsWritten, QuarantinedRow, Retained, Retention, Store, StoreError, Tally, TimedOut,
 };
 use crate::file_system::faulty::Random;
 
@@ -238,6 +238,25 @@ impl Store for FaultyStore {
     async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError> {
         let work = self.inner.write_findings(batch);
         self.call("write cases", work).await
+    }
+
+    async fn open_case(&self, opening: &Opening) -> Result<(CaseWritten, bool), StoreError> {
+        let work = self.inner.open_case(opening);
+        self.call("open a case", work).await
+    }
+
+    async fn move_case(&self, order: &MoveOrder) -> Result<Moved, StoreError> {
+        self.call("move a case", self.inner.move_case(order)).await
+    }
+
+    async fn tick_cases(
+        &self,
+        at: Timestamp,
+        desk: &Arc<Desk>,
+        limit: u32,
+    ) -> Result<Vec<CaseWritten>, StoreError> {
+        let work = self.inner.tick_cases(at, desk, limit);
+        self.call("tell what clocks say", work).await
     }
 
     async fn snapshots(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {

@@ -1,23 +1,29 @@
 //! A store in memory, for tests of what is in front of one: the tables as maps, nothing more. It
 //! answers at once, and what it holds lives as long as it does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use geofence::{
-    case::{Case, Stage},
-    identity::{CaseId, TerminalId},
+    case::{Case, Stage, policy::Desk},
+    identity::{CaseId, TerminalId, ViolationId},
     units::Timestamp,
 };
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    CaseChange, CaseQuery, CaseRecord, Cursor, FindingBatch, FindingsWritten, Import,
-    PositionBatch, PositionQuery, PositionRow, PositionTally, PositionsWritten, QuarantinedRow,
-    Retained, Retention, Store, StoreError, Tally, day_of, newest, refused,
+    CaseChange, CaseQuery, CaseRecord, CaseWritten, Cursor, FindingBatch, FindingsWritten, Import,
+    MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
+    PositionsWritten, QuarantinedRow, Retained, Retention, Store, StoreError, Tally, day_of,
+    newest, refused,
 };
-use crate::case_changes::{StoredCase, change, verdicts};
+use crate::case_changes::{
+    Change, Loaded, StoredCase, Wanted, done, findings, moved, opening, tick,
+};
 
 type PositionKey = (Timestamp, TerminalId, u32);
 
@@ -35,6 +41,7 @@ struct Tables {
     quarantined: BTreeSet<(TerminalId, &'static str, u32)>,
     cursors: BTreeMap<(Uuid, String), u64>,
     cases: BTreeMap<CaseId, (StoredCase, Vec<CaseChange>)>,
+    members: BTreeMap<ViolationId, CaseId>,
     snapshots: BTreeMap<String, Vec<u8>>,
 }
 
@@ -51,6 +58,18 @@ impl Tables {
                 *kept = row.clone();
             }
         }
+    }
+
+    /// The one place where a changed case is written.
+    fn write_case(&mut self, change: &Change) {
+        let id = change.stored.case.id;
+        for violation in change.members() {
+            self.members.insert(violation, id);
+        }
+        let new = || (change.stored.clone(), Vec::new());
+        let (stored, history) = self.cases.entry(id).or_insert_with(new);
+        stored.clone_from(&change.stored);
+        history.extend(change.history.iter().cloned());
     }
 
     fn write_snapshots(&mut self, snapshots: &BTreeMap<String, Vec<u8>>) {
@@ -109,27 +128,88 @@ impl Store for MemoryStore {
 
     async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError> {
         let mut tables = self.tables.lock();
-        let mut written = FindingsWritten::default();
-        for verdict in verdicts(&batch.findings) {
-            let before = tables.cases.get(&verdict.case);
-            let stored = before.map(|(stored, _)| stored.clone());
-            let Some(change) = change(&verdict, stored, batch) else {
-                continue;
-            };
-            let list = if change.is_new {
-                &mut written.opened
-            } else {
-                &mut written.changed
-            };
-            list.push(change.stored.case.clone());
-            let entry = tables.cases.entry(verdict.case);
-            let (stored, history) = entry.or_insert_with(|| (change.stored.clone(), Vec::new()));
-            *stored = change.stored;
-            history.extend(change.history);
+        let wanted = Wanted::of(batch);
+        let mut loaded = Loaded::default();
+        for (id, (stored, _)) in &tables.cases {
+            let case = &stored.case;
+            let grouped = case.group.as_ref();
+            let mut is_wanted = grouped.is_some_and(|group| wanted.groups.contains(group));
+            for violation in &wanted.violations {
+                if tables.members.get(violation) == Some(id) {
+                    loaded.members.insert(*violation, *id);
+                    is_wanted = true;
+                }
+            }
+            if is_wanted {
+                loaded.cases.insert(*id, stored.clone());
+            }
+        }
+        let outcome = findings(batch, loaded);
+        for change in &outcome.changes {
+            tables.write_case(change);
         }
         tables.write_snapshots(&batch.snapshots);
         if batch.moves_cursor {
             tables.move_cursor(&batch.judged);
+        }
+        Ok(outcome.into_written())
+    }
+
+    async fn open_case(&self, opened: &Opening) -> Result<(CaseWritten, bool), StoreError> {
+        let mut tables = self.tables.lock();
+        if let Some((stored, _)) = tables.cases.get(&opened.case.id) {
+            let written = CaseWritten {
+                case: stored.case.clone(),
+                lines: Vec::new(),
+            };
+            return Ok((written, false));
+        }
+        let change = opening(opened);
+        tables.write_case(&change);
+        Ok((change.into_written(), true))
+    }
+
+    async fn move_case(&self, order: &MoveOrder) -> Result<Moved, StoreError> {
+        let mut tables = self.tables.lock();
+        let of = |id: &CaseId| tables.cases.get(id).map(|(stored, _)| stored.clone());
+        let Some((stored, history)) = tables.cases.get(&order.case) else {
+            return Ok(Moved::Unknown);
+        };
+        let key = &order.request.key;
+        if key.is_some() && history.iter().any(|line| line.key == *key) {
+            return Ok(Moved::Repeated(Box::new(stored.case.clone())));
+        }
+        let other = order.request.into.as_ref().and_then(of);
+        let changes = match moved(order, stored.clone(), other) {
+            Ok(changes) => changes,
+            Err((refusal, case)) => return Ok(Moved::Refused(refusal, case)),
+        };
+        for change in &changes {
+            tables.write_case(change);
+        }
+        Ok(done(changes))
+    }
+
+    async fn tick_cases(
+        &self,
+        at: Timestamp,
+        desk: &Arc<Desk>,
+        limit: u32,
+    ) -> Result<Vec<CaseWritten>, StoreError> {
+        let mut tables = self.tables.lock();
+        let notice = |stored: &StoredCase| stored.case.notice_at().filter(|due| *due <= at);
+        let cases = tables.cases.values().map(|(stored, _)| stored);
+        let mut due: Vec<_> = cases
+            .filter_map(|stored| Some((notice(stored)?, stored.clone())))
+            .collect();
+        due.sort_by_key(|(due, stored)| (*due, stored.case.id));
+        due.truncate(limit as usize);
+        let mut written = Vec::new();
+        for (_, stored) in due {
+            if let Some(change) = tick(stored, at, desk) {
+                tables.write_case(&change);
+                written.push(change.into_written());
+            }
         }
         Ok(written)
     }
@@ -178,21 +258,13 @@ impl Store for MemoryStore {
             .cases
             .values()
             .map(|(stored, _)| &stored.case)
-            .filter(|case| {
-                let violation = &case.violation;
-                let grid = violation.unit_grid.as_deref().unwrap_or_default();
-                let places = &query.jurisdictions;
-                query.stage.is_none_or(|stage| stage == case.stage)
-                    && query.kind.is_none_or(|kind| kind == violation.kind)
-                    && query.terminal.is_none_or(|t| t == violation.terminal)
-                    && (places.is_empty() || places.iter().any(|place| grid.starts_with(place)))
-                    && query
-                        .after
-                        .is_none_or(|after| (case.opened_at, case.id) < after)
-            })
+            .filter(|case| query.selects(case))
             .cloned()
             .collect();
-        cases.sort_unstable_by_key(|case| std::cmp::Reverse((case.opened_at, case.id)));
+        cases.sort_unstable_by_key(|case| query.key(case));
+        if !query.is_ascending() {
+            cases.reverse();
+        }
         cases.truncate(query.limit as usize);
         Ok(cases)
     }
@@ -302,8 +374,12 @@ impl Store for MemoryStore {
                 log: record.log,
                 judged: record.judged,
             };
-            let id = stored.case.id;
-            tables.cases.insert(id, (stored, record.history));
+            tables.cases.remove(&stored.case.id);
+            tables.write_case(&Change {
+                stored,
+                is_new: true,
+                history: record.history,
+            });
         }
         tables.write_snapshots(&import.snapshots);
         for cursor in &import.cursors {
@@ -339,6 +415,7 @@ impl Store for MemoryStore {
             quarantined: tables.quarantine.len() as u64,
             cases: tables.cases.len() as u64,
             case_changes: changes.sum::<usize>() as u64,
+            case_violations: tables.members.len() as u64,
             snapshots: tables.snapshots.len() as u64,
         })
     }

@@ -1,41 +1,55 @@
 //! Cases, their history, and snapshots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use geofence::{
-    case::{Case, Stage},
-    identity::CaseId,
+    case::{Case, Stage, moves::Move, policy::Desk},
+    identity::{CaseId, ViolationId},
     units::Timestamp,
 };
-use tokio_postgres::{Row, Statement, Transaction, types::ToSql};
+use tokio_postgres::{Statement, Transaction, types::ToSql};
 use uuid::Uuid;
 
 use super::{
+    case_rows::{
+        Writing, case_columns, change_line, history_columns, moment, stage, stored_case, write,
+    },
     connection::{Connection, Failure},
     positions::MOVE_CURSOR,
     rows::Moment,
 };
 use crate::{
     case_changes::{
-        Change, StoredCase, change, damaged, from_json, to_json, verdicts, without_nul,
+        Change, Loaded, StoredCase, Wanted, done, findings, moved, opening, tick, without_nul,
     },
-    store::{CaseChange, CaseQuery, FindingBatch, FindingsWritten, StoreError},
+    store::{
+        CaseChange, CaseOrder, CaseQuery, CaseWritten, FindingBatch, FindingsWritten, MoveOrder,
+        Moved, Opening, StoreError,
+    },
 };
 
-macro_rules! case_columns {
-    () => {
-        "id, stage, opened_at, changed_at, log, judged, violation::text"
-    };
-}
-pub(super) use case_columns;
-
-const INSERT: &str = "INSERT INTO gridtrace.cases VALUES \
-    ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) ON CONFLICT DO NOTHING";
-const UPDATE: &str = "UPDATE gridtrace.cases SET stage = $2, kind = $3, terminal = $4, \
-    unit_grid = $5, opened_at = $6, changed_at = $7, log = $8, judged = $9, \
-    violation = $10::text::jsonb WHERE id = $1";
-const INSERT_HISTORY: &str = "INSERT INTO gridtrace.case_history \
-    (case_id, at, from_stage, to_stage, actor, remark) VALUES ($1, $2, $3, $4, $5, $6)";
+const SELECT_MEMBERS: &str =
+    "SELECT violation, case_id FROM gridtrace.case_violations WHERE violation = ANY($1)";
+/// In the order of ids, so that two who lock several do not wait for each other.
+const LOCK: &str = concat!(
+    "SELECT ",
+    case_columns!(),
+    " FROM gridtrace.cases WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+);
+const LOCK_GROUPS: &str = concat!(
+    "SELECT ",
+    case_columns!(),
+    " FROM gridtrace.cases WHERE id = ANY($1) OR (group_key = ANY($2) AND happened_to >= $3 \
+     AND happened_from <= $4) ORDER BY id FOR UPDATE"
+);
+const LOCK_DUE: &str = concat!(
+    "SELECT ",
+    case_columns!(),
+    " FROM gridtrace.cases WHERE notice_at <= $1 ORDER BY notice_at, id LIMIT $2 \
+     FOR UPDATE SKIP LOCKED"
+);
+const SELECT_KEY: &str =
+    "SELECT 1 FROM gridtrace.case_history WHERE case_id = $1 AND request_key = $2";
 const UPSERT_SNAPSHOTS: &str = "INSERT INTO gridtrace.snapshots \
     SELECT * FROM unnest($1::text[], $2::bytea[]) \
     ON CONFLICT (key) DO UPDATE SET bytes = excluded.bytes";
@@ -46,75 +60,37 @@ pub(super) async fn write_findings(
     connection: &mut Connection,
     batch: &FindingBatch,
 ) -> Result<FindingsWritten, Failure> {
-    let select = connection
-        .statement(concat!(
-            "SELECT ",
-            case_columns!(),
-            " FROM gridtrace.cases WHERE id = ANY($1) ORDER BY id FOR UPDATE"
-        ))
-        .await?;
-    let insert = connection.statement(INSERT).await?;
-    let update = connection.statement(UPDATE).await?;
-    let insert_history = connection.statement(INSERT_HISTORY).await?;
+    let select_members = connection.statement(SELECT_MEMBERS).await?;
+    let lock = connection.statement(LOCK).await?;
+    let lock_groups = connection.statement(LOCK_GROUPS).await?;
+    let writing = Writing::prepare(connection).await?;
     let snapshots = prepare_snapshots(connection).await?;
     let move_cursor = connection.statement(MOVE_CURSOR).await?;
 
     let transaction = connection.client.transaction().await?;
-    let verdicts = verdicts(&batch.findings);
-    let mut stored = HashMap::new();
-    if !verdicts.is_empty() {
-        let ids: Vec<Uuid> = verdicts.iter().map(|verdict| verdict.case.0).collect();
-        for row in transaction.query(&select, &[&ids]).await? {
-            let case = stored_case(&row)?;
-            stored.insert(case.case.id, case);
+    let wanted = Wanted::of(batch);
+    let mut loaded = Loaded::default();
+    if !wanted.violations.is_empty() {
+        let ids: Vec<Uuid> = wanted.violations.iter().map(|id| id.0).collect();
+        for row in transaction.query(&select_members, &[&ids]).await? {
+            let violation = ViolationId(row.get(0));
+            loaded.members.insert(violation, CaseId(row.get(1)));
         }
-    }
-    let mut written = FindingsWritten::default();
-    for verdict in &verdicts {
-        let Some(change) = change(verdict, stored.remove(&verdict.case), batch) else {
-            continue;
-        };
-        let Change {
-            stored: StoredCase { case, log, judged },
-            is_new,
-            history,
-        } = change;
-        let violation = &case.violation;
-        let parameters: [&(dyn ToSql + Sync); 10] = [
-            &case.id.0,
-            &case.stage.as_str(),
-            &violation.kind.as_str(),
-            &violation.terminal.as_str(),
-            &violation.unit_grid,
-            &Moment(case.opened_at),
-            &Moment(case.changed_at),
-            &log,
-            &judged.cast_signed(),
-            &to_json(violation)?,
-        ];
-        let statement = if is_new { &insert } else { &update };
-        if transaction.execute(statement, &parameters).await? == 0 {
-            // Another node was first: seen by the next attempt.
-            return Err(Failure::TimedOut);
-        }
-        for line in &history {
-            let parameters: [&(dyn ToSql + Sync); 6] = [
-                &case.id.0,
-                &Moment(line.at),
-                &line.from.map(Stage::as_str),
-                &line.to.as_str(),
-                &line.actor,
-                &line.remark,
-            ];
-            transaction.execute(&insert_history, &parameters).await?;
-        }
-        let list = if is_new {
-            &mut written.opened
+        let ids: Vec<Uuid> = loaded.members.values().map(|case| case.0).collect();
+        let rows = if wanted.groups.is_empty() {
+            transaction.query(&lock, &[&ids]).await?
         } else {
-            &mut written.changed
+            let (from, to) = (Moment(wanted.from), Moment(wanted.to));
+            let parameters: [&(dyn ToSql + Sync); 4] = [&ids, &wanted.groups, &from, &to];
+            transaction.query(&lock_groups, &parameters).await?
         };
-        list.push(case);
+        for row in rows {
+            let stored = stored_case(&row)?;
+            loaded.cases.insert(stored.case.id, stored);
+        }
     }
+    let outcome = findings(batch, loaded);
+    write(&transaction, &writing, &outcome.changes, false).await?;
     write_snapshots(&transaction, &snapshots, &batch.snapshots).await?;
     if batch.moves_cursor {
         let judged = &batch.judged;
@@ -123,7 +99,97 @@ pub(super) async fn write_findings(
         transaction.execute(&move_cursor, &parameters).await?;
     }
     transaction.commit().await?;
-    Ok(written)
+    Ok(outcome.into_written())
+}
+
+/// Opens a case unless it is there; the second is whether it is new.
+pub(super) async fn open(
+    connection: &mut Connection,
+    opened: &Opening,
+) -> Result<(CaseWritten, bool), Failure> {
+    let lock = connection.statement(LOCK).await?;
+    let writing = Writing::prepare(connection).await?;
+    let transaction = connection.client.transaction().await?;
+    let there = transaction
+        .query_opt(&lock, &[&vec![opened.case.id.0]])
+        .await?;
+    if let Some(row) = there {
+        let written = CaseWritten {
+            case: stored_case(&row)?.case,
+            lines: Vec::new(),
+        };
+        return Ok((written, false));
+    }
+    let change = opening(opened);
+    write(&transaction, &writing, std::slice::from_ref(&change), false).await?;
+    transaction.commit().await?;
+    Ok((change.into_written(), true))
+}
+
+/// Makes a move, or says why not. The case is locked, and the other one of a merge.
+pub(super) async fn make(connection: &mut Connection, order: &MoveOrder) -> Result<Moved, Failure> {
+    let lock = connection.statement(LOCK).await?;
+    let select_key = connection.statement(SELECT_KEY).await?;
+    let writing = Writing::prepare(connection).await?;
+    let transaction = connection.client.transaction().await?;
+    let request = &order.request;
+    let into = request.into.filter(|_| request.name == Move::Merge);
+    let ids: Vec<Uuid> = [order.case]
+        .into_iter()
+        .chain(into)
+        .map(|id| id.0)
+        .collect();
+    let (mut stored, mut other): (Option<StoredCase>, Option<StoredCase>) = (None, None);
+    for row in transaction.query(&lock, &[&ids]).await? {
+        let found = stored_case(&row)?;
+        let place = if found.case.id == order.case {
+            &mut stored
+        } else {
+            &mut other
+        };
+        *place = Some(found);
+    }
+    let Some(stored) = stored else {
+        return Ok(Moved::Unknown);
+    };
+    if let Some(key) = &request.key {
+        let key = without_nul(key);
+        let done = transaction
+            .query_opt(&select_key, &[&order.case.0, &key])
+            .await?;
+        if done.is_some() {
+            return Ok(Moved::Repeated(Box::new(stored.case)));
+        }
+    }
+    let changes = match moved(order, stored, other) {
+        Ok(changes) => changes,
+        Err((refusal, case)) => return Ok(Moved::Refused(refusal, case)),
+    };
+    write(&transaction, &writing, &changes, false).await?;
+    transaction.commit().await?;
+    Ok(done(changes))
+}
+
+/// Writes what clocks have to say. Cases that another one has locked are his.
+pub(super) async fn tick_due(
+    connection: &mut Connection,
+    at: Timestamp,
+    desk: &Desk,
+    limit: u32,
+) -> Result<Vec<CaseWritten>, Failure> {
+    let lock = connection.statement(LOCK_DUE).await?;
+    let writing = Writing::prepare(connection).await?;
+    let transaction = connection.client.transaction().await?;
+    let mut changes: Vec<Change> = Vec::new();
+    let rows = transaction
+        .query(&lock, &[&Moment(at), &i64::from(limit)])
+        .await?;
+    for row in rows {
+        changes.extend(tick(stored_case(&row)?, at, desk));
+    }
+    write(&transaction, &writing, &changes, false).await?;
+    transaction.commit().await?;
+    Ok(changes.into_iter().map(Change::into_written).collect())
 }
 
 /// The statements of [`write_snapshots`].
@@ -156,31 +222,64 @@ pub(super) async fn write_snapshots(
     Ok(())
 }
 
-pub(super) async fn list(
-    connection: &mut Connection,
-    query: &CaseQuery,
-) -> Result<Vec<Case>, Failure> {
-    let select = connection
-        .statement(concat!(
+macro_rules! list {
+    ($column:literal, $compared:literal, $direction:literal) => {
+        concat!(
             "SELECT ",
             case_columns!(),
             " FROM gridtrace.cases WHERE ($1::text IS NULL OR stage = $1) \
              AND ($2::text IS NULL OR kind = $2) AND ($3::text IS NULL OR terminal = $3) \
-             AND (cardinality($4::text[]) = 0 OR unit_grid ^@ ANY ($4)) \
-             AND (NOT $5::boolean OR (opened_at, id) < ($6, $7)) \
-             ORDER BY opened_at DESC, id DESC LIMIT $8"
-        ))
-        .await?;
+             AND (cardinality($4::text[]) = 0 OR unit_grid ^@ ANY ($4) OR handler ^@ ANY ($4)) \
+             AND (NOT $5::boolean OR (",
+            $column,
+            ", id) ",
+            $compared,
+            " ($6, $7)) \
+             AND ($8::text IS NULL OR source = $8) AND ($9::text IS NULL OR category = $9) \
+             AND ($10::text IS NULL OR department = $10) AND (NOT $11::boolean OR due_at < $12) \
+             AND (NOT $13::boolean OR (happened_from < $15 AND happened_to >= $14)) AND ",
+            $column,
+            " IS NOT NULL ORDER BY ",
+            $column,
+            " ",
+            $direction,
+            ", id ",
+            $direction,
+            " LIMIT $16"
+        )
+    };
+}
+
+pub(super) async fn list(
+    connection: &mut Connection,
+    query: &CaseQuery,
+) -> Result<Vec<Case>, Failure> {
+    let sql = match query.order {
+        CaseOrder::Opened => list!("opened_at", "<", "DESC"),
+        CaseOrder::Changed => list!("changed_at", "<", "DESC"),
+        CaseOrder::Due => list!("due_at", ">", "ASC"),
+    };
+    let select = connection.statement(sql).await?;
     let prefixes: Vec<String> = query.jurisdictions.iter().map(|p| without_nul(p)).collect();
-    let (opened_at, id) = query.after.unwrap_or((Timestamp(0), CaseId(Uuid::nil())));
-    let parameters: [&(dyn ToSql + Sync); 8] = [
+    let (after, id) = query.after.unwrap_or((Timestamp(0), CaseId(Uuid::nil())));
+    let (from, to) = query.happened.unwrap_or_default();
+    let text = |text: &Option<String>| text.as_deref().map(without_nul);
+    let parameters: [&(dyn ToSql + Sync); 16] = [
         &query.stage.map(Stage::as_str),
         &query.kind.map(|kind| kind.as_str()),
         &query.terminal.map(|terminal| terminal.to_string()),
         &prefixes,
         &query.after.is_some(),
-        &Moment(opened_at),
+        &Moment(after),
         &id.0,
+        &query.source.map(|source| source.as_str()),
+        &text(&query.category),
+        &text(&query.department),
+        &query.overdue_at.is_some(),
+        &moment(query.overdue_at),
+        &query.happened.is_some(),
+        &Moment(from),
+        &Moment(to),
         &i64::from(query.limit),
     ];
     let found = connection.client.query(&select, &parameters).await?;
@@ -210,27 +309,17 @@ pub(super) async fn history(
     id: CaseId,
 ) -> Result<Vec<CaseChange>, Failure> {
     let select = connection
-        .statement(
-            "SELECT at, from_stage, to_stage, actor, remark FROM gridtrace.case_history \
-             WHERE case_id = $1 ORDER BY number",
-        )
+        .statement(concat!(
+            "SELECT ",
+            history_columns!(),
+            " FROM gridtrace.case_history WHERE case_id = $1 ORDER BY number"
+        ))
         .await?;
     let rows = connection.client.query(&select, &[&id.0]).await?;
     Ok(rows
         .iter()
         .map(change_line)
         .collect::<Result<_, StoreError>>()?)
-}
-
-/// Reads `at, from_stage, to_stage, actor, remark`.
-pub(super) fn change_line(row: &Row) -> Result<CaseChange, StoreError> {
-    Ok(CaseChange {
-        at: row.get::<_, Moment>(0).0,
-        from: row.get::<_, Option<&str>>(1).map(stage).transpose()?,
-        to: stage(row.get(2))?,
-        actor: row.get(3),
-        remark: row.get(4),
-    })
 }
 
 pub(super) async fn by_stage(connection: &mut Connection) -> Result<BTreeMap<Stage, u64>, Failure> {
@@ -252,23 +341,4 @@ pub(super) async fn snapshots(
         .await?;
     let rows = connection.client.query(&select, &[]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-pub(super) fn stored_case(row: &Row) -> Result<StoredCase, StoreError> {
-    let case = Case {
-        id: CaseId(row.get(0)),
-        stage: stage(row.get(1))?,
-        opened_at: row.get::<_, Moment>(2).0,
-        changed_at: row.get::<_, Moment>(3).0,
-        violation: from_json(row.get(6))?,
-    };
-    Ok(StoredCase {
-        case,
-        log: row.get(4),
-        judged: row.get::<_, i64>(5).cast_unsigned(),
-    })
-}
-
-fn stage(word: &str) -> Result<Stage, StoreError> {
-    Stage::from_word(word).ok_or_else(|| damaged("read cases", &word))
 }

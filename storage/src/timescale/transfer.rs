@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use geofence::{case::Stage, identity::CaseId, units::Timestamp};
+use geofence::{identity::CaseId, units::Timestamp};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
     Options,
-    cases::{self, case_columns, stored_case},
+    case_rows::{Writing, case_columns, change_line, history_columns, stored_case, write},
+    cases,
     connection::{Connection, Failure, Lease, bounded},
     known::Known,
     positions::{self, MOVE_CURSOR, UPSERT_LATEST},
@@ -16,23 +17,11 @@ use super::{
     schema::Found,
 };
 use crate::{
-    case_changes::{StoredCase, to_json, without_nul},
+    case_changes::{Change, StoredCase},
     store::{CaseChange, CaseRecord, Cursor, Import, PositionTally, Tally},
 };
 
-const UPSERT_CASE: &str = "INSERT INTO gridtrace.cases VALUES \
-    ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) ON CONFLICT (id) DO UPDATE SET \
-    stage = excluded.stage, kind = excluded.kind, terminal = excluded.terminal, \
-    unit_grid = excluded.unit_grid, opened_at = excluded.opened_at, \
-    changed_at = excluded.changed_at, log = excluded.log, judged = excluded.judged, \
-    violation = excluded.violation";
 const DELETE_HISTORY: &str = "DELETE FROM gridtrace.case_history WHERE case_id = ANY($1::uuid[])";
-/// In the order of the arrays: the numbers are drawn in it.
-const INSERT_HISTORY: &str = "INSERT INTO gridtrace.case_history \
-    (case_id, at, from_stage, to_stage, actor, remark) \
-    SELECT case_id, at, from_stage, to_stage, actor, remark FROM unnest($1::uuid[], \
-    $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[]) WITH ORDINALITY \
-    lines(case_id, at, from_stage, to_stage, actor, remark, place) ORDER BY place";
 const END_CURSOR: &str = "DELETE FROM gridtrace.cursors WHERE log = $1 AND consumer = $2";
 
 pub(super) async fn cursors(connection: &mut Connection) -> Result<Vec<Cursor>, Failure> {
@@ -63,10 +52,11 @@ pub(super) async fn case_records(
         ))
         .await?;
     let select_history = connection
-        .statement(
-            "SELECT at, from_stage, to_stage, actor, remark, case_id FROM gridtrace.case_history \
-             WHERE case_id = ANY($1::uuid[]) ORDER BY number",
-        )
+        .statement(concat!(
+            "SELECT ",
+            history_columns!(),
+            ", case_id FROM gridtrace.case_history WHERE case_id = ANY($1::uuid[]) ORDER BY number"
+        ))
         .await?;
     let after = after.map(|id| id.0);
     let found = connection
@@ -77,8 +67,8 @@ pub(super) async fn case_records(
     let ids: Vec<Uuid> = stored.iter().map(|stored| stored.case.id.0).collect();
     let mut histories: HashMap<Uuid, Vec<CaseChange>> = HashMap::new();
     for row in connection.client.query(&select_history, &[&ids]).await? {
-        let line = cases::change_line(&row)?;
-        histories.entry(row.get(5)).or_default().push(line);
+        let line = change_line(&row)?;
+        histories.entry(row.get(10)).or_default().push(line);
     }
     let records = stored.into_iter().map(|stored| {
         let StoredCase { case, log, judged } = stored;
@@ -120,6 +110,7 @@ pub(super) async fn tally(connection: &mut Connection) -> Result<Tally, Failure>
              (SELECT count(*) FROM gridtrace.quarantine), \
              (SELECT count(*) FROM gridtrace.cases), \
              (SELECT count(*) FROM gridtrace.case_history), \
+             (SELECT count(*) FROM gridtrace.case_violations), \
              (SELECT count(*) FROM gridtrace.snapshots)",
         )
         .await?;
@@ -130,7 +121,8 @@ pub(super) async fn tally(connection: &mut Connection) -> Result<Tally, Failure>
         quarantined: count(1),
         cases: count(2),
         case_changes: count(3),
-        snapshots: count(4),
+        case_violations: count(4),
+        snapshots: count(5),
     })
 }
 
@@ -146,9 +138,8 @@ pub(super) async fn import(
     let lines = positions::lines(lease, found, known, options, &latest).await?;
     bounded(options.write_timeout, async {
         let upsert_latest = lease.statement(UPSERT_LATEST).await?;
-        let upsert_case = lease.statement(UPSERT_CASE).await?;
+        let writing = Writing::prepare(lease).await?;
         let delete_history = lease.statement(DELETE_HISTORY).await?;
-        let insert_history = lease.statement(INSERT_HISTORY).await?;
         let move_cursor = lease.statement(MOVE_CURSOR).await?;
         let end_cursor = lease.statement(END_CURSOR).await?;
         let snapshots = cases::prepare_snapshots(lease).await?;
@@ -160,29 +151,10 @@ pub(super) async fn import(
                 .execute(&upsert_latest, &columns.parameters())
                 .await?;
         }
-        for record in &import.cases {
-            let (case, violation) = (&record.case, &record.case.violation);
-            let parameters: [&(dyn ToSql + Sync); 10] = [
-                &case.id.0,
-                &case.stage.as_str(),
-                &violation.kind.as_str(),
-                &violation.terminal.as_str(),
-                &violation.unit_grid,
-                &Moment(case.opened_at),
-                &Moment(case.changed_at),
-                &record.log,
-                &record.judged.cast_signed(),
-                &to_json(violation)?,
-            ];
-            transaction.execute(&upsert_case, &parameters).await?;
-        }
-        let histories = Histories::of(&import.cases);
-        transaction
-            .execute(&delete_history, &[&histories.cases])
-            .await?;
-        transaction
-            .execute(&insert_history, &histories.parameters())
-            .await?;
+        let ids: Vec<Uuid> = import.cases.iter().map(|record| record.case.id.0).collect();
+        transaction.execute(&delete_history, &[&ids]).await?;
+        let changes: Vec<Change> = import.cases.iter().cloned().map(as_new).collect();
+        write(&transaction, &writing, &changes, true).await?;
         cases::write_snapshots(&transaction, &snapshots, &import.snapshots).await?;
         for cursor in &import.cursors {
             let parameters: [&(dyn ToSql + Sync); 3] =
@@ -198,43 +170,16 @@ pub(super) async fn import(
     .await
 }
 
-/// Lines of histories by column.
-#[derive(Default)]
-struct Histories {
-    cases: Vec<Uuid>,
-    case_id: Vec<Uuid>,
-    at: Vec<Moment>,
-    from_stage: Vec<Option<&'static str>>,
-    to_stage: Vec<&'static str>,
-    actor: Vec<String>,
-    remark: Vec<String>,
-}
-
-impl Histories {
-    fn of(records: &[CaseRecord]) -> Self {
-        let mut columns = Self::default();
-        for record in records {
-            columns.cases.push(record.case.id.0);
-            for line in &record.history {
-                columns.case_id.push(record.case.id.0);
-                columns.at.push(Moment(line.at));
-                columns.from_stage.push(line.from.map(Stage::as_str));
-                columns.to_stage.push(line.to.as_str());
-                columns.actor.push(without_nul(&line.actor));
-                columns.remark.push(without_nul(&line.remark));
-            }
-        }
-        columns
-    }
-
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 6] {
-        [
-            &self.case_id,
-            &self.at,
-            &self.from_stage,
-            &self.to_stage,
-            &self.actor,
-            &self.remark,
-        ]
+fn as_new(record: CaseRecord) -> Change {
+    let CaseRecord {
+        case,
+        log,
+        judged,
+        history,
+    } = record;
+    Change {
+        stored: StoredCase { case, log, judged },
+        is_new: true,
+        history,
     }
 }
