@@ -103,7 +103,15 @@ impl Server {
         let mut command = match kind {
             Kind::Gateway => {
                 let mut command = Command::new(gateway_binary(&here)?);
-                command.args(["serve", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--mqtt", "off"]);
+                command.args([
+                    "serve",
+                    "--tcp",
+                    "127.0.0.1:0",
+                    "--http",
+                    "127.0.0.1:0",
+                    "--mqtt",
+                    "off",
+                ]);
                 command.arg("--data-dir").arg(&folder.0);
                 command.env("GRIDTRACE__TELEMETRY__LEVEL", "warn");
                 command

@@ -29,6 +29,7 @@ use crate::{
     EXIT_CONFIG, EXIT_DAMAGED, EXIT_NEWER, Gateway,
     auth::AuthKey,
     backtest,
+    case_desk::{self, CaseDesk, PolicyError},
     catalog::{self, Catalog, CatalogError},
     clock,
     commands::{
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The profiles of terminals.
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
+    /// What is to become of violations.
+    #[error("cases.policy: {0}")]
+    Policy(#[from] PolicyError),
     /// The log.
     #[error("log: {0}")]
     Log(#[from] LogError),
@@ -101,7 +105,7 @@ impl StartError {
             | Self::Catalog(CatalogError::Versions(StoreError::Newer { .. }))
             | Self::Store(StoreError::Newer { .. })
             | Self::Media(MediaError::Index(StoreError::Newer { .. })) => EXIT_NEWER,
-            Self::Catalog(_) | Self::Profiles(_) => EXIT_CONFIG,
+            Self::Catalog(_) | Self::Profiles(_) | Self::Policy(_) => EXIT_CONFIG,
             _ => 1,
         }
     }
@@ -138,6 +142,7 @@ impl App {
             Catalog::load(&config.catalog)?;
         }
         let profiles = TerminalProfiles::load(&config.profiles)?;
+        let cases = Arc::new(CaseDesk::load(&config.cases)?);
         let sockets = Sockets::bind(&config)?;
         let listeners = sockets.listeners().map_err(no_address)?;
         let web = listen::listen_on(config.http.listen).map_err(|cause| StartError::Io {
@@ -219,6 +224,7 @@ impl App {
             media,
             log,
             store,
+            cases,
             config,
         });
         Self::run(gateway, sockets, web, writer, (desk, alarms))
@@ -267,6 +273,7 @@ impl App {
             outlets_handle.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
             outlets_handle.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
             outlets_handle.spawn(outlets::retention::run(share(), stop_outlets.clone())),
+            outlets_handle.spawn(case_desk::run(share(), stop_outlets.clone())),
         ];
         let background = vec![
             tokio::spawn(preload(share())),

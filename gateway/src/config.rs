@@ -4,6 +4,7 @@
 //! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
 
 mod attachments;
+mod cases;
 mod catalog;
 mod commands;
 mod http;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use attachments::Attachments;
+pub use cases::Cases;
 pub use catalog::{Backtest, CatalogFiles, Explain};
 pub use commands::{CommandRules, Commands};
 pub use http::Http;
@@ -90,6 +92,8 @@ pub struct Config {
     pub explain: Explain,
     /// The checks.
     pub evaluate: Evaluate,
+    /// Cases.
+    pub cases: Cases,
     /// HTTP, page and live stream.
     pub http: Http,
     /// Tracks for readers.
@@ -387,6 +391,7 @@ impl Config {
                 ),
                 horizon: raw.duration("evaluate.horizon", 72 * hour, hour..=720 * hour),
             },
+            cases: Cases::from_raw(&mut raw),
             http: Http::from_raw(&mut raw),
             tracks: Tracks::from_raw(&mut raw),
             telemetry: Telemetry {

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod backtests;
+mod cases;
 pub mod catalog;
 pub mod commands;
 mod explain;
@@ -140,6 +141,9 @@ pub struct Problem {
     /// Each of many things that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mistakes: Vec<String>,
+    /// Members beyond those of the RFC.
+    #[serde(flatten)]
+    more: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -153,6 +157,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             mistakes: Vec::new(),
+            more: serde_json::Map::new(),
         }
     }
 
@@ -163,6 +168,15 @@ impl Problem {
             mistakes,
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
         }
+    }
+
+    /// With one more member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.more.insert(name.to_owned(), value);
+        }
+        self
     }
 
     /// 404.

@@ -18,6 +18,7 @@
 
 pub mod auth;
 pub mod backtest;
+pub mod case_desk;
 pub mod catalog;
 pub mod clock;
 pub mod commands;
@@ -54,6 +55,7 @@ pub use app::{App, StartError};
 pub use status::Readiness;
 
 use crate::{
+    case_desk::CaseDesk,
     catalog::Catalog,
     commands::{CommandDesk, attachments::AttachmentRequests},
     config::Config,
@@ -101,6 +103,8 @@ pub struct Gateway {
     pub log: Log,
     /// The store behind it.
     pub store: Arc<dyn Store>,
+    /// What decides over cases.
+    pub cases: Arc<CaseDesk>,
     /// The newest positions.
     pub live: Arc<LiveMap>,
     /// Files and simplified tracks that are being made.

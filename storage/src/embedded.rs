@@ -258,6 +258,12 @@ impl Store for EmbeddedStore {
             .await
     }
 
+    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.readers
+            .read("count cases", move |r| cases::overdue(r.main()?, at))
+            .await
+    }
+
     async fn quarantined(
         &self,
         before: Option<u64>,

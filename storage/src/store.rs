@@ -389,6 +389,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many cases stand in each stage.
     async fn cases_by_stage(&self) -> Result<BTreeMap<Stage, u64>, StoreError>;
 
+    /// How many cases have a running clock that was due before a moment.
+    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError>;
+
     /// Reports in quarantine, newest first: those with lower numbers than `before`.
     async fn quarantined(
         &self,

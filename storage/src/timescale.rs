@@ -280,6 +280,12 @@ impl Store for TimescaleStore {
         lease.conclude(result)
     }
 
+    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
+        let mut lease = self.reader("count cases").await?;
+        let result = self.query(cases::overdue(&mut lease, at)).await;
+        lease.conclude(result)
+    }
+
     async fn quarantined(
         &self,
         before: Option<u64>,

@@ -131,6 +131,10 @@ fn cases(store: &dyn Store) -> BTreeMap<String, Case> {
     let cases = now(store.cases(&query)).into_iter().map(|case| Case {
         opened_at: Timestamp(0),
         changed_at: Timestamp(0),
+        version: 0,
+        moved: 0,
+        ended_at: None,
+        clocks: Vec::new(),
         ..case
     });
     cases.map(|case| (case.id.to_string(), case)).collect()
@@ -165,6 +169,7 @@ fn cases_of(city: &City, records: &[Entry]) -> BTreeMap<String, Case> {
             },
             findings,
             at,
+            desk: city.cases.desk(&city.catalog.in_force()),
             ..FindingBatch::default()
         };
         now(store.write_findings(&batch));

@@ -10,6 +10,7 @@ use std::{
 };
 
 use gateway::{
+    case_desk::CaseDesk,
     catalog::Catalog,
     config::{CatalogFiles, Config, Evaluate, Ingest, Raw},
     metrics::Metrics,
@@ -46,6 +47,7 @@ pub(crate) struct City {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) ingest: Ingest,
     pub(crate) evaluate: Evaluate,
+    pub(crate) cases: Arc<CaseDesk>,
 }
 
 impl City {
@@ -63,6 +65,7 @@ impl City {
         };
         let config = Config::from_raw(Raw::default()).unwrap();
         Self {
+            cases: Arc::new(CaseDesk::load(&config.cases).unwrap()),
             catalog: Arc::new(Catalog::load(&files).unwrap()),
             ingest: Ingest {
                 // So that a store meets days that it refuses.
@@ -120,6 +123,7 @@ impl Process {
                 Arc::clone(&metrics),
             )),
             ingest: city.ingest.clone(),
+            cases: Arc::clone(&city.cases),
         };
         let hours = if snapshots_always { 0 } else { 1 };
         let evaluator = EvaluatorConsumer::new(&Evaluate {

@@ -1,8 +1,13 @@
 //! Cases, their history, snapshots.
 
 use geofence::{
-    case::{Case, Stage},
+    case::{
+        Case, Stage,
+        desk::{Actor, Edit},
+        policy::Desk,
+    },
     identity::CaseId,
+    units::Timestamp,
     violation::{Finding, Violation},
 };
 use storage::store::{CaseQuery, FindingBatch, FindingsWritten};
@@ -38,6 +43,13 @@ async fn stages(subject: &Subject, violation: &Violation) -> Vec<(Option<Stage>,
     history.iter().map(|line| (line.from, line.to)).collect()
 }
 
+/// The case that a finding opens where no policy says anything.
+fn begun(violation: &Violation, at: Timestamp) -> Case {
+    let by = Actor::system("telemetry");
+    let case = Case::open(violation.clone(), at);
+    Edit::begin(case, &by, "found", at, &Desk::default()).case
+}
+
 fn opened(violation: &Violation) -> Finding {
     Finding::Opened(violation.clone())
 }
@@ -50,12 +62,12 @@ pub(crate) async fn a_case_opens_once(subject: &Subject) {
     let v = violation(1);
     let batch = findings(10, vec![opened(&v), opened(&v)]);
     let written = write(subject, &batch).await;
-    let case = Case::open(v.clone(), batch.at);
+    let case = begun(&v, batch.at);
     assert_eq!(
         written,
         FindingsWritten {
             opened: vec![case.clone()],
-            changed: vec![]
+            ..FindingsWritten::default()
         }
     );
     assert_eq!(
@@ -126,15 +138,13 @@ pub(crate) async fn an_update_keeps_stage_and_opening(subject: &Subject) {
     v.worst = 71.000_000_000_000_01;
     let second = findings(20, vec![Finding::Updated(v.clone())]);
     let written = write(subject, &second).await;
-    let case = Case {
-        changed_at: second.at,
-        ..Case::open(v.clone(), first.at)
-    };
+    let mut case = begun(&v, first.at);
+    (case.changed_at, case.version) = (second.at, 2);
     assert_eq!(
         written,
         FindingsWritten {
-            opened: vec![],
-            changed: vec![case.clone()]
+            changed: vec![case.clone()],
+            ..FindingsWritten::default()
         }
     );
     assert_eq!(stored(subject, &v).await, Some(case));
@@ -267,6 +277,9 @@ pub(crate) async fn texts_that_a_database_refuses_are_kept_readable(subject: &Su
     v.unit_grid = Some("14\0".into());
     v.worst = f64::INFINITY;
     let written = write(subject, &findings(1, vec![opened(&v)])).await;
-    assert_eq!(written.opened[0].violation.rule.name, "a\u{FFFD}b");
+    assert_eq!(
+        written.opened[0].violation().unwrap().rule.name,
+        "a\u{FFFD}b"
+    );
     assert_eq!(stored(subject, &v).await.as_ref(), written.opened.first());
 }

@@ -11,6 +11,7 @@
 )]
 
 mod cases;
+mod desk;
 mod embedded_only;
 mod migrations;
 mod paging;
@@ -73,6 +74,17 @@ on_every_store! {
         jurisdictions_are_prefixes_of_the_unit_grid,
         cases_are_counted_by_stage,
         texts_that_a_database_refuses_are_kept_readable;
+    desk:
+        of_two_who_saw_the_same_version_one_moves_the_case,
+        what_was_done_under_a_key_is_not_done_again,
+        a_refused_move_changes_nothing,
+        merged_cases_share_what_comes_later,
+        a_split_case_goes_its_own_way,
+        a_case_by_hand_has_no_violation_and_opens_once,
+        clocks_are_told_once_and_the_overdue_are_found,
+        violations_of_a_group_are_one_case_also_in_a_replay,
+        a_kind_that_opens_no_case_opens_none,
+        cases_are_found_by_what_they_say;
     retention:
         days_that_are_over_go_and_the_rest_stays,
         what_is_kept_for_ever_stays,

@@ -1,15 +1,25 @@
 //! What an earlier version left behind: it is brought to this one's schema, and nothing is lost.
 
-use geofence::position::Inputs;
+use std::sync::Arc;
+
+use geofence::{
+    case::{
+        Stage,
+        desk::{Actor, MoveRequest},
+        moves::{Move, Role},
+    },
+    position::Inputs,
+    violation::Finding,
+};
 use rusqlite::{Connection, params};
 use storage::{
     embedded::EmbeddedStore,
-    store::{PositionRow, Store},
+    store::{CaseQuery, CaseRecord, MoveOrder, Moved, PositionRow, Store},
 };
 
 use crate::{
     positions::all,
-    setup::{self, LOG, batch, row, terminal},
+    setup::{self, LOG, MIDNIGHT, batch, findings, row, terminal, violation},
 };
 
 const DAY: i64 = 86_400;
@@ -107,12 +117,34 @@ async fn files_from_before_the_inputs_are_read_and_written_to() {
     assert_eq!(store.latest_positions(None, 9).await.unwrap(), [newest]);
 }
 
+/// Takes a database back to the schema before cases were moved.
+macro_rules! before_cases {
+    () => {
+        "DELETE FROM gridtrace.migrations WHERE number >= 7; \
+        ALTER TABLE gridtrace.cases ADD COLUMN violation jsonb; \
+        UPDATE gridtrace.cases SET violation = body -> 'intervals' -> 0 -> 'violation'; \
+        DROP TABLE gridtrace.case_violations; DROP INDEX gridtrace.cases_by_change; \
+        ALTER TABLE gridtrace.case_history DROP COLUMN version, DROP COLUMN move, \
+            DROP COLUMN role, DROP COLUMN detail, DROP COLUMN request_key; \
+        ALTER TABLE gridtrace.cases ALTER COLUMN violation SET NOT NULL, \
+            ALTER COLUMN kind SET NOT NULL, ALTER COLUMN terminal SET NOT NULL, \
+            DROP COLUMN version, DROP COLUMN source, DROP COLUMN category, \
+            DROP COLUMN severity, DROP COLUMN handler, DROP COLUMN department, \
+            DROP COLUMN group_key, DROP COLUMN happened_from, DROP COLUMN happened_to, \
+            DROP COLUMN due_at, DROP COLUMN notice_at, DROP COLUMN ended_at, \
+            DROP COLUMN rework, DROP COLUMN is_late, DROP COLUMN body; "
+    };
+}
+
 /// Takes a database back to the schema before the inputs.
-pub(crate) const BEFORE_INPUTS: &str = "DELETE FROM gridtrace.migrations WHERE number >= 6; \
+pub(crate) const BEFORE_INPUTS: &str = concat!(
+    before_cases!(),
+    "DELETE FROM gridtrace.migrations WHERE number >= 6; \
     ALTER TABLE gridtrace.positions DROP COLUMN vehicle_signals; \
     ALTER TABLE gridtrace.positions DROP COLUMN io; \
     ALTER TABLE gridtrace.positions DROP COLUMN vendor; \
-    ALTER TABLE gridtrace.latest DROP COLUMN vehicle_signals, DROP COLUMN io, DROP COLUMN vendor";
+    ALTER TABLE gridtrace.latest DROP COLUMN vehicle_signals, DROP COLUMN io, DROP COLUMN vendor"
+);
 
 #[tokio::test]
 async fn a_database_from_before_the_inputs_gets_them_compressed_or_not() {
@@ -174,4 +206,120 @@ async fn a_database_from_before_the_inputs_gets_them_compressed_or_not() {
         assert_eq!(inputs(0), Inputs::default());
         assert_eq!(inputs(7), rows[0].position.inputs);
     }
+}
+
+/// Three cases, of which one was withdrawn and another found again.
+async fn fill_cases(store: &dyn Store) {
+    let opened = |number| Finding::Opened(violation(number));
+    let gone = |number| Finding::Withdrawn(violation(number).id, MIDNIGHT);
+    for (offset, found) in (1..).zip([
+        vec![opened(1), opened(2), opened(3)],
+        vec![gone(1), gone(2)],
+        vec![opened(2)],
+    ]) {
+        store
+            .write_findings(&findings(offset, found))
+            .await
+            .unwrap();
+    }
+}
+
+/// What an earlier version knew of a case is what is left of it.
+fn as_before(mut record: CaseRecord) -> CaseRecord {
+    record.case.clocks.clear();
+    record
+}
+
+/// What was there is there, and goes on: late data finds its case, and a person moves it.
+async fn go_on(store: &dyn Store, expected: &[CaseRecord]) {
+    assert_eq!(store.case_records(None, 9).await.unwrap(), expected);
+    let gone = vec![Finding::Withdrawn(violation(3).id, MIDNIGHT)];
+    let written = store.write_findings(&findings(9, gone)).await.unwrap();
+    assert_eq!(written.changed[0].stage, Stage::Withdrawn);
+    let query = CaseQuery {
+        stage: Some(Stage::Collected),
+        limit: 9,
+        ..CaseQuery::default()
+    };
+    let case = store.cases(&query).await.unwrap().remove(0);
+    let by = Actor {
+        name: "li".into(),
+        role: Role::Operator,
+        scope: String::new(),
+        department: None,
+    };
+    let order = MoveOrder {
+        case: case.id,
+        request: MoveRequest {
+            version: Some(case.version),
+            ..MoveRequest::new(Move::Accept, by, "")
+        },
+        at: case.changed_at.plus_millis(1),
+        desk: Arc::default(),
+    };
+    let moved = store.move_case(&order).await.unwrap();
+    assert!(matches!(moved, Moved::Done(_)), "{moved:?}");
+}
+
+#[tokio::test]
+async fn a_database_from_before_moves_keeps_its_cases() {
+    for subject in [setup::postgres().await, setup::timescale().await] {
+        let Some(subject) = subject else { continue };
+        fill_cases(&*subject.store).await;
+        let records = subject.store.case_records(None, 9).await.unwrap();
+        let expected: Vec<_> = records.into_iter().map(as_before).collect();
+        subject.execute(before_cases!()).await;
+        go_on(&*subject.reopened().await, &expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_from_before_moves_keeps_its_cases() {
+    let new = setup::embedded().await.unwrap();
+    fill_cases(&*new.store).await;
+    let records = new.store.case_records(None, 9).await.unwrap();
+    let expected: Vec<_> = records.into_iter().map(as_before).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let main = Connection::open(directory.path().join("main.sqlite")).unwrap();
+    for sql in [
+        include_str!("../../storage/migrations/embedded/main_0001.sql"),
+        include_str!("../../storage/migrations/embedded/main_0002_retention.sql"),
+        include_str!("../../storage/migrations/embedded/main_0003_inputs.sql"),
+    ] {
+        main.execute_batch(sql).unwrap();
+    }
+    main.pragma_update(None, "user_version", 3).unwrap();
+    for record in &expected {
+        let (case, violation) = (&record.case, record.case.violation().unwrap());
+        let sql = "INSERT INTO cases VALUES (?,?,?,?,?,?,?,?,?,?)";
+        let parameters = params![
+            case.id.to_string(),
+            case.stage.as_str(),
+            violation.kind.as_str(),
+            violation.terminal.as_str(),
+            violation.unit_grid,
+            case.opened_at.0,
+            case.changed_at.0,
+            record.log.to_string(),
+            record.judged.cast_signed(),
+            serde_json::to_string(violation).unwrap(),
+        ];
+        main.execute(sql, parameters).unwrap();
+        for line in &record.history {
+            let sql = "INSERT INTO case_history (case_id, at, from_stage, to_stage, actor, remark) \
+                       VALUES (?,?,?,?,?,?)";
+            let parameters = params![
+                case.id.to_string(),
+                line.at.0,
+                line.from.map(Stage::as_str),
+                line.to.as_str(),
+                line.actor,
+                line.remark,
+            ];
+            main.execute(sql, parameters).unwrap();
+        }
+    }
+    drop(main);
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    go_on(&store, &expected).await;
 }

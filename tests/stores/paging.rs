@@ -161,7 +161,9 @@ pub(crate) async fn pages_of_cases_have_no_gaps_and_no_repeats(subject: &Subject
         written.at = Timestamp(MIDNIGHT.0 + i64::from(step / 4));
         model.extend(subject.store.write_findings(&written).await.unwrap().opened);
     }
-    let withdrawn: Vec<_> = (0..8).map(|n| model[n * 3].violation.id).collect();
+    let withdrawn: Vec<_> = (0..8)
+        .map(|n| model[n * 3].violation().unwrap().id)
+        .collect();
     let withdrawals = withdrawn
         .iter()
         .map(|id| Finding::Withdrawn(*id, MIDNIGHT))
@@ -223,12 +225,13 @@ pub(crate) async fn pages_of_cases_have_no_gaps_and_no_repeats(subject: &Subject
 }
 
 fn matches(query: &CaseQuery, case: &Case) -> bool {
-    let grid = case.violation.unit_grid.as_deref().unwrap_or("none");
+    let violation = case.violation().unwrap();
+    let grid = violation.unit_grid.as_deref().unwrap_or("none");
     query.stage.is_none_or(|stage| case.stage == stage)
-        && query.kind.is_none_or(|kind| case.violation.kind == kind)
+        && query.kind.is_none_or(|kind| violation.kind == kind)
         && query
             .terminal
-            .is_none_or(|terminal| case.violation.terminal == terminal)
+            .is_none_or(|terminal| violation.terminal == terminal)
         && (query.jurisdictions.is_empty()
             || query
                 .jurisdictions

@@ -142,6 +142,6 @@ pub(crate) async fn cases_keep_their_evidence(subject: &Subject) {
     let (before_all, id) = (before(Some(9 * DAY), Some(9 * DAY)), Case::id_of(v.id));
     assert_eq!(subject.store.retain(&before_all).await.unwrap().days, 1);
     let case = subject.store.case(id).await.unwrap().unwrap();
-    assert_eq!(case.violation, v);
+    assert_eq!(case.violation(), Some(&v));
     assert_eq!(subject.store.case_history(id).await.unwrap().len(), 1);
 }

@@ -83,6 +83,7 @@ pub(crate) async fn what_a_store_had_another_one_takes_over_and_gives_again(subj
             quarantined: 0,
             cases: 7,
             case_changes: 10,
+            case_violations: 7,
             snapshots: 2,
         };
         assert_eq!(subject.store.tally().await.unwrap(), tally);

@@ -5,22 +5,18 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{Query, State},
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use geofence::{
-    case::{Case, Stage},
-    identity::{CaseId, TerminalId},
-    units::Timestamp,
-    violation::ViolationKind,
-};
+use geofence::{identity::TerminalId, units::Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use storage::store::{CaseQuery, QuarantinedRow};
+use storage::store::QuarantinedRow;
 
 use super::{
-    Problem, backtests, catalog, commands, explain, live, media, passwords, terminals, tracks,
-    view::{CaseView, QuarantineView, hex},
+    Problem, backtests, cases, catalog, commands, explain, live, media, passwords, terminals,
+    tracks,
+    view::{QuarantineView, hex},
 };
 use crate::{Gateway, clock};
 
@@ -37,9 +33,8 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
         .merge(catalog::routes(text_bytes_max))
         .merge(tracks::routes())
         .merge(explain::routes())
+        .merge(cases::routes())
         .merge(backtests::routes(text_bytes_max))
-        .route("/cases", get(cases))
-        .route("/cases/{id}", get(case))
         .route("/quarantine", get(quarantine))
         .route("/rejected-frames", get(rejected_frames))
         .route("/live", get(live::stream))
@@ -114,57 +109,6 @@ pub(super) fn terminal(text: &str) -> Result<TerminalId, Problem> {
         .to_ascii_lowercase()
         .parse()
         .map_err(|error| Problem::bad_request(format!("phone: {error}")))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaseParameters {
-    stage: Option<String>,
-    kind: Option<String>,
-    terminal: Option<String>,
-    jurisdiction: Option<String>,
-    cursor: Option<String>,
-    limit: Option<u32>,
-}
-
-async fn cases(
-    State(gateway): Shared,
-    Query(parameters): Query<CaseParameters>,
-) -> Result<Json<Page<CaseView>>, Problem> {
-    let limit = limit(parameters.limit)?;
-    let stage = parameters
-        .stage
-        .as_deref()
-        .map(|word| {
-            Stage::from_word(word).ok_or_else(|| Problem::bad_request("stage: no such stage"))
-        })
-        .transpose()?;
-    let kind = parameters
-        .kind
-        .as_deref()
-        .map(|word| {
-            ViolationKind::from_word(word).ok_or_else(|| Problem::bad_request("kind: no such kind"))
-        })
-        .transpose()?;
-    let query = CaseQuery {
-        stage,
-        kind,
-        terminal: parameters.terminal.as_deref().map(terminal).transpose()?,
-        jurisdictions: parameters.jurisdiction.into_iter().collect(),
-        after: decode_cursor::<(Timestamp, CaseId)>(parameters.cursor.as_deref())?,
-        limit,
-    };
-    let found = gateway.store.cases(&query).await?;
-    let key = |case: &Case| (case.opened_at, case.id);
-    let view = |case: Case| CaseView::new(&case, &gateway.catalog);
-    Ok(Json(Page::of(found, limit, key, view)))
-}
-
-async fn case(State(gateway): Shared, Path(id): Path<CaseId>) -> Result<Json<CaseView>, Problem> {
-    let found = gateway.store.case(id).await?;
-    found
-        .map(|case| Json(CaseView::new(&case, &gateway.catalog)))
-        .ok_or_else(|| Problem::not_found("no such case"))
 }
 
 #[derive(Debug, Deserialize)]

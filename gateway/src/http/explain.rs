@@ -96,9 +96,10 @@ async fn of_case(
     Query(parameters): Query<CaseParameters>,
 ) -> Result<Json<ExplanationView>, Problem> {
     let case = gateway.store.case(id).await?;
-    let violation = case
-        .ok_or_else(|| Problem::not_found("no such case"))?
-        .violation;
+    let case = case.ok_or_else(|| Problem::not_found("no such case"))?;
+    let violation = case.violation().cloned();
+    let violation = violation
+        .ok_or_else(|| Problem::not_found("no check has found what this case is about"))?;
     let at = moment("at", parameters.at.as_deref())?.unwrap_or(violation.confirmed_at);
     let version = parameters.version;
     explained(&gateway, violation.terminal, violation.rule.id, at, version).await

@@ -362,30 +362,86 @@ impl From<&Violation> for ViolationView {
     }
 }
 
+/// What a person reported: the names of [`ViolationView`], with what there is of it.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names carry meaning and unit")]
+pub struct ReportView {
+    pub kind: Option<&'static str>,
+    pub phone: Option<String>,
+    pub started_at: String,
+    pub ended_at: Option<String>,
+    pub unit_grid: Option<String>,
+    pub lat: Option<f64>,
+    pub lon: Option<f64>,
+}
+
+/// What a case is about.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "most cases are of the large one")]
+pub enum AboutView {
+    /// What a check found: the violation that speaks for the case.
+    Violation(ViolationView),
+    /// What a person reported.
+    Report(ReportView),
+}
+
 /// A case.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct CaseView {
     pub id: String,
+    pub number: String,
+    pub version: u32,
     pub stage: &'static str,
     pub opened_at: String,
     pub changed_at: String,
-    pub subject: Subject,
+    pub source: &'static str,
+    pub category: String,
+    pub severity: &'static str,
+    pub description: String,
+    pub handler: String,
+    pub department: Option<String>,
+    pub due_at: Option<String>,
+    pub late: bool,
+    pub subject: Option<Subject>,
     #[serde(flatten)]
-    pub violation: ViolationView,
+    pub about: AboutView,
 }
 
 impl CaseView {
     /// As readers see it.
     #[must_use]
     pub fn new(case: &Case, catalog: &Catalog) -> Self {
+        let about = match case.violation() {
+            Some(violation) => AboutView::Violation(ViolationView::from(violation)),
+            None => AboutView::Report(ReportView {
+                kind: None,
+                phone: case.terminal.map(|terminal| terminal.to_string()),
+                started_at: rfc3339(case.occurred_at),
+                ended_at: None,
+                unit_grid: case.unit_grid.clone(),
+                lat: case.place.map(|place| place.latitude.degrees()),
+                lon: case.place.map(|place| place.longitude.degrees()),
+            }),
+        };
         Self {
             id: case.id.to_string(),
+            number: case.number(),
+            version: case.version,
             stage: case.stage.as_str(),
             opened_at: rfc3339(case.opened_at),
             changed_at: rfc3339(case.changed_at),
-            subject: Subject::of(case.violation.terminal, catalog),
-            violation: ViolationView::from(&case.violation),
+            source: case.source.as_str(),
+            category: case.category.clone(),
+            severity: case.severity.as_str(),
+            description: case.description.clone(),
+            handler: case.handler.clone(),
+            department: case.department.clone(),
+            due_at: case.due_at().map(rfc3339),
+            late: case.is_late(),
+            subject: case.terminal.map(|terminal| Subject::of(terminal, catalog)),
+            about,
         }
     }
 }

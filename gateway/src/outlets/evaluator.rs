@@ -6,16 +6,19 @@
 //! are derived, so nothing opens twice (P3).
 
 use std::{
+    collections::BTreeMap,
     mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use geofence::{
+    catalog::{Catalog as Snapshot, Standing},
+    identity::ViolationId,
     position::Position,
     track::{Evaluator, EvaluatorOptions},
     units::Timestamp,
-    violation::Finding,
+    violation::{Finding, ViolationKind},
 };
 use storage::store::{FindingBatch, StoreError};
 
@@ -157,11 +160,15 @@ impl EvaluatorConsumer {
         if self.unwritten.is_empty() && !is_new {
             return Ok(None);
         }
+        let in_force = self.catalog.clone();
+        let in_force = in_force.unwrap_or_else(|| place.catalog.in_force());
         let number = self.catalog.as_ref().map(|catalog| catalog.number);
         let mut batch = FindingBatch {
             judged: place.cursor(Self::NAME, self.judged),
             moves_cursor: with_snapshot,
+            shifts: shifts(&in_force.snapshot, &self.unwritten),
             findings: mem::take(&mut self.unwritten),
+            desk: place.cases.desk(&in_force),
             at: self.at,
             snapshots: Default::default(),
         };
@@ -183,7 +190,7 @@ impl EvaluatorConsumer {
         };
         let metrics = &place.metrics;
         for case in &written.opened {
-            let kind = case.violation.kind.as_str();
+            let kind = case.kind().map_or("none", ViolationKind::as_str);
             metrics.count("violations_total", "kind", kind, 1);
             metrics.count("cases_opened_total", "kind", kind, 1);
         }
@@ -193,6 +200,7 @@ impl EvaluatorConsumer {
             .filter(|f| matches!(f, Finding::Withdrawn(..)))
             .count();
         metrics.violations_withdrawn.increment(withdrawn as u64);
+        metrics.violations_unopened.increment(written.unopened);
         metrics.count(
             "store_rows_written_total",
             "table",
@@ -209,6 +217,23 @@ impl EvaluatorConsumer {
         }
         Ok(None)
     }
+}
+
+/// The shifts that violations fall into: those of two shifts are two cases.
+fn shifts(catalog: &Snapshot, findings: &[Finding]) -> BTreeMap<ViolationId, String> {
+    let violations = findings.iter().filter_map(|finding| match finding {
+        Finding::Opened(violation) | Finding::Updated(violation) => Some(violation),
+        Finding::Withdrawn(..) => None,
+    });
+    let named = violations.filter_map(|violation| {
+        match catalog.standing(&violation.terminal, violation.started_at) {
+            Standing::On(duty) => {
+                Some((violation.id, format!("{}@{}", duty.shift.id, duty.from.0)))
+            }
+            _ => None,
+        }
+    });
+    named.collect()
 }
 
 #[async_trait::async_trait]

@@ -10,7 +10,7 @@ use storage::{
 use tokio::task::block_in_place;
 
 use super::{Batch, Consumer, live_map::LiveMap};
-use crate::{Gateway, catalog::Catalog, config::Ingest, metrics::Metrics};
+use crate::{Gateway, case_desk::CaseDesk, catalog::Catalog, config::Ingest, metrics::Metrics};
 
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Each try of more than the store can take costs its time limit.
@@ -31,6 +31,8 @@ pub struct Workplace {
     pub live: Arc<LiveMap>,
     /// Which fixes are believed.
     pub ingest: Ingest,
+    /// What becomes of violations.
+    pub cases: Arc<CaseDesk>,
 }
 
 impl std::fmt::Debug for Workplace {
@@ -50,6 +52,7 @@ impl Workplace {
             metrics: Arc::clone(&gateway.metrics),
             live: Arc::clone(&gateway.live),
             ingest: gateway.config.ingest.clone(),
+            cases: Arc::clone(&gateway.cases),
         }
     }
 

@@ -212,8 +212,7 @@ impl LiveMap {
     /// Sends cases that were opened or changed.
     pub fn publish_cases(&self, cases: &[Case]) {
         if !cases.is_empty() {
-            let items: Vec<_> = cases
-                .iter()
+            let items: Vec<_> = drawn(cases)
                 .map(|case| CaseView::new(case, &self.catalog))
                 .collect();
             self.send(|seq| Body::Cases { seq, items: &items });
@@ -247,8 +246,7 @@ impl LiveMap {
     #[must_use]
     pub fn snapshot(&self, cases: &[Case]) -> Update {
         let sequence = *self.sequence.lock();
-        let cases = cases
-            .iter()
+        let cases = drawn(cases)
             .map(|case| CaseView::new(case, &self.catalog))
             .collect();
         let body = Body::Snapshot {
@@ -262,4 +260,9 @@ impl LiveMap {
             text: text.into(),
         }
     }
+}
+
+/// The map draws violations; what people report is in the lists.
+fn drawn(cases: &[Case]) -> impl Iterator<Item = &Case> {
+    cases.iter().filter(|case| case.violation().is_some())
 }

@@ -105,7 +105,7 @@ pub(super) fn make(connection: &Connection, order: &MoveOrder) -> Result<Moved, 
     };
     if let Some(key) = &order.request.key {
         let sql = "SELECT 1 FROM case_history WHERE case_id = ? AND request_key = ?";
-        let parameters = params![order.case.to_string(), key];
+        let parameters = params![order.case.to_string(), without_nul(key)];
         let action = "look for a request";
         if !all(connection, action, sql, parameters, |_| Ok(Ok(())))?.is_empty() {
             return Ok(Moved::Repeated(Box::new(stored.case)));
@@ -258,6 +258,14 @@ pub(super) fn by_stage(connection: &Connection) -> Result<BTreeMap<Stage, u64>, 
         Ok(Ok((stage, row.get::<_, i64>(1)?.cast_unsigned())))
     })?;
     Ok(counts.into_iter().collect())
+}
+
+pub(super) fn overdue(connection: &Connection, at: Timestamp) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM cases WHERE due_at < ?";
+    let counts = all(connection, "count cases", sql, [at.0], |row| {
+        Ok(Ok(row.get::<_, i64>(0)?.cast_unsigned()))
+    })?;
+    Ok(counts.first().copied().unwrap_or_default())
 }
 
 /// The one place where a changed case is written: its row, its history, its violations.

@@ -294,6 +294,10 @@ impl Store for FaultyStore {
         self.call("count cases", self.inner.cases_by_stage()).await
     }
 
+    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.call("count cases", self.inner.cases_overdue(at)).await
+    }
+
     async fn quarantined(
         &self,
         before: Option<u64>,

@@ -22,7 +22,7 @@ use super::{
     newest, refused,
 };
 use crate::case_changes::{
-    Change, Loaded, StoredCase, Wanted, done, findings, moved, opening, tick,
+    Change, Loaded, StoredCase, Wanted, done, findings, moved, opening, tick, without_nul,
 };
 
 type PositionKey = (Timestamp, TerminalId, u32);
@@ -175,8 +175,8 @@ impl Store for MemoryStore {
         let Some((stored, history)) = tables.cases.get(&order.case) else {
             return Ok(Moved::Unknown);
         };
-        let key = &order.request.key;
-        if key.is_some() && history.iter().any(|line| line.key == *key) {
+        let key = order.request.key.as_deref().map(without_nul);
+        if key.is_some() && history.iter().any(|line| line.key == key) {
             return Ok(Moved::Repeated(Box::new(stored.case.clone())));
         }
         let other = order.request.into.as_ref().and_then(of);
@@ -286,6 +286,13 @@ impl Store for MemoryStore {
             *stages.entry(stored.case.stage).or_default() += 1;
         }
         Ok(stages)
+    }
+
+    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
+        let tables = self.tables.lock();
+        let due = |stored: &StoredCase| stored.case.due_at().is_some_and(|due| due < at);
+        let overdue = tables.cases.values().filter(|(stored, _)| due(stored));
+        Ok(overdue.count() as u64)
     }
 
     async fn quarantined(

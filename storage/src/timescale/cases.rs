@@ -333,6 +333,14 @@ pub(super) async fn by_stage(connection: &mut Connection) -> Result<BTreeMap<Sta
     Ok(counts.collect::<Result<_, StoreError>>()?)
 }
 
+pub(super) async fn overdue(connection: &mut Connection, at: Timestamp) -> Result<u64, Failure> {
+    let select = connection
+        .statement("SELECT count(*) FROM gridtrace.cases WHERE due_at < $1")
+        .await?;
+    let row = connection.client.query_one(&select, &[&Moment(at)]).await?;
+    Ok(row.get::<_, i64>(0).cast_unsigned())
+}
+
 pub(super) async fn snapshots(
     connection: &mut Connection,
 ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
