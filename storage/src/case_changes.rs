@@ -246,24 +246,21 @@ pub(crate) fn findings(batch: &FindingBatch, loaded: Loaded) -> Outcome {
             group.is_some() && case.group == group && may_join(case, &violation, desk)
         });
         let first = candidates.min_by_key(|(id, desktop)| (desktop.edit.case.opened_at, **id));
-        let case = match first.map(|(case, _)| *case) {
-            Some(case) => case,
-            None => {
-                let mut case = Case::open(violation.clone(), at);
-                case.group = group;
-                let by = Actor::system(TELEMETRY);
-                let edit = Edit::begin(case, &by, "found", at, desk);
-                let case = edit.case.id;
-                let desktop = Desktop {
-                    edit,
-                    before: None,
-                    is_replay: false,
-                    turn: Some(turn),
-                };
-                desktops.insert(case, desktop);
-                members.insert(id, case);
-                continue;
-            }
+        let Some(case) = first.map(|(case, _)| *case) else {
+            let mut case = Case::open(violation, at);
+            case.group = group;
+            let by = Actor::system(TELEMETRY);
+            let edit = Edit::begin(case, &by, "found", at, desk);
+            let case = edit.case.id;
+            let desktop = Desktop {
+                edit,
+                before: None,
+                is_replay: false,
+                turn: Some(turn),
+            };
+            desktops.insert(case, desktop);
+            members.insert(id, case);
+            continue;
         };
         if let Some(desktop) = desktops.get_mut(&case) {
             desktop.turn.get_or_insert(turn);
@@ -382,7 +379,7 @@ pub(crate) fn tick(stored: StoredCase, at: Timestamp, desk: &Desk) -> Option<Cha
     let StoredCase { case, log, judged } = stored;
     let mut edit = Edit::of(case);
     edit.tick(at, desk);
-    edit.is_changed().then(|| Change {
+    edit.is_changed().then_some(Change {
         stored: StoredCase {
             case: edit.case,
             log,

@@ -64,6 +64,7 @@ impl FromStr for Limit {
             "day" | "days" => (1_440, TimeUnit::Natural),
             "work minute" | "work minutes" => (1, TimeUnit::WorkHours),
             "work hour" | "work hours" => (60, TimeUnit::WorkHours),
+            "work day minute" | "work day minutes" => (1, TimeUnit::WorkDays),
             "work day" | "work days" => (1_440, TimeUnit::WorkDays),
             _ => return Err(wrong()),
         };
@@ -81,11 +82,18 @@ impl FromStr for Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (amount, word) = match self.unit {
-            TimeUnit::WorkDays => (self.minutes / 1_440, "work day"),
-            TimeUnit::WorkHours if self.minutes % 60 == 0 => (self.minutes / 60, "work hour"),
+            TimeUnit::WorkDays if self.minutes.is_multiple_of(1_440) => {
+                (self.minutes / 1_440, "work day")
+            }
+            TimeUnit::WorkDays => (self.minutes, "work day minute"),
+            TimeUnit::WorkHours if self.minutes.is_multiple_of(60) => {
+                (self.minutes / 60, "work hour")
+            }
             TimeUnit::WorkHours => (self.minutes, "work minute"),
-            TimeUnit::Natural if self.minutes % 1_440 == 0 => (self.minutes / 1_440, "day"),
-            TimeUnit::Natural if self.minutes % 60 == 0 => (self.minutes / 60, "hour"),
+            TimeUnit::Natural if self.minutes.is_multiple_of(1_440) => {
+                (self.minutes / 1_440, "day")
+            }
+            TimeUnit::Natural if self.minutes.is_multiple_of(60) => (self.minutes / 60, "hour"),
             TimeUnit::Natural => (self.minutes, "minute"),
         };
         let plural = if amount == 1 { "" } else { "s" };
@@ -367,6 +375,7 @@ mod tests {
             "90 minutes",
             "2 days",
             "1 hour",
+            "2940 work day minutes",
         ] {
             assert_eq!(text.parse::<Limit>().unwrap().to_string(), text);
         }

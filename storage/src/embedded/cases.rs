@@ -16,7 +16,8 @@ use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 use super::reader::all;
 use crate::{
     case_changes::{
-        Change, Loaded, StoredCase, Wanted, damaged, done, from_json, moved, opening, tick, to_json,
+        Change, Loaded, StoredCase, Wanted, damaged, done, from_json, moved, opening, tick,
+        to_json, without_nul,
     },
     sqlite::failed,
     store::{CaseChange, CaseQuery, CaseWritten, MoveOrder, Moved, Opening, StoreError},
