@@ -9,6 +9,7 @@
 
 mod attachments;
 mod backtests;
+mod case_desk;
 mod cases;
 mod catalog;
 mod command_line;
