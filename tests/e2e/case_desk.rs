@@ -1,7 +1,8 @@
 //! People move cases through the API.
 
+use gateway::http_client::Method;
 use harness::TestGateway;
-use http::Method;
+
 use serde_json::{Value, json};
 
 fn with(mut base: Value, more: Value) -> Value {
@@ -23,7 +24,13 @@ async fn post(gateway: &TestGateway, path: &str, body: &Value) -> (u16, Value) {
 }
 
 /// Asks for a move of what is stored now.
-async fn make(gateway: &TestGateway, id: &str, name: &str, role: &str, more: Value) -> (u16, Value) {
+async fn make(
+    gateway: &TestGateway,
+    id: &str,
+    name: &str,
+    role: &str,
+    more: Value,
+) -> (u16, Value) {
     let path = format!("/api/v1/cases/{id}");
     let version = gateway.json(&path).await["version"].clone();
     let body = json!({"move": name, "version": version, "actor": "Li", "role": role});
@@ -50,10 +57,20 @@ async fn a_case_by_hand_goes_its_whole_way() {
     let (status, refused) = make(&gateway, &id, "close", "operator", json!({})).await;
     assert_eq!(status, 409, "{refused:#}");
     let allowed = refused["allowed_moves"].as_array().unwrap();
-    assert!(allowed.iter().any(|row| row["move"] == "accept"), "{refused:#}");
+    assert!(
+        allowed.iter().any(|row| row["move"] == "accept"),
+        "{refused:#}"
+    );
     let (status, _) = make(&gateway, &id, "accept", "department", json!({})).await;
     assert_eq!(status, 409);
-    let (status, _) = make(&gateway, &id, "accept", "operator", json!({"scope": "140106"})).await;
+    let (status, _) = make(
+        &gateway,
+        &id,
+        "accept",
+        "operator",
+        json!({"scope": "140106"}),
+    )
+    .await;
     assert_eq!(status, 403);
     let (status, _) = make(&gateway, &id, "decline", "operator", json!({})).await;
     assert_eq!(status, 422, "a refusal needs words");
@@ -62,7 +79,11 @@ async fn a_case_by_hand_goes_its_whole_way() {
         ("accept", "operator", json!({"scope": "140105"})),
         ("file", "operator", json!({})),
         ("dispatch", "dispatcher", json!({"department": "squad 2"})),
-        ("handle", "department", json!({"actor_department": "squad 2"})),
+        (
+            "handle",
+            "department",
+            json!({"actor_department": "squad 2"}),
+        ),
         ("verify_fail", "inspector", json!({"remark": "still there"})),
         ("handle", "department", json!({})),
         ("verify_pass", "inspector", json!({})),
@@ -72,7 +93,10 @@ async fn a_case_by_hand_goes_its_whole_way() {
         assert_eq!(status, 200, "{name}: {made:#}");
     }
     let case = gateway.json(&format!("/api/v1/cases/{id}")).await;
-    assert_eq!((&case["stage"], &case["rework"]), (&json!("closed"), &json!(1)));
+    assert_eq!(
+        (&case["stage"], &case["rework"]),
+        (&json!("closed"), &json!(1))
+    );
     assert_eq!(case["history"].as_array().unwrap().len(), 9);
     assert_eq!(case["version"], 9);
     gateway.stop().await;
@@ -83,19 +107,36 @@ async fn a_stale_version_is_refused_and_a_key_is_used_once() {
     let gateway = TestGateway::start(&[]).await;
     let (_, case) = post(&gateway, "/api/v1/cases", &by_hand(json!({}))).await;
     let path = format!("/api/v1/cases/{}/moves", case["id"].as_str().unwrap());
-    let accept = json!({"move": "accept", "version": 1, "actor": "Li", "role": "operator", "key": "k"});
+    let accept =
+        json!({"move": "accept", "version": 1, "actor": "Li", "role": "operator", "key": "k"});
     let (status, made) = post(&gateway, &path, &accept).await;
     assert_eq!((status, &made["repeated"]), (200, &json!(false)));
     let (status, made) = post(&gateway, &path, &accept).await;
     assert_eq!((status, &made["repeated"]), (200, &json!(true)));
     let stale = json!({"move": "file", "version": 1, "actor": "Zhao", "role": "operator"});
     let (status, refused) = post(&gateway, &path, &stale).await;
-    assert_eq!((status, &refused["version"]), (409, &json!(2)), "{refused:#}");
+    assert_eq!(
+        (status, &refused["version"]),
+        (409, &json!(2)),
+        "{refused:#}"
+    );
     for (wrong, expected) in [
-        (json!({"move": "fly", "version": 2, "actor": "Li", "role": "operator"}), 400),
-        (json!({"move": "file", "version": 2, "actor": "Li", "role": "system"}), 400),
-        (json!({"move": "file", "version": 2, "actor": " ", "role": "operator"}), 400),
-        (json!({"move": "file", "version": 2, "actor": "Li", "role": "operator", "category": "x"}), 422),
+        (
+            json!({"move": "fly", "version": 2, "actor": "Li", "role": "operator"}),
+            400,
+        ),
+        (
+            json!({"move": "file", "version": 2, "actor": "Li", "role": "system"}),
+            400,
+        ),
+        (
+            json!({"move": "file", "version": 2, "actor": " ", "role": "operator"}),
+            400,
+        ),
+        (
+            json!({"move": "file", "version": 2, "actor": "Li", "role": "operator", "category": "x"}),
+            422,
+        ),
     ] {
         let (status, problem) = post(&gateway, &path, &wrong).await;
         assert_eq!(status, expected, "{problem:#}");
