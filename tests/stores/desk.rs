@@ -367,7 +367,10 @@ pub(crate) async fn cases_are_found_by_what_they_say(subject: &Subject) {
     let (by_hand, _) = subject.store.open_case(&by_hand(9, "dirty")).await.unwrap();
     let mut hand_over = order(&second, Move::HandOver, Role::Leader);
     hand_over.at = later(30);
-    hand_over.request.jurisdiction = second.unit_grid.as_deref().map(|grid| grid[..6].into());
+    hand_over.request.jurisdiction = second
+        .unit_grid
+        .as_deref()
+        .and_then(|grid| Some(grid.get(..6)?.to_owned()));
     assert_eq!(done(subject, &hand_over).await[0].case.handler.len(), 6);
     let (begin, end) = first.span();
     let find = |query: CaseQuery| async move {
