@@ -1,11 +1,6 @@
 //! The document of the moves, written from their table. With `UPDATE_DOCUMENTS=1` this test writes
 //! the file; otherwise it compares.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a document that cannot be made stops the test"
-)]
-
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use geofence::case::{
