@@ -21,6 +21,7 @@
 
 mod cases;
 mod day;
+mod outbox;
 mod reader;
 mod retention;
 mod rows;

@@ -5,6 +5,7 @@
 //! * [`store`] is derived from it and can be rebuilt by replay: positions once each (P2), cases
 //!   once each (P3), the consumer's cursor never durable before the work that it stands for.
 //!   [`embedded`] and [`timescale`] implement it.
+//! * [`outbox`] is what other systems must hear about cases: a part of each store.
 //! * [`registry`] remembers which terminals have registered, and what happened to them.
 //! * [`catalog`] keeps the versions of the city's catalog.
 //! * [`commands`] is the queue of what terminals are to do, and what became of it.
@@ -22,6 +23,7 @@ pub mod examine;
 pub mod file_system;
 pub mod log;
 pub mod media;
+pub mod outbox;
 pub mod registry;
 pub mod store;
 pub mod timescale;

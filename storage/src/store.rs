@@ -26,6 +26,7 @@ pub use self::cases::{
     CaseChange, CaseOrder, CaseQuery, CaseRecord, CaseWritten, FindingsWritten, MoveOrder, Moved,
     Opening,
 };
+use crate::outbox::Outbox;
 
 /// A position with what the catalog said about its place when it was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -328,9 +329,9 @@ impl StoreError {
     }
 }
 
-/// A store of positions and cases.
+/// A store of positions and cases, and of what others must hear about them.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Outbox + Send + Sync + 'static {
     /// What was found and will be used, for the line printed at start:
     /// `embedded SQLite 3.50 in DIR`, `PostgreSQL 15.18 with TimescaleDB 2.28.3 (compression)`.
     fn description(&self) -> String;

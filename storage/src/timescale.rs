@@ -23,6 +23,7 @@ mod connection;
 mod copy;
 mod hypertable;
 mod known;
+mod outbox;
 mod positions;
 mod queries;
 mod recent;

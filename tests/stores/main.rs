@@ -14,6 +14,7 @@ mod cases;
 mod desk;
 mod embedded_only;
 mod migrations;
+mod outbox;
 mod paging;
 mod positions;
 mod postgres_only;
@@ -96,4 +97,14 @@ on_every_store! {
         an_import_does_not_put_an_older_position_before_a_newer_one,
         cursors_of_an_import_replace_and_end_others,
         positions_are_counted_within_a_range;
+    outbox:
+        each_change_of_a_case_is_one_event,
+        events_that_nobody_wants_go_at_once,
+        of_a_case_only_the_earliest_is_due,
+        a_dead_delivery_lets_the_next_one_go_and_can_come_again,
+        changes_that_wait_give_way_to_later_ones,
+        pages_of_deliveries_have_no_gaps,
+        a_callback_is_noted_once,
+        what_is_over_goes_and_the_rest_stays,
+        another_store_takes_it_over_and_goes_on;
 }

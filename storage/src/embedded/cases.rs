@@ -13,7 +13,7 @@ use geofence::{
 };
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
-use super::reader::all;
+use super::{outbox, reader::all};
 use crate::{
     case_changes::{
         Change, Loaded, StoredCase, Wanted, damaged, done, from_json, moved, opening, tick,
@@ -269,8 +269,14 @@ pub(super) fn overdue(connection: &Connection, at: Timestamp) -> Result<u64, Sto
     Ok(counts.first().copied().unwrap_or_default())
 }
 
-/// The one place where a changed case is written: its row, its history, its violations.
+/// The one place where a changed case is written, with the event that tells of it.
 pub(super) fn write(connection: &Connection, change: &Change) -> Result<(), StoreError> {
+    write_row(connection, change)?;
+    outbox::write(connection, change)
+}
+
+/// Its row, its history, its violations.
+pub(super) fn write_row(connection: &Connection, change: &Change) -> Result<(), StoreError> {
     let action = "write cases";
     let StoredCase { case, log, judged } = &change.stored;
     let (from, to) = case.span();

@@ -128,7 +128,7 @@ pub(super) fn import(writer: &mut Writer, import: Import) -> Result<(), StoreErr
             is_new: true,
             history,
         };
-        cases::write(&transaction, &change)?;
+        cases::write_row(&transaction, &change)?;
     }
     write_snapshots(&transaction, &import.snapshots)?;
     for cursor in &import.cursors {

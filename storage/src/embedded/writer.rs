@@ -24,6 +24,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("../../migrations/embedded/main_0002_retention.sql"),
     include_str!("../../migrations/embedded/main_0003_inputs.sql"),
     include_str!("../../migrations/embedded/main_0004_cases.sql"),
+    include_str!("../../migrations/embedded/main_0005_outbox.sql"),
 ];
 const DAY: &[&str] = &[
     include_str!("../../migrations/embedded/day_0001.sql"),

@@ -12,6 +12,8 @@
 //!
 //! The same seed and the same calls give the same faults.
 
+mod outbox;
+
 use std::{
     collections::BTreeMap,
     future::Future,

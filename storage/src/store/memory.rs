@@ -1,6 +1,8 @@
 //! A store in memory, for tests of what is in front of one: the tables as maps, nothing more. It
 //! answers at once, and what it holds lives as long as it does.
 
+mod outbox;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -43,6 +45,7 @@ struct Tables {
     cases: BTreeMap<CaseId, (StoredCase, Vec<CaseChange>)>,
     members: BTreeMap<ViolationId, CaseId>,
     snapshots: BTreeMap<String, Vec<u8>>,
+    outbox: outbox::Tables,
 }
 
 impl Tables {
@@ -62,6 +65,11 @@ impl Tables {
 
     /// The one place where a changed case is written.
     fn write_case(&mut self, change: &Change) {
+        self.put_case(change);
+        self.outbox.write(change);
+    }
+
+    fn put_case(&mut self, change: &Change) {
         let id = change.stored.case.id;
         for violation in change.members() {
             self.members.insert(violation, id);
@@ -382,7 +390,7 @@ impl Store for MemoryStore {
                 judged: record.judged,
             };
             tables.cases.remove(&stored.case.id);
-            tables.write_case(&Change {
+            tables.put_case(&Change {
                 stored,
                 is_new: true,
                 history: record.history,

@@ -12,10 +12,12 @@ use uuid::Uuid;
 
 use super::{
     connection::{Connection, Failure},
+    outbox as outbox_rows,
     rows::Moment,
 };
 use crate::{
     case_changes::{Change, StoredCase, damaged, from_json, to_json, without_nul},
+    outbox,
     store::{CaseChange, StoreError},
 };
 
@@ -80,6 +82,7 @@ pub(super) struct Writing {
     replace: Statement,
     history: Statement,
     members: Statement,
+    event: Statement,
 }
 
 impl Writing {
@@ -89,6 +92,7 @@ impl Writing {
             replace: connection.statement(REPLACE).await?,
             history: connection.statement(INSERT_HISTORY).await?,
             members: connection.statement(UPSERT_MEMBERS).await?,
+            event: outbox_rows::prepare(connection).await?,
         })
     }
 }
@@ -141,6 +145,10 @@ pub(super) async fn write(
         if transaction.execute(statement, &parameters).await? == 0 {
             // Another node was first: seen by the next attempt.
             return Err(Failure::TimedOut);
+        }
+        if !replaces {
+            // What is taken over from another store was told there, or is in its outbox.
+            outbox_rows::write(transaction, &writing.event, &outbox::draft(change)).await?;
         }
         history.add(case.id.0, &change.history);
         for violation in change.members() {
