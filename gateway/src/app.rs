@@ -43,8 +43,13 @@ use crate::{
     log_thread, media,
     metrics::Metrics,
     outlets::{
-        self, Consumer as _, evaluator::EvaluatorConsumer, live_map::LiveMap,
-        runtime::OutletsRuntime, store_writer::StoreWriter, vendor_items::VendorItems,
+        self, Consumer as _,
+        delivery::{DeliveryDesk, webhook::WebhookError},
+        evaluator::EvaluatorConsumer,
+        live_map::LiveMap,
+        runtime::OutletsRuntime,
+        store_writer::StoreWriter,
+        vendor_items::VendorItems,
     },
     platform_key::{PlatformKey, PlatformKeyError},
     profiles::{ProfilesError, TerminalProfiles},
@@ -76,6 +81,9 @@ pub enum StartError {
     /// The media.
     #[error("media: {0}")]
     Media(#[from] MediaError),
+    /// A receiver of cases.
+    #[error(transparent)]
+    Receiver(#[from] WebhookError),
     /// A file or a socket.
     #[error("{what}: {cause}")]
     Io {
@@ -105,7 +113,7 @@ impl StartError {
             | Self::Catalog(CatalogError::Versions(StoreError::Newer { .. }))
             | Self::Store(StoreError::Newer { .. })
             | Self::Media(MediaError::Index(StoreError::Newer { .. })) => EXIT_NEWER,
-            Self::Catalog(_) | Self::Profiles(_) | Self::Policy(_) => EXIT_CONFIG,
+            Self::Catalog(_) | Self::Profiles(_) | Self::Policy(_) | Self::Receiver(_) => EXIT_CONFIG,
             _ => 1,
         }
     }
@@ -197,6 +205,7 @@ impl App {
             )?,
             Arc::clone(&metrics),
         );
+        let delivery = DeliveryDesk::new(&config.delivery)?;
         let media = MediaStore::open(&config.data_dir.join("media"), config.media.limits.clone())?;
         let attachments_at = sockets.attachments().map_err(no_address)?;
         let (attachments, alarms) = AttachmentRequests::new(&config.attachments, attachments_at);
@@ -204,6 +213,7 @@ impl App {
             live: Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics))),
             track_readers: TrackReaders::new(config.tracks.readers_max),
             backtests: backtest::Jobs::default(),
+            delivery,
             vendor_items: VendorItems::default(),
             rejected: RejectedFrames::new(config.ingest.rejected_kept_max),
             store_is_away: DashMap::new(),
@@ -274,6 +284,7 @@ impl App {
             outlets_handle.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
             outlets_handle.spawn(outlets::retention::run(share(), stop_outlets.clone())),
             outlets_handle.spawn(case_desk::run(share(), stop_outlets.clone())),
+            outlets_handle.spawn(outlets::delivery::run(share(), stop_outlets.clone())),
         ];
         let background = vec![
             tokio::spawn(preload(share())),

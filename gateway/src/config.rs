@@ -7,6 +7,7 @@ mod attachments;
 mod cases;
 mod catalog;
 mod commands;
+mod delivery;
 mod http;
 mod item_id;
 mod listeners;
@@ -29,6 +30,7 @@ pub use attachments::Attachments;
 pub use cases::Cases;
 pub use catalog::{Backtest, CatalogFiles, Explain};
 pub use commands::{CommandRules, Commands};
+pub use delivery::{Delivery, Receiver, Secret};
 pub use http::Http;
 pub use item_id::ItemId;
 pub use listeners::{Tls, Udp};
@@ -94,6 +96,8 @@ pub struct Config {
     pub evaluate: Evaluate,
     /// Cases.
     pub cases: Cases,
+    /// Who hears of cases.
+    pub delivery: Delivery,
     /// HTTP, page and live stream.
     pub http: Http,
     /// Tracks for readers.
@@ -392,6 +396,7 @@ impl Config {
                 horizon: raw.duration("evaluate.horizon", 72 * hour, hour..=720 * hour),
             },
             cases: Cases::from_raw(&mut raw),
+            delivery: Delivery::from_raw(&mut raw),
             http: Http::from_raw(&mut raw),
             tracks: Tracks::from_raw(&mut raw),
             telemetry: Telemetry {

@@ -5,6 +5,7 @@ pub mod backtests;
 mod cases;
 pub mod catalog;
 pub mod commands;
+mod deliveries;
 mod explain;
 pub mod live;
 pub mod media;

@@ -62,7 +62,7 @@ use crate::{
     ingest::RejectedFrames,
     listen::Listeners,
     metrics::Metrics,
-    outlets::{live_map::LiveMap, vendor_items::VendorItems},
+    outlets::{delivery::DeliveryDesk, live_map::LiveMap, vendor_items::VendorItems},
     session::directory::Directory,
     tracks::TrackReaders,
 };
@@ -105,6 +105,8 @@ pub struct Gateway {
     pub store: Arc<dyn Store>,
     /// What decides over cases.
     pub cases: Arc<CaseDesk>,
+    /// Who hears of cases.
+    pub delivery: DeliveryDesk,
     /// The newest positions.
     pub live: Arc<LiveMap>,
     /// Files and simplified tracks that are being made.

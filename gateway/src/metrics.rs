@@ -263,7 +263,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("store_rows_written_total", "Rows written, by table."),
     (
         "store_removed_total",
-        "What was too old and removed: days of positions (chunks, with TimescaleDB), reports in quarantine.",
+        "What was too old and removed: days of positions (chunks, with TimescaleDB), reports in quarantine, deliveries.",
     ),
     (
         "store_batch_duration_seconds",
@@ -291,6 +291,38 @@ pub const METRICS: &[(&str, &str)] = &[
     (
         "case_clock_notices_total",
         "Clocks that warned or ran out, by notice.",
+    ),
+    (
+        "delivery_attempts_total",
+        "Attempts to tell a receiver of a case, by receiver and outcome.",
+    ),
+    (
+        "delivery_duration_seconds",
+        "From the planning of a delivery to the receiver's acknowledgement, by receiver.",
+    ),
+    (
+        "deliveries_given_up_total",
+        "Deliveries that became dead letters, by receiver.",
+    ),
+    (
+        "deliveries_pending",
+        "Deliveries that a receiver has not acknowledged, by receiver.",
+    ),
+    (
+        "deliveries_dead",
+        "Dead letters that are kept, by receiver.",
+    ),
+    (
+        "delivery_oldest_age",
+        "Seconds since the oldest pending delivery was planned, by receiver.",
+    ),
+    (
+        "delivery_breaker_open",
+        "1 while a receiver is left alone after failures, by receiver.",
+    ),
+    (
+        "callbacks_total",
+        "Moves that receivers asked for, by result: moved, repeated, or why not.",
     ),
     ("live_clients", "Live streams that are open."),
     (
@@ -512,6 +544,17 @@ impl Metrics {
         );
         self.recorder
             .register_counter(&key(name, &[(label, value)]), &METADATA)
+            .increment(by);
+    }
+
+    /// A counter with several labels.
+    pub fn count_with(&self, name: &'static str, labels: &[(&'static str, &str)], by: u64) {
+        debug_assert!(
+            METRICS.iter().any(|(known, _)| *known == name),
+            "{name} is not declared"
+        );
+        self.recorder
+            .register_counter(&key(name, labels), &METADATA)
             .increment(by);
     }
 

@@ -238,6 +238,8 @@ pub struct Callback {
     pub at: Timestamp,
     /// Digest of what it said: the same key with another text is a mistake.
     pub digest: String,
+    /// Seconds since 1970 that its newest request was signed with.
+    pub sent: i64,
     /// What became of it; `None` while nobody knows.
     pub outcome: Option<String>,
 }
@@ -336,7 +338,8 @@ pub trait Outbox: Send + Sync {
     /// The numbers of a case, by receiver.
     async fn receiver_numbers(&self, case: CaseId) -> Result<Vec<ReceiverNumber>, StoreError>;
 
-    /// Notes a callback before it is acted upon, unless its key is there.
+    /// Notes a callback before it is acted upon, unless its key is there: then only the newest time
+    /// of sending is noted, and what was there before is given back.
     async fn begin_callback(&self, callback: &Callback) -> Result<Begun, StoreError>;
 
     /// Notes what became of it; `None` removes the note, so that it may come again.

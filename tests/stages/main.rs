@@ -6,7 +6,7 @@
 //! else is there; the books balance; and the cases are those of an evaluation that nothing
 //! disturbed.
 //!
-//! `followers.rs` has what is too rare for stories.
+//! `followers.rs` has what is too rare for stories; `outbox.rs` the stories of cases that go out.
 //!
 //! `GRIDTRACE_FAULT_SEEDS=20000` runs more stories than usual, `GRIDTRACE_FAULT_SEED=7` only that
 //! one.
@@ -19,6 +19,7 @@
 
 mod followers;
 mod judge;
+mod outbox;
 mod process;
 mod story;
 mod terminals;

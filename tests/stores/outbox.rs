@@ -295,11 +295,18 @@ pub(crate) async fn a_callback_is_noted_once(subject: &Subject) {
         case: CaseId(Uuid::from_u128(7)),
         at: NOW,
         digest: "d".into(),
+        sent: 5,
         outcome: None,
     };
     assert_eq!(store.begin_callback(&callback).await.unwrap(), Begun::New);
-    let known = store.begin_callback(&callback).await.unwrap();
-    assert_eq!(known, Begun::Known(callback.clone()));
+    let mut again = callback.clone();
+    again.sent = 7;
+    let known = store.begin_callback(&again).await.unwrap();
+    assert_eq!(
+        known,
+        Begun::Known(callback.clone()),
+        "what was there before"
+    );
     let other = Callback {
         receiver: "b".into(),
         ..callback.clone()
@@ -316,6 +323,7 @@ pub(crate) async fn a_callback_is_noted_once(subject: &Subject) {
         .unwrap();
     let done = Callback {
         outcome: Some("done".into()),
+        sent: 7,
         ..callback
     };
     assert_eq!(known, Begun::Known(done));
@@ -376,6 +384,7 @@ pub(crate) async fn another_store_takes_it_over_and_goes_on(subject: &Subject) {
         case: CaseId(Uuid::from_u128(7)),
         at: NOW,
         digest: "d".into(),
+        sent: 5,
         outcome: None,
     };
     from.begin_callback(&callback).await.unwrap();

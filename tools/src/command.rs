@@ -2,6 +2,7 @@
 //! not all went as it should.
 
 pub(crate) mod load;
+pub(crate) mod receive;
 pub(crate) mod replay;
 pub(crate) mod simulate;
 

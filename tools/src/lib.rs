@@ -5,6 +5,7 @@
 //!   geometry of it, [`random`] a seeded generator whose numbers never change.
 //! - [`replay`]: recorded frames and tracks through real sockets.
 //! - [`load`]: many terminals as cheaply as possible, to measure a gateway.
+//! - [`receive`]: a case system that takes what a gateway delivers, and misbehaves.
 //! - [`decode`]: frames to JSON.
 //! - [`terminal`] and [`wire`]: the terminal's end of the protocol, written apart from the
 //!   gateway's.
@@ -17,6 +18,7 @@ pub mod load;
 pub mod output;
 pub mod plane;
 pub mod random;
+pub mod receive;
 pub mod replay;
 pub mod simulate;
 pub mod terminal;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::command::{load, replay, simulate};
+use self::command::{load, receive, replay, simulate};
 
 /// Tools around a JT/T 808 gateway.
 #[derive(Debug, Parser)]
@@ -51,6 +51,12 @@ enum Command {
     /// the quantiles of the latency as one line of JSON. Exit code 1 if a connection ended or a
     /// report was refused.
     Load(load::Arguments),
+    /// Take what a gateway delivers of cases, as a case system would, and misbehave by a seed.
+    ///
+    /// Verifies signatures (Standard Webhooks), does each request once by its key, and gives each
+    /// case a number. Prints where it listens as a line of JSON, and what it has as another one
+    /// when it is told to stop; GET answers with the same at any time.
+    Receive(receive::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Decode { profile } => command::decode(profile.as_deref()),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Receive(arguments) => receive::run(&arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -340,6 +340,51 @@ impl Raw {
         })
     }
 
+    /// An array of tables (`[[key]]`), each read on its own; where it comes from the environment or
+    /// the command line, a text of TOML. None by default.
+    pub fn tables<T>(&mut self, key: &str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        self.known.insert(key.to_owned());
+        let (value, source) = match self.values.remove(key) {
+            Some((Value::String(text), source)) => {
+                let table = format!("tables = {text}").parse::<toml::Table>();
+                let value = table.ok().and_then(|mut table| table.remove("tables"));
+                (value.unwrap_or(Value::Boolean(false)), source)
+            }
+            Some(given) => given,
+            None => (Value::Array(Vec::new()), Source::Flag("default")),
+        };
+        let is_table = |item: &Value| matches!(item, Value::Table(_));
+        let (mut found, mut shown) = (Vec::new(), Vec::new());
+        match value {
+            Value::Array(items) if items.iter().all(is_table) => {
+                for (index, item) in items.into_iter().enumerate() {
+                    let Value::Table(table) = item else { continue };
+                    let mut inner = Self::default();
+                    inner.add_table("", table, &source);
+                    found.push(read(&mut inner));
+                    match inner.finish() {
+                        Ok(effective) => {
+                            let pairs: Vec<_> = effective
+                                .iter()
+                                .map(|(k, v)| format!("{k} = {v}"))
+                                .collect();
+                            shown.push(format!("{{ {} }}", pairs.join(", ")));
+                        }
+                        Err(mistakes) => {
+                            for Mistake { place, what } in mistakes {
+                                self.mistake(format!("{key}[{index}].{place}"), what);
+                            }
+                        }
+                    }
+                }
+            }
+            _ => self.mistake(format!("{key} ({source})"), "expected an array of tables"),
+        }
+        let shown = format!("[{}]", shown.join(", "));
+        self.effective.insert(key.to_owned(), shown);
+        found
+    }
+
     /// A path; the empty path is "not set".
     pub fn path(&mut self, key: &str, default: &str) -> Option<PathBuf> {
         let text = self.text(key, default, str::to_owned);

@@ -55,6 +55,7 @@ CREATE TABLE callbacks (
     case_id  TEXT NOT NULL,
     at       INTEGER NOT NULL,
     digest   TEXT NOT NULL,
+    sent     INTEGER NOT NULL, -- seconds since 1970 that the newest request was signed with
     outcome  TEXT, -- NULL while nobody knows
     PRIMARY KEY (receiver, key)
 ) STRICT, WITHOUT ROWID;

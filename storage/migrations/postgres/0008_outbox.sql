@@ -57,6 +57,7 @@ CREATE TABLE gridtrace.callbacks (
     case_id  uuid        NOT NULL,
     at       timestamptz NOT NULL,
     digest   text        NOT NULL,
+    sent     bigint      NOT NULL, -- seconds since 1970 that the newest request was signed with
     outcome  text, -- NULL while nobody knows
     PRIMARY KEY (receiver, key)
 );

@@ -23,7 +23,7 @@ const DELIVERY: &str = "d.id, d.receiver, d.case_id, d.sequence, d.kind, d.state
     d.attempts, d.next_at, d.finished_at, d.status, d.said";
 const DELIVERY_COLUMNS: usize = 12;
 const EVENT: &str = "e.case_id, e.sequence, e.kind, e.at, e.content";
-const CALLBACK: &str = "receiver, key, case_id, at, digest, outcome";
+const CALLBACK: &str = "receiver, key, case_id, at, digest, sent, outcome";
 
 /// Writes the event of a change, in the transaction of its case.
 pub(super) fn write(connection: &Connection, change: &Change) -> Result<(), StoreError> {
@@ -116,7 +116,8 @@ fn callback(row: &Row<'_>) -> rusqlite::Result<Result<Callback, StoreError>> {
         case,
         at: Timestamp(row.get(3)?),
         digest: row.get(4)?,
-        outcome: row.get(5)?,
+        sent: row.get(5)?,
+        outcome: row.get(6)?,
     }))
 }
 
@@ -167,13 +168,14 @@ fn insert_number(
 
 /// False when the key is there.
 fn insert_callback(connection: &Connection, callback: &Callback) -> Result<bool, StoreError> {
-    let sql = "INSERT INTO callbacks VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO callbacks VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING";
     let values = params![
         callback.receiver,
         callback.key,
         callback.case.to_string(),
         callback.at.0,
         callback.digest,
+        callback.sent,
         callback.outcome,
     ];
     Ok(execute(connection, sql, values)? > 0)
@@ -501,6 +503,11 @@ impl Outbox for EmbeddedStore {
             }
             let sql = format!("SELECT {CALLBACK} FROM callbacks WHERE receiver = ? AND key = ?");
             let known = all(c, READ, &sql, [&asked.receiver, &asked.key], callback)?.pop();
+            execute(
+                c,
+                "UPDATE callbacks SET sent = max(sent, ?3) WHERE receiver = ?1 AND key = ?2",
+                params![asked.receiver, asked.key, asked.sent],
+            )?;
             Ok(known.map_or(Begun::New, Begun::Known))
         };
         self.change_outbox(begin).await

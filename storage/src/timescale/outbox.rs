@@ -36,7 +36,7 @@ macro_rules! event_columns {
 }
 macro_rules! callback_columns {
     () => {
-        "receiver, key, case_id, at, digest, outcome"
+        "receiver, key, case_id, at, digest, sent, outcome"
     };
 }
 
@@ -53,7 +53,7 @@ const PLAN_DELIVERY: &str = "INSERT INTO gridtrace.deliveries \
     gridtrace.outbox_events WHERE case_id = $3 AND sequence = $4 AND NOT is_planned) \
     ON CONFLICT DO NOTHING";
 const INSERT_CALLBACK: &str =
-    "INSERT INTO gridtrace.callbacks VALUES ($1,$2,$3,$4,$5,$6) ON CONFLICT DO NOTHING";
+    "INSERT INTO gridtrace.callbacks VALUES ($1,$2,$3,$4,$5,$6,$7) ON CONFLICT DO NOTHING";
 
 /// The statement of [`write`].
 pub(super) async fn prepare(connection: &mut Connection) -> Result<Statement, Failure> {
@@ -114,7 +114,8 @@ fn callback(row: &Row) -> Callback {
         case: CaseId(row.get(2)),
         at: row.get::<_, Moment>(3).0,
         digest: row.get(4),
-        outcome: row.get(5),
+        sent: row.get(5),
+        outcome: row.get(6),
     }
 }
 
@@ -155,12 +156,13 @@ async fn insert_callback(
     statement: &Statement,
     callback: &Callback,
 ) -> Result<bool, Failure> {
-    let parameters: [&(dyn ToSql + Sync); 6] = [
+    let parameters: [&(dyn ToSql + Sync); 7] = [
         &callback.receiver,
         &callback.key,
         &callback.case.0,
         &Moment(callback.at),
         &callback.digest,
+        &callback.sent,
         &callback.outcome,
     ];
     Ok(transaction.execute(statement, &parameters).await? > 0)
@@ -458,11 +460,19 @@ async fn begin_callback(connection: &mut Connection, asked: &Callback) -> Result
             " FROM gridtrace.callbacks WHERE receiver = $1 AND key = $2"
         ))
         .await?;
+    let update = connection
+        .statement(
+            "UPDATE gridtrace.callbacks SET sent = greatest(sent, $3) \
+             WHERE receiver = $1 AND key = $2",
+        )
+        .await?;
     let transaction = connection.client.transaction().await?;
     let is_new = insert_callback(&transaction, &insert, asked).await?;
     let known = transaction
         .query_opt(&select, &[&asked.receiver, &asked.key])
         .await?;
+    let parameters: [&(dyn ToSql + Sync); 3] = [&asked.receiver, &asked.key, &asked.sent];
+    transaction.execute(&update, &parameters).await?;
     transaction.commit().await?;
     Ok(match known {
         Some(row) if !is_new => Begun::Known(callback(&row)),

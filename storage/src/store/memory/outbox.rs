@@ -284,8 +284,10 @@ impl Outbox for MemoryStore {
     async fn begin_callback(&self, asked: &Callback) -> Result<Begun, StoreError> {
         let callbacks = &mut self.tables.lock().outbox.callbacks;
         let key = (asked.receiver.clone(), asked.key.clone());
-        if let Some(known) = callbacks.get(&key) {
-            return Ok(Begun::Known(known.clone()));
+        if let Some(known) = callbacks.get_mut(&key) {
+            let before = known.clone();
+            known.sent = known.sent.max(asked.sent);
+            return Ok(Begun::Known(before));
         }
         callbacks.insert(key, asked.clone());
         Ok(Begun::New)
