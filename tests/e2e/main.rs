@@ -14,6 +14,7 @@ mod cases;
 mod catalog;
 mod command_line;
 mod commands;
+mod deliveries;
 mod duty;
 mod encryption;
 mod explain;

@@ -10,6 +10,8 @@
 //!
 //! Log, registry, commands and media stay in the data directory, which the gateway goes on using.
 
+mod outbox;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -149,6 +151,7 @@ async fn move_all(
         to.import(&import).await?;
     }
     move_cases(from, to, &mut tell).await?;
+    outbox::move_outbox(from, to, &mut tell).await?;
     let counted = compare(from, to, end, &mut tell).await?;
     let snapshots = from.snapshots().await?;
     let ended = target.ours(&progress).chain([progress.clone()]);
@@ -413,6 +416,7 @@ async fn compare(
     if here != there {
         differing.insert(format!("{here:?} here, {there:?} there"));
     }
+    differing.extend(outbox::difference(from, to).await?);
     if !differing.is_empty() {
         let differing: Vec<_> = differing.into_iter().collect();
         bail!("the stores differ: {}", differing.join("; "));

@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod breaker;
+pub mod callback;
 pub mod courier;
 pub mod letter;
 pub mod signature;
