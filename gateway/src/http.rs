@@ -3,6 +3,7 @@
 pub mod api;
 pub mod backtests;
 mod cases;
+mod callbacks;
 pub mod catalog;
 pub mod commands;
 mod deliveries;

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpListener,
 };
 use tools::{
-    receive::{Faults, Options, Receiver, Secret},
+    receive::{Faults, Options, Receiver, Secret, sign},
     terminal::{Identity, Terminal},
     wire::Revision,
 };
@@ -413,4 +413,87 @@ async fn kills_of_both_sides_leave_one_case_each() {
     keys.sort_unstable();
     keys.dedup();
     assert_eq!(keys.len(), done.len(), "an event was done twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_comes_back_once_and_only_from_who_knows_the_secret() {
+    let (receiver, address) = receiver(Faults::default()).await;
+    let url = format!("http://{address}/");
+    let (gateway, _folder) = city(&receivers(&url, ", allow_private = true")).await;
+    let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    enter(&mut terminal, now_s() - 200).await;
+    let case = until("there is a case", async || {
+        gateway.items("/api/v1/cases").await.pop()
+    })
+    .await;
+    let id = case["id"].as_str().unwrap();
+    let body = |name: &str| {
+        json!({"case": id, "move": name, "actor": "王", "role": "operator", "remark": "=cmd"})
+            .to_string()
+    };
+    let http = gateway.http();
+    let send = async |name: &str, key: &str, seconds: i64, body: String, secret: &str| {
+        let secret = Secret::new(secret).unwrap();
+        let signature = sign(&secret, key, seconds.unsigned_abs(), body.as_bytes());
+        let seconds = seconds.to_string();
+        let headers = [
+            ("webhook-id", key),
+            ("webhook-timestamp", &seconds),
+            ("webhook-signature", &signature),
+        ];
+        let path = format!("/api/v1/callbacks/{name}");
+        let sent = http_client::ask_with_text(&http, Method::POST, &path, &headers, body).await;
+        let (status, body) = sent.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let now = now_s();
+    let other = "another-key-of-enough-characters";
+    assert_eq!(send("city", "k1", now, body("accept"), other).await.0, 401);
+    assert_eq!(
+        send("city", "k1", now - 301, body("accept"), SECRET)
+            .await
+            .0,
+        401
+    );
+    assert_eq!(
+        send("nobody", "k1", now, body("accept"), SECRET).await.0,
+        404
+    );
+    assert_eq!(send("city", "k0", now, body("close"), SECRET).await.0, 409);
+    let (status, made) = send("city", "k1", now, body("accept"), SECRET).await;
+    assert_eq!(
+        (status, &made["stage"]),
+        (200, &json!("accepted")),
+        "{made}"
+    );
+    assert_eq!(send("city", "k1", now, body("accept"), SECRET).await.0, 409);
+    let (status, again) = send("city", "k1", now + 1, body("accept"), SECRET).await;
+    assert_eq!((status, &again["repeated"]), (200, &json!(true)), "{again}");
+    assert_eq!(again["version"], made["version"]);
+    assert_eq!(
+        send("city", "k1", now + 2, body("file"), SECRET).await.0,
+        422
+    );
+    let stage = &gateway.json(&format!("/api/v1/cases/{id}")).await["stage"];
+    assert_eq!(stage, "accepted");
+    // The receiver hears of its own move as well.
+    until("the move is heard of", async || {
+        (receiver.summary().stages[id] == "accepted").then_some(())
+    })
+    .await;
+    let books = gateway.metrics().await;
+    for (result, count) in [
+        ("bad_signature", 1),
+        ("stale", 1),
+        ("unknown_receiver", 1),
+        ("refused", 1),
+        ("moved", 1),
+        ("replayed", 1),
+        ("repeated", 1),
+        ("key_reused", 1),
+    ] {
+        let name = format!("gridtrace_callbacks_total{{result=\"{result}\"}}");
+        assert_eq!(books.value(&name), count, "{result}");
+    }
+    gateway.stop().await;
 }

@@ -451,7 +451,7 @@ impl Story {
             for record in &records {
                 let case = now(self.memory.case(record.case)).unwrap();
                 let is_mine = receiver.jurisdictions.is_empty()
-                    || case.violation.unit_grid.as_deref() == Some("14010600100101");
+                    || case.unit_grid.as_deref() == Some("14010600100101");
                 let told = ledger.cases.get(&record.case.to_string());
                 assert_eq!(told.is_some(), is_mine, "{}: {}", receiver.name, case.id);
                 let Some((done, newest)) = told else { continue };
@@ -472,7 +472,7 @@ impl Story {
                 let all: BTreeSet<u64> = delivered.union(&superseded).copied().collect();
                 if receiver.events.is_empty() {
                     assert_eq!(all, (1..=record.sequence).collect());
-                    assert_eq!(newest["case"]["worst"], case.violation.worst);
+                    assert_eq!(newest["case"]["worst"], case.violation().unwrap().worst);
                     let numbers = now(self.memory.receiver_numbers(case.id));
                     assert_eq!(numbers.len(), 1);
                     assert!(case.id.to_string().starts_with(&numbers[0].number[3..]));

@@ -46,7 +46,7 @@ pub struct Receiver {
     /// The key that both sides sign with: `secret`, or the content of `secret_file`, or of the
     /// environment variable `secret_env`.
     pub secret: Secret,
-    /// Only cases whose unit grid begins with one of these; all by default.
+    /// Only cases whose unit grid or handler begins with one of these; all by default.
     pub jurisdictions: Vec<String>,
     /// Only cases of these kinds; all by default.
     pub kinds: Vec<ViolationKind>,
@@ -224,11 +224,10 @@ impl Receiver {
     /// Whether it hears of such an event.
     #[must_use]
     pub fn wants(&self, event: &storage::outbox::Event) -> bool {
-        let violation = &event.content.case.violation;
-        let grid = violation.unit_grid.as_deref().unwrap_or_default();
+        let case = &event.content.case;
         let places = &self.jurisdictions;
-        (places.is_empty() || places.iter().any(|place| grid.starts_with(place)))
-            && (self.kinds.is_empty() || self.kinds.contains(&violation.kind))
+        (places.is_empty() || places.iter().any(|place| case.concerns(place)))
+            && (self.kinds.is_empty() || case.kind().is_some_and(|kind| self.kinds.contains(&kind)))
             && (self.events.is_empty() || self.events.contains(&event.kind))
     }
 }

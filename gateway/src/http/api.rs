@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::QuarantinedRow;
 
 use super::{
-    Problem, backtests, cases, catalog, commands, deliveries, explain, live, media, passwords, terminals, tracks,
+    Problem, backtests, callbacks, cases, catalog, commands, deliveries, explain, live, media, passwords, terminals, tracks,
     view::{QuarantineView, hex},
 };
 use crate::{Gateway, clock};
@@ -29,6 +29,7 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
         .merge(commands::routes())
         .merge(passwords::routes())
         .merge(deliveries::routes())
+        .merge(callbacks::routes())
         .merge(media::routes())
         .merge(catalog::routes(text_bytes_max))
         .merge(tracks::routes())

@@ -43,11 +43,15 @@ pub struct Asked {
     pub version: Option<u32>,
     /// Who, in the outer system.
     pub actor: String,
+    /// In which part, as the table of moves calls it: `operator`, `department`.
+    pub role: String,
     /// Why.
     #[serde(default)]
     pub remark: String,
     /// To which department, where the move needs one.
     pub department: Option<String>,
+    /// To which jurisdiction, where the move needs one.
+    pub jurisdiction: Option<String>,
 }
 
 /// What became of a move.
@@ -208,7 +212,7 @@ mod tests {
 
     const SECONDS: i64 = 1_764_028_800;
     const BODY: &str = r#"{"case":"00000000-0000-0000-0000-000000000007","move":"accept",
-                           "actor":"王"}"#;
+                           "actor":"王","role":"operator"}"#;
 
     /// Accepts a case once; knows keys, as the store does.
     #[derive(Default)]

@@ -36,20 +36,29 @@ struct Body<'a> {
 #[derive(Serialize)]
 struct ChangeView<'a> {
     at: String,
+    version: u32,
+    #[serde(rename = "move")]
+    name: &'static str,
     from: Option<&'static str>,
     to: &'static str,
     actor: &'a str,
+    role: &'static str,
     remark: &'a str,
+    detail: &'a str,
 }
 
 impl<'a> From<&'a CaseChange> for ChangeView<'a> {
     fn from(change: &'a CaseChange) -> Self {
         Self {
             at: rfc3339(change.at),
+            version: change.version,
+            name: change.name.as_str(),
             from: change.from.map(Stage::as_str),
             to: change.to.as_str(),
             actor: &change.actor,
+            role: change.role.as_str(),
             remark: &change.remark,
+            detail: &change.detail,
         }
     }
 }
