@@ -180,7 +180,7 @@ async fn what_the_receiver_does_wrong_is_made_up_for() {
     settled(&gateway).await;
     let cases = gateway.items("/api/v1/cases").await;
     let summary = receiver.summary();
-    assert_eq!(summary.cases as usize, cases.len());
+    assert_eq!(summary.cases, cases.len() as u64);
     assert!(cases.len() >= 2, "{cases:#?}");
     assert_eq!(summary.out_of_order, 0);
     for case in &cases {

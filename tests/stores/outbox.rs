@@ -127,7 +127,7 @@ pub(crate) async fn each_change_of_a_case_is_one_event(subject: &Subject) {
         (content.case.violation.worst, content.changes.len()),
         (80.0, 0)
     );
-    assert_eq!(events[0].content.case.violation().unwrap().worst, v.worst);
+    assert_eq!(events[0].content.case.violation(), Some(&v));
     assert_eq!(events[3].content.case.stage, Stage::Withdrawn);
     assert_eq!(events[3].content.changes[0].to, Stage::Withdrawn);
     assert_eq!(events[3].at, MIDNIGHT.plus_millis(30_000));
