@@ -113,7 +113,9 @@ impl StartError {
             | Self::Catalog(CatalogError::Versions(StoreError::Newer { .. }))
             | Self::Store(StoreError::Newer { .. })
             | Self::Media(MediaError::Index(StoreError::Newer { .. })) => EXIT_NEWER,
-            Self::Catalog(_) | Self::Profiles(_) | Self::Policy(_) | Self::Receiver(_) => EXIT_CONFIG,
+            Self::Catalog(_) | Self::Profiles(_) | Self::Policy(_) | Self::Receiver(_) => {
+                EXIT_CONFIG
+            }
             _ => 1,
         }
     }

@@ -2,8 +2,8 @@
 
 pub mod api;
 pub mod backtests;
-mod cases;
 mod callbacks;
+mod cases;
 pub mod catalog;
 pub mod commands;
 mod deliveries;

@@ -21,7 +21,7 @@ use geofence::{
 use serde::Serialize;
 use storage::{
     outbox::Outbox,
-    store::{MoveOrder, Moved, Store as _, StoreError},
+    store::{MoveOrder, Moved, StoreError},
 };
 
 use super::{Problem, api::Shared};
