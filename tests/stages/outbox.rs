@@ -119,7 +119,7 @@ impl Desk {
         let sequence = body["sequence"].as_u64().unwrap();
         let id = body["case"]["id"].as_str().unwrap().to_owned();
         let ledger = &mut *self.ledger.lock().unwrap();
-        let number = format!("TY-{}", &id[..8]);
+        let number = format!("TY-{id}");
         if let Some(known) = ledger.keys.insert(letter.id.to_string(), sequence) {
             assert_eq!(known, sequence, "one key for two events");
             self.world.count(|totals| totals.repeated += 1);
@@ -475,7 +475,7 @@ impl Story {
                     assert_eq!(newest["case"]["worst"], case.violation().unwrap().worst);
                     let numbers = now(self.memory.receiver_numbers(case.id));
                     assert_eq!(numbers.len(), 1);
-                    assert!(case.id.to_string().starts_with(&numbers[0].number[3..]));
+                    assert_eq!(numbers[0].number, format!("TY-{}", case.id));
                 } else {
                     assert_eq!(superseded.len(), 0);
                 }
