@@ -124,7 +124,10 @@ pub(crate) async fn each_change_of_a_case_is_one_event(subject: &Subject) {
     );
     let content = &events[1].content;
     assert_eq!(
-        (content.case.violation.worst, content.changes.len()),
+        (
+            content.case.violation().unwrap().worst,
+            content.changes.len()
+        ),
         (80.0, 0)
     );
     assert_eq!(events[0].content.case.violation(), Some(&v));
