@@ -24,7 +24,9 @@ const SECRET: &str = "a-key-of-enough-characters";
 const PHONE: &str = "13800000001";
 const VEHICLES: &str = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
                         V1,13800000001,晋AR0001,refuse_truck,F1,one,60\n\
-                        V2,13800000002,晋AR0002,refuse_truck,F1,two,60\n";
+                        V2,13800000002,晋AR0002,refuse_truck,F1,two,60\n\
+                        V3,13800000003,晋AR0003,refuse_truck,F1,three,60\n\
+                        V4,13800000004,晋AR0004,refuse_truck,F1,four,60\n";
 
 /// A square of about 450 m around 37.87 N, 112.55 E that nobody may enter.
 fn fences() -> String {
@@ -374,7 +376,8 @@ async fn kills_of_both_sides_leave_one_case_each() {
     let begin = now_s() - 4_000;
     for round in 0..4_i64 {
         let gateway = start();
-        let identity = Identity::new(PHONE, Revision::V2013).unwrap();
+        let phone = format!("1380000000{}", round + 1);
+        let identity = Identity::new(&phone, Revision::V2013).unwrap();
         let mut terminal = Terminal::connect(gateway.tcp.as_str(), identity, PATIENCE)
             .await
             .unwrap();

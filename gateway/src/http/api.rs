@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::QuarantinedRow;
 
 use super::{
-    Problem, backtests, callbacks, cases, catalog, commands, deliveries, explain, live, media, passwords, terminals, tracks,
+    Problem, backtests, callbacks, cases, catalog, commands, deliveries, explain, live, media,
+    passwords, terminals, tracks,
     view::{QuarantineView, hex},
 };
 use crate::{Gateway, clock};

@@ -1,5 +1,7 @@
 //! The outbox in PostgreSQL.
 
+mod records;
+
 use async_trait::async_trait;
 use geofence::{identity::CaseId, units::Timestamp};
 use tokio_postgres::{Row, Statement, Transaction, types::ToSql};
@@ -28,17 +30,20 @@ macro_rules! delivery_columns {
          d.next_at, d.finished_at, d.status, d.said"
     };
 }
+use delivery_columns;
 const DELIVERY_COLUMNS: usize = 12;
 macro_rules! event_columns {
     () => {
         "e.case_id, e.sequence, e.kind, e.at, e.content"
     };
 }
+use event_columns;
 macro_rules! callback_columns {
     () => {
         "receiver, key, case_id, at, digest, sent, outcome"
     };
 }
+use callback_columns;
 
 /// The case is locked by its transaction, so that the sequence has no gaps and the numbers follow it.
 const INSERT: &str = "WITH next AS (INSERT INTO gridtrace.outbox_cases VALUES ($1, 1) \
@@ -52,6 +57,8 @@ const PLAN_DELIVERY: &str = "INSERT INTO gridtrace.deliveries \
     SELECT $1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12 WHERE EXISTS (SELECT 1 FROM \
     gridtrace.outbox_events WHERE case_id = $3 AND sequence = $4 AND NOT is_planned) \
     ON CONFLICT DO NOTHING";
+const SELECT_NUMBERS: &str = "SELECT receiver, number, at FROM gridtrace.receiver_numbers \
+    WHERE case_id = $1 ORDER BY receiver";
 const INSERT_CALLBACK: &str =
     "INSERT INTO gridtrace.callbacks VALUES ($1,$2,$3,$4,$5,$6,$7) ON CONFLICT DO NOTHING";
 
@@ -327,130 +334,6 @@ async fn retain(connection: &mut Connection, retention: &OutboxRetention) -> Res
     Ok(removed)
 }
 
-async fn records(
-    connection: &mut Connection,
-    after: Option<CaseId>,
-    limit: u32,
-) -> Result<Vec<OutboxRecord>, Failure> {
-    // A callback may name a case of which there is no event.
-    let select = connection
-        .statement(
-            "SELECT case_id, max(sequence) FROM (SELECT case_id, sequence \
-             FROM gridtrace.outbox_cases UNION ALL SELECT case_id, 0 FROM gridtrace.callbacks) a \
-             WHERE $1::uuid IS NULL OR case_id > $1 GROUP BY case_id ORDER BY case_id LIMIT $2",
-        )
-        .await?;
-    let events = connection
-        .statement(concat!(
-            "SELECT ",
-            event_columns!(),
-            ", e.is_planned FROM gridtrace.outbox_events e WHERE e.case_id = $1 ORDER BY e.sequence"
-        ))
-        .await?;
-    let deliveries = connection
-        .statement(concat!(
-            "SELECT ",
-            delivery_columns!(),
-            " FROM gridtrace.deliveries d WHERE d.case_id = $1 ORDER BY d.sequence, d.receiver"
-        ))
-        .await?;
-    let numbers = connection.statement(SELECT_NUMBERS).await?;
-    let callbacks = connection
-        .statement(concat!(
-            "SELECT ",
-            callback_columns!(),
-            " FROM gridtrace.callbacks WHERE case_id = $1 ORDER BY receiver, key"
-        ))
-        .await?;
-    let client = &connection.client;
-    let after = after.map(|id| id.0);
-    let mut records = Vec::new();
-    for row in client.query(&select, &[&after, &i64::from(limit)]).await? {
-        let id: Uuid = row.get(0);
-        let found = client.query(&events, &[&id]).await?;
-        let read = |row: &Row| Ok((event(row, 0)?, row.get(5)));
-        let events = found.iter().map(read).collect::<Result<_, StoreError>>()?;
-        let found = client.query(&deliveries, &[&id]).await?;
-        let deliveries = found
-            .iter()
-            .map(delivery)
-            .collect::<Result<_, StoreError>>()?;
-        let found = client.query(&numbers, &[&id]).await?;
-        let numbers = found.iter().map(number).collect();
-        let found = client.query(&callbacks, &[&id]).await?;
-        records.push(OutboxRecord {
-            case: CaseId(id),
-            sequence: row.get::<_, i64>(1).cast_unsigned(),
-            events,
-            deliveries,
-            numbers,
-            callbacks: found.iter().map(callback).collect(),
-        });
-    }
-    Ok(records)
-}
-
-const SELECT_NUMBERS: &str = "SELECT receiver, number, at FROM gridtrace.receiver_numbers \
-    WHERE case_id = $1 ORDER BY receiver";
-/// Parts of one statement: all see what was there before it, which is what is to go.
-const FORGET: &str = "WITH a AS (DELETE FROM gridtrace.outbox_cases WHERE case_id = $1), \
-    b AS (DELETE FROM gridtrace.outbox_events WHERE case_id = $1), \
-    c AS (DELETE FROM gridtrace.deliveries WHERE case_id = $1), \
-    d AS (DELETE FROM gridtrace.receiver_numbers WHERE case_id = $1) \
-    DELETE FROM gridtrace.callbacks WHERE case_id = $1";
-
-async fn import(connection: &mut Connection, records: &[OutboxRecord]) -> Result<(), Failure> {
-    let forget = connection.statement(FORGET).await?;
-    let case = connection
-        .statement("INSERT INTO gridtrace.outbox_cases VALUES ($1, $2)")
-        .await?;
-    let event = connection
-        .statement(
-            "INSERT INTO gridtrace.outbox_events \
-             (case_id, sequence, kind, at, is_planned, content) VALUES ($1,$2,$3,$4,$5,$6)",
-        )
-        .await?;
-    let delivery = connection.statement(INSERT_DELIVERY).await?;
-    let number = connection
-        .statement("INSERT INTO gridtrace.receiver_numbers VALUES ($1,$2,$3,$4)")
-        .await?;
-    let callback = connection.statement(INSERT_CALLBACK).await?;
-    let transaction = connection.client.transaction().await?;
-    for record in records {
-        let id = record.case.0;
-        transaction.execute(&forget, &[&id]).await?;
-        if record.sequence > 0 {
-            let sequence = record.sequence.cast_signed();
-            transaction.execute(&case, &[&id, &sequence]).await?;
-        }
-        for (one, is_planned) in &record.events {
-            let content = outbox::to_json(&one.content)?;
-            let parameters: [&(dyn ToSql + Sync); 6] = [
-                &id,
-                &one.sequence.cast_signed(),
-                &one.kind.as_str(),
-                &Moment(one.at),
-                is_planned,
-                &content,
-            ];
-            transaction.execute(&event, &parameters).await?;
-        }
-        for one in &record.deliveries {
-            insert_delivery(&transaction, &delivery, one).await?;
-        }
-        for one in &record.numbers {
-            let at = Moment(one.at);
-            let parameters: [&(dyn ToSql + Sync); 4] = [&id, &one.receiver, &one.number, &at];
-            transaction.execute(&number, &parameters).await?;
-        }
-        for one in &record.callbacks {
-            insert_callback(&transaction, &callback, one).await?;
-        }
-    }
-    transaction.commit().await?;
-    Ok(())
-}
-
 async fn begin_callback(connection: &mut Connection, asked: &Callback) -> Result<Begun, Failure> {
     let insert = connection.statement(INSERT_CALLBACK).await?;
     let select = connection
@@ -646,13 +529,17 @@ impl Outbox for TimescaleStore {
         limit: u32,
     ) -> Result<Vec<OutboxRecord>, StoreError> {
         let mut lease = self.reader(READ).await?;
-        let result = self.query(records(&mut lease, after, limit)).await;
+        let result = self.query(records::records(&mut lease, after, limit)).await;
         lease.conclude(result)
     }
 
     async fn import_outbox(&self, asked: &[OutboxRecord]) -> Result<(), StoreError> {
         let mut lease = self.outbox_writer().await?;
-        let result = bounded(self.options.write_timeout, import(&mut lease, asked)).await;
+        let result = bounded(
+            self.options.write_timeout,
+            records::import(&mut lease, asked),
+        )
+        .await;
         lease.conclude(result)
     }
 
