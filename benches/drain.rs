@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let store = server
         .as_ref()
-        .map_or("embedded".to_owned(), Postgres::database);
+        .map_or_else(|| "embedded".to_owned(), Postgres::database);
     let store = ["--store", &store];
 
     let gateway = Process::start_with("serve", folder.path(), &store, &[LEVEL]);
