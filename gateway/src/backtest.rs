@@ -158,6 +158,8 @@ impl<'a> Trial<'a> {
     fn new(catalog: &'a Snapshot) -> Self {
         let options = EvaluatorOptions {
             horizon_ms: HORIZON_MS,
+            // Of whom nothing is stored in the period nothing is found.
+            is_awaiting: false,
             ..EvaluatorOptions::default()
         };
         Self {

@@ -204,6 +204,9 @@ fn check(settings: &Settings) -> ExitCode {
         return ExitCode::from(EXIT_CONFIG);
     };
     let catalog = catalog.current();
+    for gap in catalog.unit_grid_gaps() {
+        eprintln!("warning: {gap}");
+    }
     show(&format!(
         "the configuration is good: {} unit grids, {} fences, {} routes, {} rules of work, {} vehicles, \
          {} assignments\n",

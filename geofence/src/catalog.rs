@@ -34,6 +34,7 @@ mod edited;
 mod features;
 mod fence;
 mod fence_index;
+mod gaps;
 mod load;
 mod mistake;
 mod places;
@@ -59,8 +60,9 @@ pub use self::{
         Standing,
     },
     fence::{AppliesTo, Fence, FenceKind},
+    gaps::Gap,
     mistake::{CatalogMistake, Place, Problem},
-    route::{CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip},
+    route::{CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip, UnknownSweep},
     schedule::Schedule,
     sources::CatalogSources,
     unit_grid::{CodeLayout, UnitGrid},

@@ -4,7 +4,7 @@
 //! Membership is the base of all that fences ask for; `presence` judges stay-in and keep-out
 //! fences on top of it, `speeding` the limits. `route` follows a vehicle on a route, for `deviation`,
 //! `collection` (points passed over and missed) and `coverage`. `motion` joins what asks for neither:
-//! `long_stop`, `too_fast` to clean, `unloading` and `terminal_alarm`, by rules of work, with `work`
+//! `long_stop`, `too_fast` to clean, `unloading` with `load_drop`, and `terminal_alarm`, by rules of work, with `work`
 //! telling what runs. `duty` follows a vehicle through its shifts, for `attendance`, `off_post`,
 //! `patrol` and `silence`, and outside them for `outside_hours`. All thresholds stand in
 //! [`Parameters`], [`RouteParameters`], [`WorkParameters`] and [`DutyParameters`].
@@ -16,6 +16,7 @@ pub(crate) mod deviation;
 pub(crate) mod draft;
 pub(crate) mod duty;
 mod duty_parameters;
+pub(crate) mod load_drop;
 pub(crate) mod long_stop;
 pub(crate) mod membership;
 pub(crate) mod motion;

@@ -8,6 +8,7 @@
 //! Time comes from the records of the log alone: the receipt of positions, and
 //! [`Evaluator::tick`]. How positions are cut into batches changes nothing.
 
+mod awaited;
 mod codec;
 pub mod explain;
 pub(crate) mod fix;
@@ -38,6 +39,7 @@ use crate::{
     checks::{
         Parameters, RouteProgress, Unjudged,
         draft::{Draft, Subject},
+        motion::Rules,
         unjudged::unjudged,
     },
     identity::TerminalId,
@@ -61,6 +63,9 @@ pub struct EvaluatorOptions {
     pub settle_ms: i64,
     /// A timer waits so long for fixes that are on their way. Default 5 s.
     pub lateness_ms: i64,
+    /// Vehicles that the catalog has work for are judged before anything was received of them. Of
+    /// several evaluators of one log only one may. Default yes.
+    pub is_awaiting: bool,
 }
 
 impl Default for EvaluatorOptions {
@@ -70,6 +75,7 @@ impl Default for EvaluatorOptions {
             fixes_max: 65_536,
             settle_ms: 2_000,
             lateness_ms: 5_000,
+            is_awaiting: true,
         }
     }
 }
@@ -152,7 +158,9 @@ struct Track {
     /// The state behind the newest fix.
     state: State,
     verdict: Verdict,
-    /// When the newest fix was received.
+    /// Since when the catalog expects the vehicle, where it did so before the first fix.
+    awaited_since: Option<i64>,
+    /// When the newest fix was received; before the first one, since when it is awaited.
     received_at: i64,
     /// Timers have been fired up to this event time.
     advanced_to: i64,
@@ -179,9 +187,11 @@ pub struct Evaluator {
     wakes: BinaryHeap<Reverse<(i64, TerminalId)>>,
     fences: InForce,
     counts: Counts,
-    /// Keys of vehicles that were handed over, which the next snapshot removes.
+    /// Keys of vehicles that were handed over or forgotten, which the next snapshot removes.
     gone: Vec<String>,
     inside: Vec<u32>,
+    /// It has given vehicles away, or was given some: others may be judged elsewhere.
+    is_part: bool,
 }
 
 impl Evaluator {
@@ -197,6 +207,7 @@ impl Evaluator {
             counts: Counts::default(),
             gone: Vec::new(),
             inside: Vec::new(),
+            is_part: false,
         }
     }
 
@@ -283,7 +294,14 @@ impl Evaluator {
         let known = self.fences.since.as_ref();
         let since = |rule| known.and_then(|known| known.get(&rule)).copied();
         let since = |rule| since(rule).unwrap_or(i64::MIN);
-        unjudged(&subject(catalog, *terminal), last.as_ref(), &since, at)
+        let mut all = unjudged(&subject(catalog, *terminal), last.as_ref(), &since, at);
+        let is_on = all.iter().any(|(_, why)| *why == Unjudged::NeverHeard);
+        if track.is_none() && is_on {
+            // Nobody listens yet.
+            all.push((ViolationKind::Silence, Unjudged::NeverHeard));
+            all.sort_by_key(|(kind, _)| *kind);
+        }
+        all
     }
 
     fn observe(
@@ -292,7 +310,7 @@ impl Evaluator {
         position: &Position,
         findings: &mut Vec<Finding>,
     ) -> Result<(), SkipReason> {
-        self.fences.adopt(catalog, self.clock);
+        self.adopt(catalog, self.clock);
         // What has no place is heard for its alarms, and counted as not judged.
         let placeless = placeless(position);
         let oldest = self.clock.saturating_sub(self.options.horizon_ms);
@@ -316,16 +334,9 @@ impl Evaluator {
                 }
                 track.received_at = position.received_at.0;
                 let (mut closed, mut dropped) = (Vec::new(), Vec::new());
-                let mut court = Court {
-                    subject: subject(catalog, position.terminal),
-                    in_force: &self.fences.by_index,
-                    routes_in_force: &self.fences.by_route,
-                    rules_in_force: &self.fences.by_rule,
-                    since: self.fences.since.as_ref(),
-                    inside: &mut self.inside,
-                    closed: &mut closed,
-                    dropped: &mut dropped,
-                };
+                let subject = subject(catalog, position.terminal);
+                let (fences, inside) = (&self.fences, &mut self.inside);
+                let mut court = fences.court(subject, inside, &mut closed, &mut dropped);
                 track.state.step(&fix, &mut court);
                 self.counts.suspects_dropped += track.state.input.take_dropped();
                 let (key, verdict) = (fix.key(), &mut track.verdict);
@@ -338,7 +349,8 @@ impl Evaluator {
             }
         }
         track.is_changed = true;
-        let wake_at = track.next_wake(catalog, &self.options);
+        let subject = subject(catalog, position.terminal);
+        let wake_at = track.next_wake(self.fences.rules(&subject), &self.options);
         schedule(&mut self.wakes, track, position.terminal, wake_at);
         placeless.map_or(Ok(()), Err)
     }
@@ -348,7 +360,7 @@ impl Evaluator {
         if at.0 <= self.clock {
             return;
         }
-        self.fences.adopt(catalog, self.clock.max(at.0));
+        self.adopt(catalog, self.clock.max(at.0));
         self.clock = at.0;
         while let Some(Reverse((wake_at, terminal))) = self.wakes.peek().copied() {
             if wake_at > self.clock {
@@ -363,16 +375,9 @@ impl Evaluator {
             }
             track.wake_at = None;
             let (mut closed, mut dropped) = (Vec::new(), Vec::new());
-            let mut court = Court {
-                subject: subject(catalog, terminal),
-                in_force: &self.fences.by_index,
-                routes_in_force: &self.fences.by_route,
-                rules_in_force: &self.fences.by_rule,
-                since: self.fences.since.as_ref(),
-                inside: &mut self.inside,
-                closed: &mut closed,
-                dropped: &mut dropped,
-            };
+            let subject = subject(catalog, terminal);
+            let (fences, inside) = (&self.fences, &mut self.inside);
+            let mut court = fences.court(subject, inside, &mut closed, &mut dropped);
             if track.late_from.is_some() && track.settle_at <= self.clock {
                 self.counts.rerun += 1;
                 track.run_again(self.clock, &mut court, &self.options, findings);
@@ -383,7 +388,11 @@ impl Evaluator {
                 verdict.drop_all(&dropped, Timestamp(self.clock), findings);
                 verdict.follow(key, NEXT_FIX, closed, track.state.drafts_mut(), findings);
             }
-            let next = track.next_wake(catalog, &self.options);
+            if track.is_over(&subject) {
+                self.forget(&terminal);
+                continue;
+            }
+            let next = track.next_wake(self.fences.rules(&subject), &self.options);
             schedule(&mut self.wakes, track, terminal, next);
         }
     }
@@ -420,7 +429,8 @@ impl Track {
             return;
         };
         let mut ended: Vec<(Draft, Key)> = Vec::new();
-        let run = self.history.run_from(from, |state, fix| {
+        let first = self.first_state(court);
+        let run = self.history.run_from(from, first, |state, fix| {
             state.step(fix, court);
             ended.extend(court.closed.drain(..).map(|draft| (draft, fix.key())));
         });
@@ -467,15 +477,15 @@ impl Track {
     /// Opens what is due by now without another fix. Time behind the newest fix passes as fast as
     /// the clock of the log since its receipt, less the time that fixes may be on their way.
     fn fire_timers(&mut self, clock: i64, court: &mut Court<'_>, options: &EvaluatorOptions) {
-        let Some(last) = self.history.newest() else {
+        let Some(last_at) = self.known_until() else {
             return;
         };
         // One that comes from a snapshot, or from before an edit, does not know its fences yet.
-        self.state.bind(court, last.at);
+        self.state.bind(court, last_at);
         let passed_ms = clock
             .saturating_sub(self.received_at)
             .saturating_sub(options.lateness_ms);
-        let until = last.at.saturating_add(passed_ms);
+        let until = last_at.saturating_add(passed_ms);
         // Windows and shifts end by the clock, whether or not the vehicle is still heard; but while a
         // backlog comes in order no faster than its fixes, or each would end what the next is in.
         let ended = until.min(clock.saturating_sub(options.lateness_ms));
@@ -486,9 +496,10 @@ impl Track {
             self.is_changed = true;
         }
         // Beyond what the newest fix speaks for, nothing opens that needs a vehicle to be there.
-        let until = until.min(last.at.saturating_add(Parameters::HOLD_MS));
+        let until = until.min(last_at.saturating_add(Parameters::HOLD_MS));
         let catalog = court.subject.catalog;
-        if self.state.due(catalog).is_some_and(|due| due <= until) {
+        let due = self.state.due(court.rules());
+        if due.is_some_and(|due| due <= until) {
             self.state.advance(until, court);
             self.advanced_to = self.advanced_to.max(until);
             self.is_changed = true;
@@ -505,21 +516,19 @@ impl Track {
     }
 
     /// When the track has something to do next.
-    fn next_wake(&self, catalog: &Catalog, options: &EvaluatorOptions) -> Option<i64> {
+    fn next_wake(&self, rules: Rules<'_>, options: &EvaluatorOptions) -> Option<i64> {
         let settle_at = self.late_from.map(|_| self.settle_at);
-        let timer_at = self
-            .state
-            .due(catalog)
-            .zip(self.history.newest())
-            .map(|(due, last)| {
-                self.received_at
-                    .saturating_add(due - last.at)
-                    .saturating_add(options.lateness_ms)
-            });
-        let ends = [self.state.route_due(catalog), self.state.duty_due()];
+        let known_until = self.known_until();
+        let timer_at = self.state.due(rules).zip(known_until);
+        let timer_at = timer_at.map(|(due, last_at)| {
+            self.received_at
+                .saturating_add(due - last_at)
+                .saturating_add(options.lateness_ms)
+        });
+        let ends = [self.state.route_due(rules.catalog), self.state.duty_due()];
         let end_at = ends.into_iter().flatten().min();
-        let end_at = end_at.zip(self.history.newest()).map(|(due, last)| {
-            let passed_at = self.received_at.saturating_add(due - last.at);
+        let end_at = end_at.zip(known_until).map(|(due, last_at)| {
+            let passed_at = self.received_at.saturating_add(due - last_at);
             passed_at.max(due).saturating_add(options.lateness_ms)
         });
         let moments = [settle_at, timer_at, end_at];

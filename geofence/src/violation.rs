@@ -187,6 +187,8 @@ pub enum StretchState {
     Missed,
     /// It was there, faster than the work allows.
     TooFast,
+    /// It was there, and its machines did not run.
+    Idle,
     /// It may have been there while nothing was received: neither swept nor missed.
     Unobserved,
 }

@@ -30,6 +30,9 @@ struct Scene {
     fences: Vec<String>,
     routes: Vec<Route>,
     limit: String,
+    rules: Vec<String>,
+    signals: Option<u32>,
+    status: u32,
     at: (f64, f64),
     second: i64,
     every: i64,
@@ -51,6 +54,8 @@ struct Fix {
     kmh: f64,
     heading: u16,
     is_acc_on: bool,
+    signals: Option<u32>,
+    status: u32,
 }
 
 struct Expected {
@@ -177,6 +182,9 @@ impl Scene {
                 }
             }
             "limit" => self.limit = word(1),
+            "work" => self.rules.push(format!("{{{properties}}}")),
+            "signals" => self.signals = words.get(1).and_then(|bits| bits.parse().ok()),
+            "status" => self.status = number(1) as u32,
             "late" => self.late = Some((number(1) as i64, number(2) as i64)),
             "at" => self.at = (number(1), number(2)),
             "go" => self.go((number(1), number(2)), number(3)),
@@ -225,6 +233,8 @@ impl Scene {
             kmh,
             heading: 0,
             is_acc_on: true,
+            signals: self.signals,
+            status: self.status,
         });
         self.second += self.every;
     }
@@ -274,6 +284,10 @@ impl Scene {
                 ),
             )),
             vehicles: Some(("vehicles".to_owned(), vehicles)),
+            work_rules: Some((
+                "rules".to_owned(),
+                format!(r#"{{"rules":[{}]}}"#, self.rules.join(",")),
+            )),
             ..CatalogSources::default()
         };
         Catalog::load(&sources).unwrap()
@@ -308,10 +322,13 @@ impl Scene {
                     speed_dkmh: (fix.kmh * 10.0).round() as u16,
                     heading_deg: fix.heading,
                     alarm_flags: 0,
-                    status_flags: if fix.is_acc_on { 3 } else { 2 },
+                    status_flags: fix.status | if fix.is_acc_on { 3 } else { 2 },
                     odometer_dkm: None,
                     satellites: Some(9),
-                    inputs: Inputs::default(),
+                    inputs: Inputs {
+                        vehicle_signals: fix.signals,
+                        ..Inputs::default()
+                    },
                     is_positioned: true,
                     is_backlog: is_late,
                 }

@@ -102,6 +102,8 @@ async fn a_new_fence_judges_what_comes_after_it_and_nothing_from_before() {
     let began = gateway::clock::parse_rfc3339(began).unwrap().millis() / 1_000;
     assert!(began > before + 60, "{began} is before the fence");
 
+    let gaps = gateway.items("/api/v1/catalog/gaps").await;
+    assert!(gaps.is_empty(), "{gaps:?}");
     let versions = gateway.items("/api/v1/catalog/versions").await;
     assert_eq!(versions[0]["author"], "me");
     assert_eq!(versions[0]["note"], "school");

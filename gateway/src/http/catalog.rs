@@ -36,6 +36,7 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
     Router::new()
         .route("/catalog", get(catalog))
         .route("/catalog/versions", get(versions))
+        .route("/catalog/gaps", get(gaps))
         .route("/catalog/versions/{number}", delete(cancel))
         .route("/catalog/{kind}", get(text).put(put_text))
         .route("/catalog/{kind}/{id}", put(put_thing).delete(remove_thing))
@@ -72,6 +73,33 @@ async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
         duty_areas: snapshot.duties().areas().len(),
         assignments: snapshot.duties().assignments().len(),
     })
+}
+
+/// A hole between the unit grids.
+#[derive(Debug, Serialize)]
+struct GapView {
+    beside: String,
+    square_meters: f64,
+    latitude: f64,
+    longitude: f64,
+}
+
+/// The holes between the unit grids of the version in force, the largest first.
+async fn gaps(State(gateway): Shared) -> Result<Json<Page<GapView>>, Problem> {
+    let snapshot = Arc::clone(&gateway.catalog.in_force().snapshot);
+    let found = tokio::task::spawn_blocking(move || snapshot.unit_grid_gaps()).await;
+    let found = found
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let view = |gap: geofence::catalog::Gap| GapView {
+        beside: gap.beside,
+        square_meters: gap.square_meters.round(),
+        latitude: gap.latitude,
+        longitude: gap.longitude,
+    };
+    Ok(Json(Page {
+        items: found.into_iter().map(view).collect(),
+        next: None,
+    }))
 }
 
 fn kind(path: &str) -> Result<&'static Kind, Problem> {

@@ -173,6 +173,11 @@ fn files(config: &Config, findings: &mut Findings) {
                 catalog.vehicles().len()
             );
             findings.ok("catalog", found);
+            let gaps = catalog.unit_grid_gaps();
+            if let Some(largest) = gaps.first() {
+                let found = format!("{} holes between the unit grids; {largest}", gaps.len());
+                findings.warn("catalog", found, "see check-config for all of them");
+            }
         }
         Err(error) => {
             for line in error.to_string().lines() {

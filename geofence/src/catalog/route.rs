@@ -2,9 +2,12 @@
 
 mod plan;
 mod read;
+mod segments;
 mod text;
 
-pub use self::plan::{CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip};
+pub use self::plan::{
+    CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip, UnknownSweep,
+};
 pub(super) use self::read::{Draft, lay, read};
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ fn samples(ring: &[Point]) -> impl Iterator<Item = Point> {
         .map(move |((a, b), c)| middle(middle(*a, *b), *c))
 }
 
-fn as_geo(rings: &[Vec<Point>]) -> geo::Polygon<f64> {
+pub(super) fn as_geo(rings: &[Vec<Point>]) -> geo::Polygon<f64> {
     let line = |ring: &Vec<Point>| {
         ring.iter()
             .map(|p| (f64::from(p.x), f64::from(p.y)))

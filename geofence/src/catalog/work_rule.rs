@@ -215,16 +215,28 @@ pub enum Machine {
     Pump,
     /// Power take-off, which drives either.
     Pto,
-    /// Unloads: the body is tipped or the container lifted. Lifting bins to fill the vehicle is
-    /// another signal, and belongs to no machine here.
+    /// Unloads: the body is tipped or the container lifted.
     Lift,
     /// Unloads: the bucket or the ejector.
     Bucket,
+    /// Collects: bins are lifted to fill the vehicle.
+    BinLift,
+    /// No machine but the load, in two bits of which the lower one is named: 0 empty, 1 half, 3 full
+    /// (as status bits 8 and 9 of JT/T 808).
+    Load,
 }
 
 impl Machine {
     /// Every machine.
-    pub const ALL: [Self; 5] = [Self::Brush, Self::Pump, Self::Pto, Self::Lift, Self::Bucket];
+    pub const ALL: [Self; 7] = [
+        Self::Brush,
+        Self::Pump,
+        Self::Pto,
+        Self::Lift,
+        Self::Bucket,
+        Self::BinLift,
+        Self::Load,
+    ];
 
     /// The word in texts.
     #[must_use]
@@ -235,13 +247,27 @@ impl Machine {
             Self::Pto => "pto",
             Self::Lift => "lift",
             Self::Bucket => "bucket",
+            Self::BinLift => "bin_lift",
+            Self::Load => "load",
         }
     }
 
-    /// Cleans; what does not, unloads.
+    /// Cleans.
     #[must_use]
     pub const fn is_cleaning(self) -> bool {
         matches!(self, Self::Brush | Self::Pump | Self::Pto)
+    }
+
+    /// Unloads.
+    #[must_use]
+    pub const fn is_unloading(self) -> bool {
+        matches!(self, Self::Lift | Self::Bucket)
+    }
+
+    /// Collects.
+    #[must_use]
+    pub const fn is_collecting(self) -> bool {
+        matches!(self, Self::BinLift)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Collection points: visited, passed over, missed.
 //!
 //! ```text
-//!                       20 s within 25 m, hardly moving
+//!                       20 s within 25 m, hardly moving; or bins lifted there
 //!  open ─────────────────────────────────────────────────────────────▶ visited
 //!   │ │ a later one is visited first                   visited            ▲ ▲
 //!   │ └──────────────────────────▶ wrong order ───────────────────────────┘ │
@@ -15,7 +15,8 @@
 //! A point that is passed over and never visited is missed: the violation of the order is withdrawn
 //! then, so that one thing is one violation. A point that the vehicle may have visited while
 //! nothing was received is neither: it is unobserved. Optional points are never missed and never
-//! passed over. A lift signal is not known: a stay is what counts.
+//! passed over. Where a rule of work says which bit is the lift of bins, a report with it within the
+//! radius is a visit, however short the stay; without the signal a stay is what counts.
 
 use super::{
     RouteParameters,
@@ -104,7 +105,7 @@ impl Points {
         subject: &Subject<'_>,
         route: &Route,
         span: &Span,
-        moment: &Moment<'_>,
+        (moment, is_lifting): (&Moment<'_>, bool),
         ended: &mut Ended<'_>,
     ) -> bool {
         let at = moment.fix.at;
@@ -120,7 +121,10 @@ impl Points {
             }
             let sight_ms = route.parameters.sight_ms;
             let has_passed = watch.follow(point, moment, sight_ms, (begin, earliest));
-            let is_visit = if point.stay_ms == 0 {
+            let here_mm = moment.fix.point.distance_mm(point.point);
+            let is_visit = if is_lifting && here_mm <= point.radius_mm {
+                true
+            } else if point.stay_ms == 0 {
                 has_passed
             } else {
                 watch.stay_ms >= point.stay_ms
@@ -130,7 +134,7 @@ impl Points {
             }
             watch.visited_at = Some(at);
             has_visited = true;
-            let proof = evidence(moment.fix, Some(moment.fix.point.distance_mm(point.point)));
+            let proof = evidence(moment.fix, Some(here_mm));
             for draft in [watch.order.take(), watch.missed.take()]
                 .into_iter()
                 .flatten()

@@ -15,21 +15,31 @@
 //! is a turn and another one. The kerb is told by the distance from the line where that is sure,
 //! else by the direction: traffic keeps to the right.
 //!
+//! Near the line is within the reach of the sweeper and one deviation of the fix. Up to three
+//! deviations noise may have moved it there or away: such a stretch is unobserved, like a gap.
+//!
 //! What lies between fixes that are too far apart in time is unobserved. When the target could have
-//! been met with all that may have been swept unseen, nothing is violated: a gap proves nothing.
+//! been met with all that may have been swept unseen, nothing is violated: a gap proves nothing. Nor
+//! is a window judged of which nothing was received at all.
 //! A vehicle that parked with its ignition off and is found there has not been elsewhere meanwhile.
 //! A fix that the vehicle cannot have driven to is passed over, and the way counts from the one
 //! before it: an error that jumps along the route sweeps nothing, and spoils nothing.
-//! Terminals do not tell whether brushes turn: work is whatever is driven at working speed.
+//!
+//! Work is what is driven at working speed with a brush or pump on, as far as the terminal tells
+//! ([`super::work`]): from one fix to the next the machines are as the first one said. What is driven
+//! with all of them off is idle and sweeps nothing. Where nothing is known of them, the route says
+//! with `unknown_work` what that means: it `counts`, by default; it is `unobserved`, like a gap; or it
+//! is `idle`.
 
 use super::{
     RouteParameters,
     draft::{Draft, Opening, Subject, evidence},
     presence::{Moment, seconds},
     route::{Visit, is_parked, rule, stood, whole},
+    work::Work,
 };
 use crate::{
-    catalog::{Kerb, Route, Strip},
+    catalog::{Kerb, Route, Strip, UnknownSweep},
     geometry::Whereabouts,
     track::fix::Fix,
     violation::{Stretch, StretchState, ViolationKind},
@@ -40,6 +50,8 @@ const STRETCHES_MAX: usize = 50;
 /// Fixes at least so far apart in time tell a speed by their distance, milliseconds; nearer ones
 /// are noisy, and the receiver's speed is taken.
 const PACE_MS: i64 = 5_000;
+/// Farther from the line than its reach and so many deviations nothing is swept for sure.
+const DOUBT_SIGMAS: f64 = 3.0;
 /// Progress may exceed what the speed allows by this, and two deviations.
 const PROGRESS_FACTOR: f64 = 1.3;
 
@@ -47,13 +59,14 @@ const PROGRESS_FACTOR: f64 = 1.3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bin {
     pub(crate) passes: u8,
-    /// Of [`Bin::TOO_FAST`] and [`Bin::UNSEEN`].
+    /// Of [`Bin::TOO_FAST`], [`Bin::UNSEEN`] and [`Bin::IDLE`].
     pub(crate) flags: u8,
 }
 
 impl Bin {
     const TOO_FAST: u8 = 1;
     const UNSEEN: u8 = 2;
+    const IDLE: u8 = 4;
 
     const fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
@@ -68,6 +81,8 @@ pub(crate) struct Trace {
     /// From the line, positive on the left hand.
     pub(crate) offset_mm: i64,
     pub(crate) speed_dkmh: u16,
+    /// Whether its machines run from here on.
+    pub(crate) work: Work,
 }
 
 /// The way since the last turn.
@@ -86,8 +101,12 @@ pub(crate) struct Pass {
 pub(crate) enum Quality {
     /// At working speed.
     Work,
+    /// Nobody knows whether the machines ran, or whether it was near enough to the line.
+    Unknown,
     /// Faster.
     TooFast,
+    /// With the machines off.
+    Idle,
     /// Too far from the line.
     Nothing,
 }
@@ -112,6 +131,7 @@ struct Sums {
     planned: f64,
     swept: f64,
     too_fast: f64,
+    idle: f64,
     unseen: f64,
 }
 
@@ -143,6 +163,7 @@ impl Coverage {
                     -spot.distance_mm
                 }),
                 speed_dkmh: fix.speed_dkmh,
+                work: visit.work,
             }),
             Whereabouts::Unclear(_) | Whereabouts::Off(_) => None,
         };
@@ -249,6 +270,8 @@ impl Coverage {
         for strip in route.strips.iter().filter(counts) {
             each_between(strip, &mut self.bins, low, high, |bin| match quality {
                 Quality::Work => bin.passes = bin.passes.saturating_add(1),
+                Quality::Unknown => bin.flags |= Bin::UNSEEN,
+                Quality::Idle => bin.flags |= Bin::IDLE,
                 Quality::TooFast | Quality::Nothing => bin.flags |= Bin::TOO_FAST,
             });
         }
@@ -265,6 +288,13 @@ impl Coverage {
         closed: &mut Vec<Draft>,
     ) {
         if std::mem::replace(&mut self.is_decided, true) {
+            return;
+        }
+        if self.seen_at == run.0 && !self.is_parked {
+            // Nothing is known of the whole window.
+            self.bins
+                .iter_mut()
+                .for_each(|bin| bin.flags |= Bin::UNSEEN);
             return;
         }
         if run.1 - self.seen_at > route.parameters.sight_ms && !self.is_parked {
@@ -305,6 +335,7 @@ impl Coverage {
         draft.measure("planned_m", sums.planned / 1e3);
         draft.measure("swept_m", sums.swept / 1e3);
         draft.measure("too_fast_m", sums.too_fast / 1e3);
+        draft.measure("idle_m", sums.idle / 1e3);
         draft.measure(
             "unobserved_m",
             may_be_mm.min(sums.planned - sums.swept) / 1e3,
@@ -333,6 +364,9 @@ impl Coverage {
                 let state = if bin.has(Bin::UNSEEN) {
                     sums.unseen += lacking_mm;
                     StretchState::Unobserved
+                } else if bin.has(Bin::IDLE) {
+                    sums.idle += lacking_mm;
+                    StretchState::Idle
                 } else if bin.has(Bin::TOO_FAST) {
                     sums.too_fast += lacking_mm;
                     StretchState::TooFast
@@ -426,13 +460,23 @@ fn quality(before: Trace, here: Trace, fix: &Fix, route: &Route) -> Quality {
         return Quality::Work;
     }
     #[expect(clippy::cast_precision_loss, reason = "within the corridor")]
-    let is_near = [before.offset_mm, here.offset_mm]
-        .iter()
-        .all(|offset_mm| offset_mm.abs() as f64 <= parameters.sweep_reach_mm + sigma_mm);
-    if !is_near {
-        Quality::Nothing
+    let aside_mm = before.offset_mm.abs().max(here.offset_mm.abs()) as f64;
+    if aside_mm > parameters.sweep_reach_mm + DOUBT_SIGMAS * sigma_mm {
+        return Quality::Nothing;
+    }
+    let is_near = aside_mm <= parameters.sweep_reach_mm + sigma_mm;
+    let is_idle = match before.work {
+        Work::On => false,
+        Work::Off => true,
+        Work::Unknown => route.unknown_work == UnknownSweep::Idle,
+    };
+    let is_unknown = before.work == Work::Unknown && route.unknown_work == UnknownSweep::Unobserved;
+    if is_idle {
+        Quality::Idle
     } else if pace_kmh > parameters.speed_max_kmh {
         Quality::TooFast
+    } else if is_unknown || !is_near {
+        Quality::Unknown
     } else {
         Quality::Work
     }

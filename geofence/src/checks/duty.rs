@@ -11,7 +11,8 @@
 //! A shift is judged by the assignment as it was when it began: one that is newer judges its next
 //! shift. Beginnings, ends and silences are moments of event time. They pass with the next fix
 //! behind them, or with the clock of the log, whichever is first; a fix that then comes from before
-//! such a moment makes the track be judged again.
+//! such a moment makes the track be judged again. A vehicle that was never heard is expected from the
+//! moment on at which the catalog was first known: its shifts run, and only its silence is judged.
 
 use super::{
     DutyParameters, Parameters,
@@ -27,8 +28,9 @@ use super::{
 use crate::{
     catalog::{Assignment, Duties, Duty, DutyArea, Roster, Shift, Vehicle},
     checks::DutyChecks,
+    geometry::Shape,
     track::fix::Fix,
-    units::Timestamp,
+    units::{Latitude, Longitude, Timestamp},
     violation::{Rule, ViolationKind},
 };
 
@@ -45,6 +47,10 @@ const FRESH_MS: i64 = 120_000;
 pub(crate) struct DutyWatch {
     /// When the newest shift that is known of began; those before are not judged any more.
     pub(crate) began: Option<i64>,
+    /// Since when shifts are looked for.
+    pub(crate) awaited_since: Option<i64>,
+    /// When the first shift began, where nothing had been heard by then.
+    pub(crate) first_shift: Option<i64>,
     /// Shifts that are not decided yet, by their beginnings.
     pub(crate) runs: Vec<Run>,
     pub(crate) hours: OutsideHours,
@@ -122,6 +128,21 @@ impl<'a> Post<'a> {
         Some((from.0, to.0, self.shift.rest?.budget_ms))
     }
 
+    /// Where a subject is to be looked for of which nothing was ever received: in its duty area, else
+    /// where its first route begins.
+    pub(crate) fn place(&self) -> Option<(Latitude, Longitude)> {
+        let catalog = self.subject.catalog;
+        let middle = |shape: &Shape| catalog.plane().place(shape.bounds().middle());
+        let area = self.area.and_then(|area| {
+            let grid = || catalog.unit_grids().get(*area.grids.first()? as usize);
+            let shape = area.shape.as_ref();
+            shape.or_else(|| grid().map(|grid| &grid.shape)).map(middle)
+        });
+        let routes = catalog.audience_of(self.subject.vehicle).routes();
+        let route = || catalog.route(*routes.first()?)?.place_at(0.0, false);
+        area.or_else(route)
+    }
+
     /// The shift in its area as a rule.
     pub(crate) fn rule(&self) -> Rule {
         let join = |shift: &str, area: Option<&str>, by: &str| match area {
@@ -179,6 +200,7 @@ impl DutyWatch {
             // The shift that the beginning lies in is the first.
             let since = Timestamp(last.map_or(at, |fix| fix.at));
             let duty = duties.duty_at(roster, since);
+            self.awaited_since = Some(since.0);
             self.began = Some(duty.map_or(since.0, |duty| duty.from.0 - 1));
         }
         self.look_ahead(subject);
@@ -230,9 +252,14 @@ impl DutyWatch {
             });
             if let Some(duty) = self.upcoming(subject).filter(|duty| duty.from.0 <= at) {
                 self.began = Some(duty.from.0);
-                let is_lost = last.is_some_and(|fix| at - fix.at > DutyParameters::LOST_MS);
+                let heard_at = match last {
+                    Some(fix) => fix.at,
+                    None => *self.first_shift.get_or_insert(at),
+                };
+                let is_lost = at - heard_at > DutyParameters::LOST_MS;
                 if !is_lost && since(duty.assignment.fingerprint) <= at {
-                    self.runs.push(Run::begin(subject, &duty, last));
+                    let run = Run::begin(subject, &duty, last, self.awaited_since);
+                    self.runs.push(run);
                 }
             }
         }
@@ -319,7 +346,12 @@ impl DutyWatch {
 }
 
 impl Run {
-    fn begin(subject: &Subject<'_>, duty: &Duty<'_>, last: Option<&Fix>) -> Self {
+    fn begin(
+        subject: &Subject<'_>,
+        duty: &Duty<'_>,
+        last: Option<&Fix>,
+        awaited_since: Option<i64>,
+    ) -> Self {
         let from = duty.from.0;
         let mut run = Self {
             assignment: duty.index,
@@ -332,7 +364,10 @@ impl Run {
             attendance: Attendance::default(),
             patrol: Patrol::begin(duty.area, from),
             silence: Silence {
-                heard_at: last.map(|_| from),
+                // Nobody could have been heard before he was listened to.
+                heard_at: last
+                    .map(|_| from)
+                    .or_else(|| awaited_since.map(|at| at.max(from))),
                 draft: None,
             },
         };

@@ -10,21 +10,25 @@
 //!  quiet ── stop observed for the rule's time ──▶ open ── moving, or the rule holds no longer ──▶ quiet
 //! ```
 //!
+//! Whoever stands elsewhere within the minute, and of whom the receiver told no motion in between, has
+//! not left: an echo of the signals moved his place, and he is waited for.
+//!
 //! A stop is that of the stop anchor (see `track/input`): drift does not end it. It counts from the
-//! first fix that was slow, and ends with the last one at the anchor. Only observed time counts: a
-//! gap is no stop, and does not end one when the vehicle is at the same anchor behind it. A rule
+//! first fix that was slow, and ends with the last one at the anchor. Only observed time counts, and
+//! the ten seconds that the last fix speaks for: a gap is no stop, and does not end one when the vehicle is at the same anchor behind it. A rule
 //! that begins to hold during a stop counts from there; `idling` counts while the ignition is on.
 //! Whoever stands at the edge of a site, within its hysteresis, may be in it and is spared.
 //! Without a rule nobody stands too long.
 
 use super::{
-    WorkParameters,
-    draft::{Draft, Opening, evidence, rounded},
-    motion::Seen,
+    Parameters, WorkParameters,
+    draft::{Draft, Opening, Subject, evidence, rounded},
+    motion::{Rules, Seen},
     presence::{Clock, seconds},
 };
 use crate::{
-    catalog::{AllowedSites, Demand, FenceKind},
+    catalog::{AllowedSites, Demand, Fence, FenceKind, Schedule, WorkRule},
+    track::fix::Fix,
     units::{Latitude, Longitude, Timestamp},
     violation::{EvidenceFix, Rule, ViolationKind},
 };
@@ -51,6 +55,8 @@ pub(crate) struct Stay {
     pub(crate) last_at: i64,
     pub(crate) latitude: Latitude,
     pub(crate) longitude: Longitude,
+    /// The receiver has told of motion since then.
+    pub(crate) has_moved: bool,
 }
 
 /// A rule that counts the stop.
@@ -83,7 +89,7 @@ struct Target<'a> {
     holds_since: i64,
     /// Where stops are as long as they like.
     sites: Option<&'a AllowedSites>,
-    rule: &'a dyn Fn() -> Rule,
+    rule: Source<'a>,
 }
 
 impl LongStop {
@@ -109,6 +115,38 @@ impl LongStop {
         });
     }
 
+    /// When one opens without another fix: the last one, at the anchor, speaks for a little of the time
+    /// behind it.
+    pub(crate) fn due(&self, rules: Rules<'_>, last: &Fix) -> Option<i64> {
+        let stands = self.stay.as_ref().is_some_and(|s| s.last_at == last.at);
+        let watches = self.watches.iter().filter(|_| stands);
+        watches
+            .filter_map(|watch| watch.due(&Asked::of(rules, watch.fingerprint)?, last))
+            .min()
+    }
+
+    /// Opens what is due by a moment without another fix.
+    pub(crate) fn advance(
+        &mut self,
+        subject: &Subject<'_>,
+        rules: Rules<'_>,
+        last: &Fix,
+        until: i64,
+    ) {
+        if self.stay.as_ref().is_none_or(|s| s.last_at != last.at) {
+            return;
+        }
+        for watch in &mut self.watches {
+            let Some(asked) = Asked::of(rules, watch.fingerprint) else {
+                continue;
+            };
+            let due = watch.due(&asked, last).filter(|due| *due <= until);
+            if let Some(due) = due {
+                watch.open(subject, rules, &asked, last, (asked.stop_ms, due));
+            }
+        }
+    }
+
     /// Follows the stop; gives what the fix adds to it while the vehicle stands.
     fn follow(&mut self, seen: &Seen<'_>, closed: &mut Vec<Draft>) -> Option<Step> {
         let (fix, stop) = (seen.moment.fix, seen.stop);
@@ -128,6 +166,9 @@ impl LongStop {
             // Whoever is slow already may turn out to have stopped again in time.
             let by = self.slow.map_or(fix.at, |slow| slow.onset);
             let is_over = |stay: &Stay| by - stay.last_at >= WorkParameters::MERGE_MS;
+            if let Some(stay) = &mut self.stay {
+                stay.has_moved |= fix.speed_dkmh > WorkParameters::MOVING_DKMH;
+            }
             if self.stay.as_ref().is_some_and(is_over) {
                 self.leave(seen, closed);
             }
@@ -141,11 +182,13 @@ impl LongStop {
                     < WorkParameters::MERGE_M
         };
         let is_same = |stay: &Stay| stay.since == slow.onset;
-        if self
-            .stay
-            .as_ref()
-            .is_some_and(|stay| !is_same(stay) && !is_near(stay))
-        {
+        let is_far = |stay: &&Stay| !is_same(stay) && !is_near(stay);
+        if let Some(stay) = self.stay.as_ref().filter(is_far) {
+            let away_ms = fix.at - stay.last_at;
+            if !stay.has_moved && away_ms < WorkParameters::MERGE_MS {
+                // It is elsewhere without having moved: an echo, from which it may come back.
+                return None;
+            }
             self.leave(seen, closed);
         }
         let is_new = self.stay.is_none();
@@ -155,6 +198,7 @@ impl LongStop {
             last_at: fix.at,
             latitude: fix.latitude,
             longitude: fix.longitude,
+            has_moved: false,
         });
         let observed_ms = if !is_new && is_same(stay) {
             connected_ms
@@ -163,6 +207,7 @@ impl LongStop {
         };
         stay.since = slow.onset;
         stay.last_at = fix.at;
+        stay.has_moved = false;
         (stay.latitude, stay.longitude) = place;
         Some(Step {
             is_new,
@@ -224,7 +269,7 @@ impl Held<'_, '_> {
                 stop_ms: stop.stop_ms(vehicle),
                 holds_since: window.map_or(since, |(from, _)| from.0.max(since)),
                 sites: Some(&stop.sites),
-                rule: &|| rule.as_rule(),
+                rule: Source::Work(rule),
             });
         }
     }
@@ -256,10 +301,10 @@ impl Held<'_, '_> {
             self.hold(&Target {
                 kind: ViolationKind::LongStop,
                 fingerprint: fence.fingerprint,
-                stop_ms: fence.parameters.dwell_ms.unwrap_or(WorkParameters::STOP_MS),
+                stop_ms: no_stop_ms(fence),
                 holds_since: window.map_or(since, |(from, _)| from.0.max(since)),
                 sites: None,
-                rule: &|| super::presence::rule(fence),
+                rule: Source::Fence(fence),
             });
         }
     }
@@ -319,12 +364,42 @@ impl StopWatch {
             }
             return;
         }
-        if self.is_spared || self.clock.observed < target.stop_ms {
+        if self.clock.observed < target.stop_ms {
             return;
         }
-        if target
+        let asked = Asked {
+            kind: target.kind,
+            stop_ms: target.stop_ms,
+            sites: target.sites,
+            schedule: None,
+            rule: target.rule,
+        };
+        let times = (self.clock.observed, fix.at);
+        self.open(seen.subject, seen.rules, &asked, fix, times);
+    }
+
+    fn due(&self, asked: &Asked<'_>, last: &Fix) -> Option<i64> {
+        let left_ms = asked.stop_ms - self.clock.observed;
+        let due = last.at + left_ms;
+        let holds = || asked.schedule.is_none_or(|s| s.holds(Timestamp(due)));
+        let is_due = self.draft.is_none() && !self.is_spared && self.clock.onset < last.at;
+        (is_due && (0..=Parameters::HOLD_MS).contains(&left_ms) && holds()).then_some(due)
+    }
+
+    fn open(
+        &mut self,
+        subject: &Subject<'_>,
+        rules: Rules<'_>,
+        asked: &Asked<'_>,
+        fix: &Fix,
+        (observed_ms, confirmed): (i64, i64),
+    ) {
+        if self.is_spared {
+            return;
+        }
+        if asked
             .sites
-            .is_some_and(|sites| is_near_a_site(seen, sites))
+            .is_some_and(|sites| is_near_a_site(rules, fix, sites))
         {
             self.is_spared = true;
             return;
@@ -332,17 +407,17 @@ impl StopWatch {
         self.onset_fixes.push(evidence(fix, None));
         self.onset_fixes.dedup();
         let opening = Opening {
-            kind: target.kind,
-            rule: (target.rule)(),
-            fingerprint: target.fingerprint,
+            kind: asked.kind,
+            rule: asked.rule.as_rule(),
+            fingerprint: self.fingerprint,
             onset: self.clock.onset,
-            confirmed: fix.at,
+            confirmed,
             onset_fixes: &self.onset_fixes,
-            thresholds: &[("stop_s", seconds(target.stop_ms))],
+            thresholds: &[("stop_s", seconds(asked.stop_ms))],
             place: None,
         };
-        self.draft = Draft::open(seen.subject, &opening).map(|mut draft| {
-            draft.worsen(minutes, || evidence(fix, None));
+        self.draft = Draft::open(subject, &opening).map(|mut draft| {
+            draft.worsen(seconds(observed_ms) / 60.0, || evidence(fix, None));
             Box::new(draft)
         });
     }
@@ -354,10 +429,70 @@ impl StopWatch {
     }
 }
 
+/// What a rule asks of a stop.
+struct Asked<'a> {
+    kind: ViolationKind,
+    stop_ms: i64,
+    /// Where stops are as long as they like.
+    sites: Option<&'a AllowedSites>,
+    /// When; `None` where that is known already.
+    schedule: Option<&'a Schedule>,
+    rule: Source<'a>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Fence(&'a Fence),
+    Work(&'a WorkRule),
+}
+
+impl Source<'_> {
+    fn as_rule(self) -> Rule {
+        match self {
+            Self::Fence(fence) => super::presence::rule(fence),
+            Self::Work(rule) => rule.as_rule(),
+        }
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// By the fingerprint of the rule or fence.
+    fn of(rules: Rules<'a>, fingerprint: u64) -> Option<Self> {
+        let catalog = rules.catalog;
+        if let Some(fence) = catalog.fence_of(fingerprint) {
+            let fence = catalog.fence(fence)?;
+            return Some(Self {
+                kind: ViolationKind::LongStop,
+                stop_ms: no_stop_ms(fence),
+                sites: None,
+                schedule: Some(&fence.schedule),
+                rule: Source::Fence(fence),
+            });
+        }
+        let rule = catalog.work_rule(catalog.work_rule_of(fingerprint)?)?;
+        let (kind, stop) = match &rule.demand {
+            Demand::LongStop(stop) => (ViolationKind::LongStop, stop),
+            Demand::Idling(stop) => (ViolationKind::Idling, stop),
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            stop_ms: stop.stop_ms(rules.vehicle),
+            sites: Some(&stop.sites),
+            schedule: Some(&rule.schedule),
+            rule: Source::Work(rule),
+        })
+    }
+}
+
+fn no_stop_ms(fence: &Fence) -> i64 {
+    fence.parameters.dwell_ms.unwrap_or(WorkParameters::STOP_MS)
+}
+
 /// Outside, but so near that it may be inside.
-fn is_near_a_site(seen: &Seen<'_>, sites: &AllowedSites) -> bool {
-    let fix = seen.moment.fix;
+fn is_near_a_site(rules: Rules<'_>, fix: &Fix, sites: &AllowedSites) -> bool {
     let near_mm = WorkParameters::NEAR_SITE_MM.max(fix.sigma_mm());
-    let mut allowed = seen.rules.sites().filter(|site| sites.include(site));
+    let mut allowed = rules.sites().filter(|site| sites.include(site));
     allowed.any(|site| site.shape.signed_distance_mm(fix.point) >= -near_mm)
 }

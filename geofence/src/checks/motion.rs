@@ -2,8 +2,10 @@
 
 use super::{
     draft::{Draft, Subject},
+    load_drop::LoadDrop,
     long_stop::LongStop,
     presence::Moment,
+    route::Machines,
     speeding::{Speed, Speeding},
     terminal_alarm::{Alarms, Heard},
     too_fast,
@@ -11,8 +13,10 @@ use super::{
     work::{LastKnown, Work},
 };
 use crate::{
-    catalog::{Audience, Catalog, Demand, Fence, FenceKind, Machine, WorkRule, WorkSignal},
-    track::input::Stop,
+    catalog::{
+        Audience, Catalog, Demand, Fence, FenceKind, Machine, Vehicle, WorkRule, WorkSignal,
+    },
+    track::{fix::Fix, input::Stop},
     units::Timestamp,
 };
 
@@ -46,6 +50,7 @@ pub(crate) const fn by_signals(rule: u64, signals: u64) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules<'a> {
     pub(crate) catalog: &'a Catalog,
+    pub(crate) vehicle: Option<&'a Vehicle>,
     pub(crate) audience: &'a Audience,
     /// For each rule of the catalog, since when it is in force; behind them, since when the default
     /// policy of alarms is.
@@ -149,6 +154,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) fences_in_force: &'a [i64],
     /// The vehicle is on one of its routes, in a window of it.
     pub(crate) is_on_route: bool,
+    /// Whether it cleans.
+    pub(crate) work: Work,
     pub(crate) rules: Rules<'a>,
 }
 
@@ -161,6 +168,7 @@ pub(crate) struct Motion {
     pub(crate) cleaning: LastKnown,
     pub(crate) too_fast: Speeding,
     pub(crate) unloading: Unloading,
+    pub(crate) load: LoadDrop,
 }
 
 impl Motion {
@@ -171,19 +179,54 @@ impl Motion {
         heard: &Heard<'_>,
         closed: &mut Vec<Draft>,
     ) {
+        let until = heard.fix.at;
+        self.alarms.advance(subject, heard.rules, until);
         self.alarms.judge(subject, heard, closed);
+    }
+
+    /// What the machines do at a fix that counts.
+    pub(crate) fn machines(&mut self, rules: Rules<'_>, fix: &Fix) -> Machines {
+        let signals = rules.signals(fix.at).map(|(_, signals)| signals);
+        let signals = signals.unwrap_or_default();
+        let cleaning = Work::of(signals, fix, Machine::is_cleaning);
+        Machines {
+            cleaning: self.cleaning.follow(cleaning, fix.at),
+            collecting: Work::of(signals, fix, Machine::is_collecting),
+        }
+    }
+
+    /// When something opens without another fix; `last` is the newest fix that counted.
+    pub(crate) fn due(&self, rules: Rules<'_>, last: Option<&Fix>) -> Option<i64> {
+        let alarms = self.alarms.due(rules);
+        let others = last.map(|last| {
+            [
+                self.long_stop.due(rules, last),
+                self.unloading.due(rules, last),
+            ]
+        });
+        let others = others.into_iter().flatten().flatten();
+        alarms.into_iter().chain(others).min()
+    }
+
+    /// Opens what is due by a moment without another fix, of what the newest fix speaks for.
+    pub(crate) fn advance(
+        &mut self,
+        subject: &Subject<'_>,
+        rules: Rules<'_>,
+        last: Option<&Fix>,
+        until: i64,
+    ) {
+        self.alarms.advance(subject, rules, until);
+        if let Some(last) = last {
+            self.long_stop.advance(subject, rules, last, until);
+            self.unloading.advance(subject, rules, last, until);
+        }
     }
 
     /// Judges a fix that counts.
     pub(crate) fn judge(&mut self, seen: &Seen<'_>, closed: &mut Vec<Draft>) {
         self.long_stop.judge(seen, closed);
-        let at = seen.moment.fix.at;
-        let signals = seen.rules.signals(at);
-        let work = signals.map_or(Work::Unknown, |(_, signals)| {
-            Work::of(signals, seen.moment.fix, Machine::is_cleaning)
-        });
-        let work = self.cleaning.follow(work, at);
-        let band = too_fast::band(seen, work);
+        let band = too_fast::band(seen, seen.work);
         let speed = Speed {
             median_kmh: seen.median_kmh,
             limit: band.as_ref(),
@@ -191,7 +234,11 @@ impl Motion {
         };
         self.too_fast
             .judge(seen.subject, seen.moment, &speed, closed);
+        let drop = self.load.follow(seen);
         self.unloading.judge(seen, closed);
+        if let Some(drop) = drop {
+            self.unloading.drop(seen, drop, closed);
+        }
     }
 
     /// The violations that go on.

@@ -6,8 +6,8 @@
 //!
 //! A grid counts when the time in it comes to 30 s, all in all; between two fixes in different
 //! grids each has half of the time. In time that nobody saw grids may have been visited: as many as
-//! one could are given to the inspector, so that missing data alone never are a violation. What
-//! comes late makes the shift be judged again.
+//! one could are given to the inspector, so that missing data alone never are a violation; a shift of
+//! which nothing was received is not judged. What comes late makes the shift be judged again.
 
 use super::{
     DutyParameters,
@@ -81,6 +81,10 @@ impl Patrol {
         let Some(area) = post.area.filter(|_| !self.stays.is_empty()) else {
             return;
         };
+        if self.seen_until == post.from {
+            // Nothing is known of the whole shift.
+            return;
+        }
         let parameters = post.parameters();
         let unseen_ms = self.unseen_ms + (post.to - self.seen_until).max(0);
         let grids = area.grids.iter().zip(&self.stays);

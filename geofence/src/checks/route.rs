@@ -20,9 +20,10 @@ use super::{
     deviation::{Deviation, Stage},
     draft::{Draft, Ended, Subject, evidence},
     presence::Moment,
+    work::Work,
 };
 use crate::{
-    catalog::Route,
+    catalog::{Route, Segment},
     geometry::{RouteCursor, RouteFix, Whereabouts},
     track::fix::Fix,
     units::Timestamp,
@@ -73,6 +74,17 @@ pub(crate) struct Visit<'a> {
     pub(crate) corridor_mm: f64,
     /// In a site where deviations are none.
     pub(crate) is_exempt: bool,
+    /// Whether the vehicle cleans.
+    pub(crate) work: Work,
+}
+
+/// What the machines of a vehicle do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machines {
+    /// Brush or pump.
+    pub(crate) cleaning: Work,
+    /// The lift of bins.
+    pub(crate) collecting: Work,
 }
 
 /// How far a vehicle has come with a route in its newest window.
@@ -223,7 +235,7 @@ impl RouteWatch {
         subject: &Subject<'_>,
         route: &Route,
         moment: &Moment<'_>,
-        since: i64,
+        (since, machines): (i64, Machines),
         is_exempt: impl FnOnce() -> bool,
         ended: &mut Ended<'_>,
     ) {
@@ -243,16 +255,29 @@ impl RouteWatch {
             return;
         }
         if fix.at < run.to {
-            let visit = run.visit(route, fix, is_exempt);
+            let visit = run.visit(route, fix, machines.cleaning, is_exempt);
             if route.checks.deviation {
                 run.deviation.judge(subject, moment, &visit, ended.closed);
             }
             run.coverage.judge(moment, &visit);
         }
         let span = run.span();
-        if run.points.judge(subject, route, &span, moment, ended) {
+        let is_lifting = machines.collecting == Work::On;
+        let points = &mut run.points;
+        if points.judge(subject, route, &span, (moment, is_lifting), ended) {
             self.next = i64::MIN;
         }
+    }
+
+    /// The segment that it drives on in a window of the route, with its place.
+    pub(crate) fn segment<'a>(&self, route: &'a Route, at: i64) -> Option<(usize, &'a Segment)> {
+        let run = self.run.as_ref();
+        let run = run.filter(|run| run.cursor.is_on && (run.from..run.to).contains(&at))?;
+        #[expect(clippy::cast_precision_loss, reason = "a way along a route")]
+        let along_mm = run.cursor.along_mm? as f64;
+        let segments = &route.segments;
+        let place = segments.partition_point(|segment| segment.end_mm < along_mm);
+        Some((place, segments.get(place)?))
     }
 
     /// On the route in one of its windows, as far as its deviations are judged.
@@ -345,6 +370,7 @@ impl Run {
         &mut self,
         route: &'a Route,
         fix: &Fix,
+        work: Work,
         is_exempt: impl FnOnce() -> bool,
     ) -> Visit<'a> {
         let sigma_mm = fix.sigma_mm();
@@ -372,6 +398,7 @@ impl Run {
             place,
             corridor_mm,
             is_exempt: is_exempt(),
+            work,
         }
     }
 }

@@ -5,19 +5,20 @@
 //! ```
 //!
 //! What counts is when reports were made, not when they came: a backlog that fills the silence
-//! withdraws it. A report without a place is heard like any other.
+//! withdraws it. A report without a place is heard like any other. Of whom nothing was ever received
+//! the silence is where he should be.
 
 use super::{
     draft::{Draft, Opening, evidence},
     duty::Post,
     presence::seconds,
 };
-use crate::{track::fix::Fix, units::Timestamp, violation::ViolationKind};
+use crate::{geometry::Point, track::fix::Fix, units::Timestamp, violation::ViolationKind};
 
 /// The state of the check for one duty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Silence {
-    /// The newest report of the duty, or when it began; `None` before the very first fix.
+    /// The newest report of the duty, or when it began, or since when anybody listens.
     pub(crate) heard_at: Option<i64>,
     pub(crate) draft: Option<Box<Draft>>,
 }
@@ -31,9 +32,15 @@ impl Silence {
 
     /// Opens it; `last` is the newest fix of all.
     pub(crate) fn open(&mut self, post: &Post<'_>, at: i64, last: Option<&Fix>) {
-        let Some((last, heard_at)) = last.zip(self.heard_at) else {
-            self.heard_at = None;
+        let Some(heard_at) = self.heard_at else {
             return;
+        };
+        let proof: Vec<_> = last.map(|fix| evidence(fix, None)).into_iter().collect();
+        let expected = post.place();
+        // Somewhere in the city, when even the catalog does not know.
+        let middle = || {
+            let plane = post.subject.catalog.plane();
+            plane.place(Point { x: 0, y: 0 })
         };
         let opening = Opening {
             kind: ViolationKind::Silence,
@@ -41,12 +48,15 @@ impl Silence {
             fingerprint: post.fingerprint(),
             onset: heard_at,
             confirmed: at,
-            onset_fixes: &[evidence(last, None)],
+            onset_fixes: &proof,
             thresholds: &[("silence_s", seconds(post.parameters().silence_ms))],
-            place: None,
+            place: last.is_none().then(|| expected.unwrap_or_else(middle)),
         };
         self.draft = Draft::open(post.subject, &opening).map(|mut draft| {
             draft.violation.worst = minutes(at - heard_at);
+            if last.is_none() && expected.is_none() {
+                draft.violation.unit_grid = None;
+            }
             Box::new(draft)
         });
     }

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! One limit holds at a time: that of the highest priority, then the lowest of all fences the
-//! vehicle is in, all rules `speed_limit` that concern it, and its own. When another limit takes over, what was open under the old one ends.
+//! vehicle is in, the segments of its routes that it drives on in their windows, all rules
+//! `speed_limit` that concern it, and its own. When another limit takes over, what was open under the
+//! old one ends.
 
 use super::{
     Parameters, WorkParameters,
@@ -28,14 +30,22 @@ pub(crate) struct Limit<'a> {
     pub(crate) parameters: &'a Parameters,
     /// The fence; `None` for a limit that holds wherever.
     pub(crate) fence: Option<&'a crate::catalog::Fence>,
-    /// The rule of work; without either it is the vehicle's own limit.
+    /// The rule of work; without any of them it is the vehicle's own limit.
     pub(crate) work: Option<&'a crate::catalog::WorkRule>,
+    /// The route, and the place of the segment.
+    pub(crate) segment: Option<(&'a crate::catalog::Route, usize)>,
 }
 
 impl Limit<'_> {
     /// Whether this limit goes before another.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
         (self.priority, -self.limit_kmh) > (other.priority, -other.limit_kmh)
+    }
+
+    /// Tells limits apart: those of two segments are two.
+    pub(crate) fn target(&self) -> u64 {
+        let segment = self.segment.map_or(0, |(_, place)| place as u64 + 1);
+        self.fingerprint.wrapping_add(segment)
     }
 
     /// Too fast for so long.
@@ -77,7 +87,7 @@ impl Speeding {
         speed: &Speed<'_>,
         closed: &mut Vec<Draft>,
     ) {
-        let target = speed.limit.map(|limit| limit.fingerprint);
+        let target = speed.limit.map(Limit::target);
         if target != self.target {
             self.leave(moment, speed.left, closed);
             self.target = target;
@@ -193,6 +203,9 @@ fn rule(subject: &Subject<'_>, limit: &Limit<'_>) -> Rule {
     if let Some(work) = limit.work {
         return work.as_rule();
     }
+    if let Some((route, place)) = limit.segment {
+        return segment_rule(route, place);
+    }
     match (limit.fence, subject.vehicle) {
         (Some(fence), _) => super::presence::rule(fence),
         (None, Some(vehicle)) => Rule {
@@ -209,5 +222,21 @@ fn rule(subject: &Subject<'_>, limit: &Limit<'_>) -> Rule {
             version: 1,
             name: String::new(),
         },
+    }
+}
+
+/// The limit of a segment as a rule.
+pub(crate) fn segment_rule(route: &crate::catalog::Route, place: usize) -> Rule {
+    let segment = route.segments.get(place);
+    let name = segment.map_or("", |segment| &segment.name);
+    let of_route = super::route::rule(route);
+    Rule {
+        id: format!("{}/segment-{place}", route.id),
+        name: if name.is_empty() {
+            of_route.name
+        } else {
+            format!("{}: {name}", of_route.name)
+        },
+        ..of_route
     }
 }

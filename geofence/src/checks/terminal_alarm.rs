@@ -9,7 +9,7 @@
 //! Every report is heard: whether it has a place or not, and whether its place is believed or not.
 //! The violation is where the vehicle was last seen; failing that, where the report says. A terminal
 //! reports at once when a bit changes: two reports with it speak for the time between them, up to
-//! twenty minutes; more is a gap, and does not count towards the policy's time. An alarm that the terminal takes back once it was
+//! twenty minutes, and the last one for the ten seconds behind it; more is a gap, and does not count towards the policy's time. An alarm that the terminal takes back once it was
 //! answered (the emergency button) was one all the same: it ends at the first report without it.
 //!
 //! The policy is the rule `terminal_alarms` that is nearest to the vehicle, while it holds. Where
@@ -23,7 +23,8 @@ use super::{
     presence::{Clock, seconds},
 };
 use crate::{
-    catalog::{AlarmPolicy, Demand},
+    catalog::{AlarmPolicy, Demand, WorkRule},
+    checks::Parameters,
     track::fix::Fix,
     violation::{EvidenceFix, Rule, ViolationKind},
 };
@@ -116,18 +117,7 @@ impl Alarms {
         let connected_ms = before
             .map(|before| at - before)
             .filter(|elapsed_ms| *elapsed_ms <= WorkParameters::ALARM_GAP_MS);
-        let asked = heard.rules.first(at, |demand| match demand {
-            Demand::TerminalAlarms(policy) => Some(&**policy),
-            _ => None,
-        });
-        let (policy, fingerprint) = match asked {
-            Some((rule, policy)) => (policy, rule.fingerprint),
-            None if heard.rules.has_default_alarms(at) => {
-                let fingerprint = heard.rules.catalog.default_alarms();
-                (&AlarmPolicy::DEFAULT, fingerprint)
-            }
-            None => (&AlarmPolicy::OFF, 0),
-        };
+        let (policy, fingerprint, asked) = policy_at(heard.rules, at);
         let proof = proof(heard);
         self.watches.retain_mut(|watch| {
             let is_off = policy.after_ms(watch.bit).is_none();
@@ -157,8 +147,51 @@ impl Alarms {
             if watch.clock.onset != at {
                 watch.clock.observed += connected_ms.unwrap_or(0);
             }
-            let rule = || rule_of(bit, asked.map(|(rule, _)| rule.as_rule()));
+            let rule = || rule_of(bit, asked.map(WorkRule::as_rule));
             watch.raise(subject, &proof, after_ms, (fingerprint, rule));
+        }
+    }
+
+    /// When one opens without another report: the last one speaks for a little of the time behind it.
+    pub(crate) fn due(&self, rules: Rules<'_>) -> Option<i64> {
+        let heard_at = self.heard_at?;
+        let open = |watch: &&AlarmWatch| {
+            watch.draft.is_none() && watch.clear_since.is_none() && watch.clock.onset < heard_at
+        };
+        let mut waiting = self.watches.iter().filter(open).peekable();
+        waiting.peek()?;
+        let (policy, _, _) = policy_at(rules, heard_at);
+        waiting
+            .filter_map(|watch| {
+                let left_ms = policy.after_ms(watch.bit)? - watch.clock.observed;
+                (0..=Parameters::HOLD_MS)
+                    .contains(&left_ms)
+                    .then_some(heard_at + left_ms)
+            })
+            .min()
+    }
+
+    /// Opens what is due by a moment without another report.
+    pub(crate) fn advance(&mut self, subject: &Subject<'_>, rules: Rules<'_>, until: i64) {
+        let Some(heard_at) = self.heard_at else {
+            return;
+        };
+        if self.due(rules).is_none_or(|due| due > until) {
+            return;
+        }
+        let (policy, fingerprint, asked) = policy_at(rules, heard_at);
+        for watch in &mut self.watches {
+            let is_waiting = watch.draft.is_none() && watch.clear_since.is_none();
+            let Some(after_ms) = policy.after_ms(watch.bit).filter(|_| is_waiting) else {
+                continue;
+            };
+            let left_ms = after_ms - watch.clock.observed;
+            let due = heard_at + left_ms;
+            let is_held = (0..=Parameters::HOLD_MS).contains(&left_ms);
+            if is_held && due <= until && watch.clock.onset < heard_at {
+                let rule = rule_of(watch.bit, asked.map(WorkRule::as_rule));
+                watch.open(subject, due, after_ms, (fingerprint, rule));
+            }
         }
     }
 
@@ -207,12 +240,24 @@ impl AlarmWatch {
         if !self.onset_fixes.contains(proof) {
             self.onset_fixes.push(proof.clone());
         }
+        self.open(subject, at, after_ms, (fingerprint, rule()));
+    }
+
+    fn open(
+        &mut self,
+        subject: &Subject<'_>,
+        confirmed: i64,
+        after_ms: i64,
+        (fingerprint, rule): (u64, Rule),
+    ) {
+        let lasted = seconds(confirmed - self.clock.onset);
+        let proof = self.onset_fixes.last().cloned();
         let opening = Opening {
             kind: ViolationKind::TerminalAlarm,
-            rule: rule(),
+            rule,
             fingerprint,
             onset: self.clock.onset,
-            confirmed: at,
+            confirmed,
             onset_fixes: &self.onset_fixes,
             thresholds: &[
                 ("alarm_bit", f64::from(self.bit)),
@@ -220,10 +265,28 @@ impl AlarmWatch {
             ],
             place: None,
         };
-        self.draft = Draft::open(subject, &opening).map(|mut draft| {
-            draft.worsen(lasted, || proof.clone());
-            Box::new(draft)
-        });
+        self.draft = Draft::open(subject, &opening)
+            .zip(proof)
+            .map(|(mut draft, proof)| {
+                draft.worsen(lasted, || proof);
+                Box::new(draft)
+            });
+    }
+}
+
+/// The policy that holds at a moment, its fingerprint, and its rule where it is none of ours.
+fn policy_at<'a>(rules: Rules<'a>, at: i64) -> (&'a AlarmPolicy, u64, Option<&'a WorkRule>) {
+    let asked = rules.first(at, |demand| match demand {
+        Demand::TerminalAlarms(policy) => Some(&**policy),
+        _ => None,
+    });
+    match asked {
+        Some((rule, policy)) => (policy, rule.fingerprint, Some(rule)),
+        None if rules.has_default_alarms(at) => {
+            let fingerprint = rules.catalog.default_alarms();
+            (&AlarmPolicy::DEFAULT, fingerprint, None)
+        }
+        None => (&AlarmPolicy::OFF, 0, None),
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn band<'a>(seen: &Seen<'a>, work: Work) -> Option<Limit<'a>> {
         parameters: asked.map_or(&WorkParameters::WORK_SPEED, |(_, speed)| &speed.parameters),
         fence: None,
         work: Some(rule),
+        segment: None,
     })
 }
 

@@ -31,7 +31,7 @@ pub enum Unjudged {
     NoUnitGrids,
     /// The rule is newer than the beginning of the shift: it judges from the next one on.
     TooNew,
-    /// Nothing was ever received.
+    /// Nothing was ever received: neither presence nor absence is known.
     NeverHeard,
     /// Nothing has been received for so long that the subject is not expected any more.
     Lost,
@@ -132,7 +132,8 @@ fn on_shift(
         return Some(Unjudged::TooNew);
     }
     let Some(fix) = last else {
-        return Some(Unjudged::NeverHeard);
+        // Where he is nobody knows; that he is silent is known.
+        return (kind != ViolationKind::Silence).then_some(Unjudged::NeverHeard);
     };
     if duty.from.0 - fix.at > DutyParameters::LOST_MS {
         return Some(Unjudged::Lost);

@@ -7,7 +7,8 @@
 //! | none runs, and the bit of each is there | off |
 //! | none runs, and a bit was not sent; or the rule names no such machine | unknown |
 //!
-//! Cleaning asks brush, pump and power take-off, unloading lift and bucket. Terminals do not send
+//! Cleaning asks brush, pump and power take-off, unloading lift and bucket, collecting the lift of
+//! bins. Terminals do not send
 //! every bit with every report: what was known last counts for another minute. What follows from
 //! unknown behind it is for each check to say.
 
@@ -68,14 +69,40 @@ impl Work {
     }
 }
 
-/// Whether the machine of a signal runs; `None` where its bit was not sent.
-fn runs(signal: &WorkSignal, fix: &Fix) -> Option<bool> {
-    let bits = match signal.source {
+/// How much a vehicle carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    Empty,
+    Half,
+    Full,
+}
+
+impl Load {
+    /// By the signal that tells it; `None` without one, or where it says nothing.
+    pub(crate) fn of(signals: &[WorkSignal], fix: &Fix) -> Option<Self> {
+        let mut signals = signals.iter();
+        let signal = signals.find(|signal| signal.machine == Machine::Load)?;
+        match bits(signal, fix)? >> (signal.bit & 31) & 3 {
+            0 => Some(Self::Empty),
+            1 => Some(Self::Half),
+            3 => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+
+fn bits(signal: &WorkSignal, fix: &Fix) -> Option<u32> {
+    match signal.source {
         SignalSource::Status => Some(fix.status_flags),
         SignalSource::VehicleSignals => fix.inputs.vehicle_signals,
         SignalSource::Io => fix.inputs.io.map(u32::from),
         SignalSource::Vendor => fix.inputs.vendor,
-    };
+    }
+}
+
+/// Whether the machine of a signal runs; `None` where its bit was not sent.
+fn runs(signal: &WorkSignal, fix: &Fix) -> Option<bool> {
+    let bits = bits(signal, fix);
     bits.map(|bits| (bits >> (signal.bit & 31) & 1 == 1) != signal.is_inverted)
 }
 
@@ -129,7 +156,31 @@ mod tests {
     #[test]
     fn unloading_asks_other_machines() {
         let fix = Fix::default();
-        let is_unloading = |machine: Machine| !machine.is_cleaning();
-        assert_eq!(Work::of(&[BRUSH], &fix, is_unloading), Work::Unknown);
+        assert_eq!(
+            Work::of(&[BRUSH], &fix, Machine::is_unloading),
+            Work::Unknown
+        );
+    }
+
+    #[test]
+    fn the_load_is_in_two_bits_of_the_status() {
+        let signal = WorkSignal {
+            machine: Machine::Load,
+            source: SignalSource::Status,
+            bit: 8,
+            is_inverted: false,
+        };
+        let load = |status_flags| {
+            let fix = Fix {
+                status_flags,
+                ..Fix::default()
+            };
+            Load::of(&[BRUSH, signal], &fix)
+        };
+        assert_eq!(load(0x003), Some(Load::Empty));
+        assert_eq!(load(0x103), Some(Load::Half));
+        assert_eq!(load(0x203), None, "reserved");
+        assert_eq!(load(0x303), Some(Load::Full));
+        assert_eq!(Load::of(&[BRUSH], &Fix::default()), None);
     }
 }

@@ -26,6 +26,8 @@ impl WorkParameters {
     pub const STOP_INSPECTOR_MS: i64 = 1_800_000;
     /// Two stops that are less apart, and also nearer than [`Self::MERGE_M`], are one.
     pub const MERGE_MS: i64 = 60_000;
+    /// Faster than 1.5 m/s, by the receiver, is motion; tenths of km/h.
+    pub const MOVING_DKMH: u16 = 54;
     /// Metres.
     pub const MERGE_M: f64 = 50.0;
     /// Whoever stands so near to a site, or within one deviation if that is more, may be in it.
@@ -45,6 +47,8 @@ impl WorkParameters {
     pub const SWEEPING_KMH: f64 = 8.0;
     /// Flushing and sprinkling, km/h.
     pub const FLUSHING_KMH: f64 = 15.0;
+    /// Between two fixes a vehicle may have been as far away as this lets it, metres a second.
+    pub const DROP_MPS: f64 = 20.0;
     /// Unloading for so long.
     pub const UNLOADING_MS: i64 = 10_000;
     /// Between reports that are farther apart nobody knows whether an alarm was set.

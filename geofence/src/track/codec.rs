@@ -25,7 +25,9 @@ use crate::{
 };
 
 /// The version of the format that is written.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
+/// The first version with vehicles that are awaited, work on routes, and loads.
+const WITH_LATER: u8 = 4;
 /// The first version whose states have duty.
 const WITH_DUTY: u8 = 3;
 /// The first version whose states have routes.
@@ -72,7 +74,7 @@ impl Writer {
         }
     }
 
-    fn optional_signed(&mut self, value: Option<i64>) {
+    pub(crate) fn optional_signed(&mut self, value: Option<i64>) {
         self.optional(value, Self::signed);
     }
 
@@ -272,6 +274,14 @@ impl<'a> Reader<'a> {
         } else {
             Ok(None)
         }
+    }
+
+    /// A moment that older versions did not know.
+    pub(crate) fn later_moment(&mut self) -> Read<Option<i64>> {
+        if self.version < WITH_LATER {
+            return Ok(None);
+        }
+        self.optional(Self::signed)
     }
 
     pub(crate) fn fix(&mut self, before: &Fix) -> Read<Fix> {

@@ -54,6 +54,7 @@ impl Evaluator {
     /// to be taken. `cursor` is the record of the log that this evaluator judges next. The next
     /// snapshot removes their keys: it is to be written after the bytes have reached the other one.
     pub fn hand_over(&mut self, terminals: &[TerminalId], cursor: u64) -> Vec<u8> {
+        self.is_part = true;
         let mut sections = Vec::new();
         for terminal in terminals {
             let Some(mut track) = self.tracks.remove(terminal) else {
@@ -112,6 +113,7 @@ impl Evaluator {
         } else if self.clock != arrived.clock || self.fences.since != arrived.fences.since {
             return Err(HandOverError::Place);
         }
+        self.is_part = true;
         for (terminal, mut track) in arrived.tracks {
             track.mark_all();
             // The true time is found out with the catalog, at the first move of the clock.

@@ -77,6 +77,11 @@ impl History {
             .or_else(|| self.chunks.back().map(|chunk| chunk.last))
     }
 
+    pub(crate) fn oldest(&self) -> Option<Key> {
+        let first = self.chunks.front().map(|chunk| chunk.first);
+        first.or_else(|| self.tail.first().map(Fix::key))
+    }
+
     pub(crate) fn insert(&mut self, fix: &Fix) -> Result<Inserted, Damaged> {
         let key = fix.key();
         if self.newest().is_none_or(|newest| newest < key) && self.floor.is_none_or(|f| f < key) {
@@ -206,9 +211,11 @@ impl History {
 
     /// Judges everything again from the checkpoint before a fix on, with fresh checkpoints; gives
     /// the key of the first fix that was judged, the state at the end, and the number of fixes.
+    /// `initial` is the state before the first fix of all.
     pub(crate) fn run_from(
         &mut self,
         from: Key,
+        initial: State,
         mut step: impl FnMut(&mut State, &Fix),
     ) -> Result<(Key, State, usize), Damaged> {
         self.close();
@@ -228,7 +235,7 @@ impl History {
             .and_then(|index| self.chunks.get(index))
             .map_or(&self.tail_start, |chunk| &chunk.start);
         let mut state = if start.is_empty() {
-            State::default()
+            initial
         } else {
             Reader::new(start).state()?
         };
@@ -317,7 +324,7 @@ mod tests {
         let mut judged = Vec::new();
         let from = history.tail[5].key();
         let (begin, ..) = history
-            .run_from(from, |_, fix| judged.push(fix.at))
+            .run_from(from, State::default(), |_, fix| judged.push(fix.at))
             .unwrap();
         assert_eq!(begin.at, 0);
         let expected: Vec<i64> = (0..2 * count).chain([1_000_000]).collect();
@@ -351,7 +358,7 @@ mod tests {
         let mut judged = Vec::new();
         let from = Key { at: 0, digest: 0 };
         history
-            .run_from(from, |_, fix| judged.push(fix.at))
+            .run_from(from, State::default(), |_, fix| judged.push(fix.at))
             .unwrap();
         let expected: Vec<i64> = (0..1_200).map(|n| n * 5).collect();
         assert_eq!(judged, expected);
@@ -376,7 +383,7 @@ mod tests {
         assert_eq!(history.chunks.len(), 3);
         assert!(history.chunks[2].start.is_empty());
         let (begin, _, judged) = history
-            .run_from(late[CHUNK_FIXES / 2].key(), |_, _| {})
+            .run_from(late[CHUNK_FIXES / 2].key(), State::default(), |_, _| {})
             .unwrap();
         assert_eq!(
             begin.at,

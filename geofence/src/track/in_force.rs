@@ -2,7 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::catalog::Catalog;
+use super::state::Court;
+use crate::{
+    catalog::Catalog,
+    checks::{
+        draft::{Draft, Subject},
+        motion::Rules,
+    },
+};
 
 /// Since when each fence and route is in force: a new or edited one judges nothing from before.
 #[derive(Debug, Default)]
@@ -19,9 +26,10 @@ pub(super) struct InForce {
 }
 
 impl InForce {
-    pub(super) fn adopt(&mut self, catalog: &Catalog, clock: i64) {
+    /// Takes over a catalog at a moment; says whether it is another than before.
+    pub(super) fn adopt(&mut self, catalog: &Catalog, clock: i64) -> bool {
         if self.version == Some(catalog.version()) {
-            return;
+            return false;
         }
         self.version = Some(catalog.version());
         let before = self.since.take();
@@ -43,5 +51,36 @@ impl InForce {
         let now: HashMap<u64, i64> = named.chain(duties).collect();
         self.is_changed |= before.as_ref() != Some(&now);
         self.since = Some(now);
+        true
+    }
+
+    /// The rules of work for a subject.
+    pub(super) fn rules<'a>(&'a self, subject: &Subject<'a>) -> Rules<'a> {
+        Rules {
+            catalog: subject.catalog,
+            vehicle: subject.vehicle,
+            audience: subject.catalog.audience_of(subject.vehicle),
+            in_force: &self.by_rule,
+        }
+    }
+
+    /// What the fixes of a subject are judged with.
+    pub(super) const fn court<'a>(
+        &'a self,
+        subject: Subject<'a>,
+        inside: &'a mut Vec<u32>,
+        closed: &'a mut Vec<Draft>,
+        dropped: &'a mut Vec<Draft>,
+    ) -> Court<'a> {
+        Court {
+            subject,
+            in_force: self.by_index.as_slice(),
+            routes_in_force: self.by_route.as_slice(),
+            rules_in_force: self.by_rule.as_slice(),
+            since: self.since.as_ref(),
+            inside,
+            closed,
+            dropped,
+        }
     }
 }

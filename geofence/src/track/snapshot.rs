@@ -8,7 +8,8 @@
 //! | `TERMINAL/found/ID` | one violation | when it changes |
 //!
 //! The first byte is the version of the format. Older ones are read as well, and written anew with the
-//! next snapshot: version 1 had no routes, version 2 no flags of fixes, no checks of motion and no duty.
+//! next snapshot: version 1 had no routes, version 2 no flags of fixes, no checks of motion and no
+//! duty, version 3 no vehicles that are awaited, no work state on routes and no load.
 //!
 //! Empty bytes mean that the key is to be removed. All bytes of one call belong together: they are
 //! written in one transaction with the cursor, or not at all.
@@ -164,7 +165,7 @@ impl Evaluator {
     pub(super) fn clock_bytes(&self) -> Vec<u8> {
         let mut writer = Writer(vec![VERSION, CLOCK]);
         writer.signed(self.clock);
-        writer.byte(u8::from(self.fences.since.is_some()));
+        writer.byte(u8::from(self.fences.since.is_some()) | u8::from(self.is_part) << 1);
         let mut since: Vec<(u64, i64)> = self
             .fences
             .since
@@ -183,7 +184,9 @@ impl Evaluator {
 
     fn restore_clock(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
         let clock = reader.signed()?;
-        let has_catalog = reader.byte()? == 1;
+        let flags = reader.byte()?;
+        let has_catalog = flags & 1 == 1;
+        self.is_part = flags & 2 == 2;
         let mut since = std::collections::HashMap::new();
         for _ in 0..reader.number()? {
             since.insert(reader.number()?, reader.signed()?);
@@ -198,6 +201,7 @@ impl Evaluator {
 impl Track {
     pub(super) fn head(&self, terminal: &TerminalId) -> Vec<u8> {
         let mut writer = begin(HEAD, terminal);
+        writer.optional_signed(self.awaited_since);
         writer.signed(self.received_at);
         writer.signed(self.advanced_to);
         write_key(&mut writer, self.late_from);
@@ -213,6 +217,7 @@ impl Track {
     }
 
     fn restore_head(&mut self, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let awaited_since = reader.later_moment()?;
         let (received_at, advanced_to) = (reader.signed()?, reader.signed()?);
         let late_from = read_key(reader)?;
         let (settle_at, settle_ms) = (reader.signed()?, reader.signed()?);
@@ -221,6 +226,7 @@ impl Track {
         let next_id = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
         let tail_start = read_checkpoint(reader)?;
         let tail = reader.fixes()?;
+        self.awaited_since = awaited_since;
         (self.received_at, self.advanced_to) = (received_at, advanced_to);
         (self.late_from, self.settle_at, self.settle_ms) = (late_from, settle_at, settle_ms);
         self.state = state;

@@ -7,7 +7,7 @@ use super::{
     input::{Input, Passed},
 };
 use crate::{
-    catalog::{Catalog, Demand, FenceKind, Vehicle, WorkKind, WorkRule},
+    catalog::{Catalog, Demand, FenceKind, Route, Segment, Vehicle, WorkKind, WorkRule},
     checks::{
         Parameters,
         draft::{Draft, Ended, Subject},
@@ -15,7 +15,7 @@ use crate::{
         membership::{Change, Measured, Side},
         motion::{Motion, Rules, Seen},
         presence::{Moment, Watch},
-        route::RouteWatch,
+        route::{Machines, RouteWatch},
         speeding::{Limit, Speed, Speeding},
         terminal_alarm::Heard,
     },
@@ -47,6 +47,7 @@ impl<'a> Court<'a> {
     pub(crate) fn rules(&self) -> Rules<'a> {
         Rules {
             catalog: self.catalog(),
+            vehicle: self.subject.vehicle,
             audience: self.catalog().audience_of(self.subject.vehicle),
             in_force: self.rules_in_force,
         }
@@ -136,6 +137,9 @@ impl State {
     /// Opens what is due by a moment without another fix.
     pub(crate) fn advance(&mut self, until: i64, court: &mut Court<'_>) {
         self.bind(court, until);
+        let (subject, rules) = (court.subject, court.rules());
+        self.motion
+            .advance(&subject, rules, self.last.as_ref(), until);
         let Some(last) = &self.last else { return };
         for watch in &mut self.watches {
             if let Some(fence) = court.catalog().fence(watch.fence) {
@@ -183,11 +187,12 @@ impl State {
     }
 
     /// The next moment at which something opens without another fix.
-    pub(crate) fn due(&self, catalog: &Catalog) -> Option<i64> {
-        let last = self.last.as_ref()?;
-        self.watches
-            .iter()
-            .filter_map(|watch| watch.due(catalog.fence(watch.fence)?, last))
+    pub(crate) fn due(&self, rules: Rules<'_>) -> Option<i64> {
+        let last = self.last.as_ref();
+        let watches = self.watches.iter();
+        watches
+            .filter_map(|watch| watch.due(rules.catalog.fence(watch.fence)?, last?))
+            .chain(self.motion.due(rules, last))
             .min()
     }
 
@@ -306,6 +311,13 @@ impl State {
             connected_ms: passed.connected_ms,
         };
         self.find_fences(fix, before.as_ref(), court);
+        if let Some(before) = &before {
+            let until = fix.at.min(before.at + Parameters::HOLD_MS);
+            let (subject, rules) = (court.subject, court.rules());
+            self.motion.advance(&subject, rules, Some(before), until);
+        }
+        let machines = self.motion.machines(court.rules(), fix);
+        self.judge_routes(&moment, machines, court);
         let catalog = court.catalog();
         let own_limit = court.subject.vehicle.and_then(own_limit);
         let mut limit = own_limit;
@@ -314,6 +326,17 @@ impl State {
                 && limit.is_none_or(|other| of_rule.is_before(&other))
             {
                 limit = Some(of_rule);
+            }
+        }
+        for watch in &self.routes {
+            let of_segment = catalog.route(watch.route).and_then(|route| {
+                let (place, segment) = watch.segment(route, fix.at)?;
+                segment_limit(route, place, segment)
+            });
+            if let Some(of_segment) = of_segment
+                && limit.is_none_or(|other| of_segment.is_before(&other))
+            {
+                limit = Some(of_segment);
             }
         }
         let mut left = None;
@@ -349,6 +372,7 @@ impl State {
                             parameters: &fence.parameters,
                             fence: Some(fence),
                             work: None,
+                            segment: None,
                         };
                         if limit.is_none_or(|other| of_fence.is_before(&other)) {
                             limit = Some(of_fence);
@@ -380,7 +404,6 @@ impl State {
         };
         self.speeding
             .judge(&court.subject, &moment, &speed, court.closed);
-        self.judge_routes(&moment, court);
         let seen = Seen {
             subject: &court.subject,
             moment: &moment,
@@ -389,6 +412,7 @@ impl State {
             inside: court.inside,
             fences_in_force: court.in_force,
             is_on_route: self.routes.iter().any(RouteWatch::is_on),
+            work: machines.cleaning,
             rules: court.rules(),
         };
         self.motion.judge(&seen, court.closed);
@@ -396,7 +420,7 @@ impl State {
         self.last = Some(*fix);
     }
 
-    fn judge_routes(&mut self, moment: &Moment<'_>, court: &mut Court<'_>) {
+    fn judge_routes(&mut self, moment: &Moment<'_>, machines: Machines, court: &mut Court<'_>) {
         let subject = court.subject;
         for watch in &mut self.routes {
             let Some(route) = subject.catalog.route(watch.route) else {
@@ -412,7 +436,8 @@ impl State {
                 closed: court.closed,
                 dropped: court.dropped,
             };
-            watch.judge(&subject, route, moment, since, is_exempt, &mut ended);
+            let known = (since, machines);
+            watch.judge(&subject, route, moment, known, is_exempt, &mut ended);
         }
     }
 
@@ -463,6 +488,24 @@ pub(crate) fn own_limit(vehicle: &Vehicle) -> Option<Limit<'static>> {
         parameters: OWN,
         fence: None,
         work: None,
+        segment: None,
+    })
+}
+
+pub(crate) fn segment_limit<'a>(
+    route: &'a Route,
+    place: usize,
+    segment: &'a Segment,
+) -> Option<Limit<'a>> {
+    Some(Limit {
+        kind: ViolationKind::Speeding,
+        fingerprint: route.fingerprint,
+        limit_kmh: segment.speed_limit_kmh?,
+        priority: segment.priority,
+        parameters: OWN,
+        fence: None,
+        work: None,
+        segment: Some((route, place)),
     })
 }
 
@@ -483,6 +526,7 @@ pub(crate) fn rule_limit(rule: &WorkRule) -> Option<Limit<'_>> {
         parameters,
         fence: None,
         work: Some(rule),
+        segment: None,
     })
 }
 

@@ -25,14 +25,20 @@ const HOUR_MS: i64 = 3_600_000;
 pub(crate) struct Score {
     /// Violations that are true.
     pub(crate) truth: usize,
+    /// Of these those that are too short to be seen for sure by who reports so rarely.
+    pub(crate) hidden: usize,
     /// Violations that were told.
     pub(crate) told: usize,
     /// True ones that were told, one told for one true.
     pub(crate) right: usize,
+    /// Of these those that are not too short.
+    pub(crate) seen: usize,
     /// From the moment at which the rule was broken to that at which the check was sure, seconds.
     pub(crate) latencies: Vec<f64>,
     /// Percentage points between the share that was swept and the one that was found.
     pub(crate) coverage_errors: Vec<f64>,
+    /// Percent of a route of which nobody can tell whether it was swept.
+    pub(crate) coverage_unseen: Vec<f64>,
 }
 
 impl Score {
@@ -41,19 +47,26 @@ impl Score {
     }
 
     pub(crate) fn recall(&self) -> f64 {
-        self.right as f64 / self.truth.max(1) as f64
+        self.seen as f64 / (self.truth - self.hidden).max(1) as f64
+    }
+
+    /// Of all true ones, the share that is too short to be seen for sure.
+    pub(crate) fn hidden_share(&self) -> f64 {
+        self.hidden as f64 / self.truth.max(1) as f64
     }
 
     pub(crate) fn latency(&self, share: f64) -> f64 {
         quantile(&self.latencies, share)
     }
 
-    fn count(&mut self, family: &Family, scene: &Scene, told: &[Violation]) {
+    fn count(&mut self, family: &Family, every_s: i64, scene: &Scene, told: &[Violation]) {
         let start_ms = family.start_ms();
         let mut is_taken = vec![false; told.len()];
         self.truth += scene.truth.len();
         self.told += told.len();
         for event in &scene.truth {
+            let is_visible = event.is_visible(every_s);
+            self.hidden += usize::from(!is_visible);
             let fits =
                 |(index, v): &(usize, &Violation)| !is_taken[*index] && meets(event, v, start_ms);
             let Some((index, violation)) = told.iter().enumerate().find(fits) else {
@@ -61,6 +74,7 @@ impl Score {
             };
             is_taken[index] = true;
             self.right += 1;
+            self.seen += usize::from(is_visible);
             if violation.kind == family.kind {
                 let sure = seconds(violation.confirmed_at, start_ms);
                 self.latencies.push(sure - event.sure as f64);
@@ -128,19 +142,20 @@ fn told(
 pub(crate) fn score(family: &Family, receiver: Receiver) -> Score {
     let mut score = Score::default();
     for run in 0..family.runs {
-        // The same ways for every receiver.
-        let scene = (family.scene)(&mut Random(run));
+        // The same ways for every receiver that reports as often.
+        let scene = (family.scene)(&mut Random(run), receiver.every_s);
         let start_ms = family.start_ms();
         let random = &mut Random(1_000_000 + run);
         let reports = receiver.reports(random, &scene.way, start_ms);
         let (told, swept) = told(&family.catalog, &reports, &scene.way, start_ms);
         let others = told.iter().find(|violation| !is_of(family, violation));
         assert!(others.is_none(), "nobody asked for it: {others:#?}");
-        score.count(family, &scene, &told);
+        score.count(family, receiver.every_s, &scene, &told);
         if let Some((truth, (swept, unseen))) = scene.swept.zip(swept) {
             // What was not seen may have been swept or not: neither is an error.
             let error = (swept - truth).max(0.0).max(truth - swept - unseen);
             score.coverage_errors.push(100.0 * error);
+            score.coverage_unseen.push(100.0 * unseen);
         }
     }
     score

@@ -78,7 +78,7 @@ pub(crate) fn with_fences(features: &[String]) -> Catalog {
     Catalog::load(&sources).unwrap()
 }
 
-/// A route from nine to ten, with this check alone.
+/// A route from nine to ten, with this check alone; the terminal tells whether the brush is down.
 pub(crate) fn with_route(line: &Line, check: &str, points: &[(f64, f64)]) -> Catalog {
     let point =
         |(index, at): (usize, &(f64, f64))| format!(r#"{{"id":"p{index}","at":{}}}"#, lon_lat(*at));
@@ -93,7 +93,11 @@ pub(crate) fn with_route(line: &Line, check: &str, points: &[(f64, f64)]) -> Cat
            "windows":[{{"days":["mon"],"from":"09:00","to":"10:00"}}]{points}"#
     );
     let route = feature(&properties, "LineString", &lon_lats(&line.0));
+    let signals = r#"{"rules":[{"id":"signals","kind":"work_signals",
+        "signals":[{"machine":"brush","source":"vehicle_signals","bit":15}]},
+        {"id":"any","kind":"work_speed","speed_kmh":100}]}"#;
     let sources = CatalogSources {
+        work_rules: text("rules", signals.to_owned()),
         routes: text("routes", collection(&[route])),
         ..sources("sweeper")
     };

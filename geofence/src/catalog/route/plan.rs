@@ -49,6 +49,10 @@ pub struct Segment {
     pub passes: u8,
     /// It begins where the segment before ends.
     pub is_joined: bool,
+    /// The speed limit on it, km/h, for whoever drives the route in its window.
+    pub speed_limit_kmh: Option<f64>,
+    /// Of several limits the one of the highest priority holds, then the lowest.
+    pub priority: i32,
 }
 
 /// One kerb of one segment, or the segment where the hand does not matter: what is counted.
@@ -106,6 +110,18 @@ pub struct RouteChecks {
     pub coverage: bool,
 }
 
+/// What is swept where the terminal does not tell whether the machines run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownSweep {
+    /// It counts as swept.
+    #[default]
+    Counts,
+    /// It may have been swept or not, like what lies in a gap.
+    Unobserved,
+    /// It was not swept.
+    Idle,
+}
+
 /// The sites in which a deviation is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExemptSites {
@@ -140,6 +156,8 @@ pub struct Route {
     pub checks: RouteChecks,
     /// Where deviations are none.
     pub exempt_sites: ExemptSites,
+    /// What is swept where nothing is known of the machines.
+    pub unknown_work: UnknownSweep,
     /// The thresholds that hold for it.
     pub parameters: RouteParameters,
     /// Of all that it asks for: another value means that the route was edited.

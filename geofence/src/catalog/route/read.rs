@@ -12,7 +12,8 @@ use super::{
         schedule::{self, Schedule},
         vehicle::Vehicle,
     },
-    plan::{CollectionPoint, ExemptSites, Kerb, Route, RouteChecks, Segment, Strip},
+    plan::{CollectionPoint, ExemptSites, Route, RouteChecks, UnknownSweep},
+    segments::{SegmentDraft, laid_segments, segments, strips},
     text::{Member, choice, members},
 };
 use crate::{
@@ -44,16 +45,9 @@ struct Skeleton {
     schedule: Schedule,
     checks: RouteChecks,
     exempt_sites: ExemptSites,
+    unknown_work: UnknownSweep,
     parameters: RouteParameters,
     fingerprint: u64,
-}
-
-#[derive(Clone)]
-struct SegmentDraft {
-    name: String,
-    kerbs: &'static [Kerb],
-    is_one_way: bool,
-    passes: u8,
 }
 
 struct PointDraft {
@@ -66,7 +60,7 @@ struct PointDraft {
     hours: Option<(i64, i64)>,
 }
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 16] = [
     "id",
     "name",
     "version",
@@ -80,16 +74,16 @@ const KNOWN: [&str; 13] = [
     "in_order",
     "checks",
     "exempt_sites",
+    "unknown_work",
+    "speed_limit_kmh",
+    "priority",
 ];
-const SIDES: [(&str, &[Kerb]); 4] = [
-    ("any", &[]),
-    ("left", &[Kerb::Left]),
-    ("right", &[Kerb::Right]),
-    ("both", &[Kerb::Left, Kerb::Right]),
+const UNKNOWN_WORK: [(&str, UnknownSweep); 3] = [
+    ("counts", UnknownSweep::Counts),
+    ("unobserved", UnknownSweep::Unobserved),
+    ("idle", UnknownSweep::Idle),
 ];
-const DIRECTIONS: [(&str, bool); 2] = [("forward", true), ("any", false)];
 const CHECKS: [&str; 3] = ["deviation", "points", "coverage"];
-const PASSES: std::ops::RangeInclusive<f64> = 1.0..=20.0;
 const POINTS_MAX: usize = 500;
 /// A route has at least this length, and so has each of its segments, metres.
 const LENGTH_MIN_M: f64 = 1.0;
@@ -97,9 +91,6 @@ const LENGTH_MIN_M: f64 = 1.0;
 const LENGTH_MAX_M: f64 = 200_000.0;
 /// A collection point farther than this from the line is at the wrong place, metres.
 const ASIDE_MAX_M: f64 = 200.0;
-/// Segments that are nearer to each other than this are joined, metres.
-const JOINT_M: f64 = 50.0;
-
 pub(in super::super) fn read(
     root: &Value,
     vehicles: Option<&[Vehicle]>,
@@ -149,6 +140,10 @@ pub(in super::super) fn read(
         let points = points(&feature, &schedule, &parameters, notes);
         let checks = checks(&feature, !points.is_empty(), notes);
         let exempt_sites = exempt_sites(&feature, sites, notes);
+        let unknown_work = feature.properties.get("unknown_work");
+        let unknown_work = choice(unknown_work, &UNKNOWN_WORK, |value, expected| {
+            feature.wrong("unknown_work", value, expected, notes);
+        });
         let lines = lines(&feature, notes);
         let segments = segments(&feature, lines.as_ref().map(Vec::len), notes);
         let Some(lines) = lines else { continue };
@@ -161,6 +156,7 @@ pub(in super::super) fn read(
                 schedule,
                 checks,
                 exempt_sites,
+                unknown_work: unknown_work.unwrap_or_default(),
                 parameters,
                 // Fences have fingerprints of the same kind: none of them is that of a route.
                 fingerprint: fingerprint(&feature) ^ u64::from_le_bytes(*b"a route."),
@@ -174,7 +170,7 @@ pub(in super::super) fn read(
     drafts
 }
 
-fn route_fault(feature: &Feature<'_>, fault: &str, notes: &mut Notes<'_>) {
+pub(super) fn route_fault(feature: &Feature<'_>, fault: &str, notes: &mut Notes<'_>) {
     let problem = Problem::Route {
         what: "route".to_owned(),
         fault: fault.to_owned(),
@@ -218,61 +214,6 @@ fn lines(feature: &Feature<'_>, notes: &mut Notes<'_>) -> Option<Vec<Vec<Vertex>
         .map(|(number, line)| feature.line(line, number, notes))
         .collect();
     read.into_iter().collect()
-}
-
-fn segments(
-    feature: &Feature<'_>,
-    count: Option<usize>,
-    notes: &mut Notes<'_>,
-) -> Vec<SegmentDraft> {
-    let own = |key: &str| feature.properties.get(key);
-    let passes = feature.number("passes", PASSES, notes).map_or(1, whole);
-    let kerbs = choice(own("side"), &SIDES, |value, expected| {
-        feature.wrong("side", value, expected, notes);
-    });
-    let is_one_way = choice(own("direction"), &DIRECTIONS, |value, expected| {
-        feature.wrong("direction", value, expected, notes);
-    });
-    let common = SegmentDraft {
-        name: String::new(),
-        kerbs: kerbs.unwrap_or_default(),
-        is_one_way: is_one_way.unwrap_or_default(),
-        passes,
-    };
-    let known = ["name", "side", "direction", "passes"];
-    let Some(members) = members(feature, "segments", &known, notes) else {
-        return vec![common; count.unwrap_or(0)];
-    };
-    if let Some(count) = count.filter(|count| *count != members.len()) {
-        let fault = format!("{} segments, but {count} lines", members.len());
-        route_fault(feature, &fault, notes);
-    }
-    let segment = |member: &Member<'_, '_>| {
-        let kerbs = choice(member.object.get("side"), &SIDES, |value, expected| {
-            member.wrong("side", value, expected, notes);
-        });
-        let direction = member.object.get("direction");
-        let is_one_way = choice(direction, &DIRECTIONS, |value, expected| {
-            member.wrong("direction", value, expected, notes);
-        });
-        let passes = member.number("passes", PASSES, notes).map(whole);
-        SegmentDraft {
-            name: member.text("name", notes).unwrap_or_default(),
-            kerbs: kerbs.unwrap_or(common.kerbs),
-            is_one_way: is_one_way.unwrap_or(common.is_one_way),
-            passes: passes.unwrap_or(common.passes),
-        }
-    };
-    members.iter().map(segment).collect()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range was checked: 1 to 20"
-)]
-const fn whole(number: f64) -> u8 {
-    number as u8
 }
 
 fn points(
@@ -490,6 +431,7 @@ fn lay_one(draft: Draft, plane: &Plane, notes: &mut Notes<'_>) -> Option<Route> 
         points,
         checks: route.checks,
         exempt_sites: route.exempt_sites,
+        unknown_work: route.unknown_work,
         parameters: route.parameters,
         fingerprint: route.fingerprint,
         leg_ends,
@@ -522,55 +464,6 @@ fn measured(place: &Place, lines: &[Vec<Point>], notes: &mut Notes<'_>) -> Optio
         fault("route".to_owned(), why);
     }
     line.filter(|_| is_good)
-}
-
-fn laid_segments(drafts: &[SegmentDraft], lines: &[Vec<Point>], line: &RouteLine) -> Vec<Segment> {
-    let mut before: Option<Point> = None;
-    let mut segments = Vec::with_capacity(lines.len());
-    for ((draft, points), (start_mm, end_mm)) in drafts.iter().zip(lines).zip(line.parts_mm()) {
-        let is_joined = before
-            .zip(points.first())
-            .is_some_and(|(end, start)| end.distance_mm(*start) <= JOINT_M * 1e3);
-        before = points.last().copied();
-        segments.push(Segment {
-            name: draft.name.clone(),
-            start_mm: *start_mm,
-            end_mm: *end_mm,
-            kerbs: draft.kerbs.to_vec(),
-            is_one_way: draft.is_one_way,
-            passes: draft.passes,
-            is_joined,
-        });
-    }
-    segments
-}
-
-fn strips(segments: &[Segment]) -> Vec<Strip> {
-    let mut strips: Vec<Strip> = Vec::new();
-    for (index, segment) in segments.iter().enumerate() {
-        let kerbs = segment.kerbs.iter().copied().map(Some);
-        let any = segment.kerbs.is_empty().then_some(None);
-        for kerb in kerbs.chain(any) {
-            let first = strips.last().map_or(0, |strip| strip.bins.end);
-            let pieces = (segment.end_mm - segment.start_mm) / RouteParameters::BIN_MM;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a route is at most 200 km long"
-            )]
-            let count = pieces.ceil() as usize;
-            strips.push(Strip {
-                segment: index,
-                kerb,
-                start_mm: segment.start_mm,
-                end_mm: segment.end_mm,
-                is_one_way: segment.is_one_way,
-                passes: segment.passes,
-                bins: first..first + count,
-            });
-        }
-    }
-    strips
 }
 
 impl PointDraft {

@@ -183,3 +183,28 @@ fn an_edit_of_a_route_changes_its_fingerprint_and_its_name_does_not() {
     assert_ne!(a.1, b.1);
     assert_eq!(a.1, renamed.1);
 }
+
+#[test]
+fn segments_have_limits_of_their_own_or_that_of_the_route() {
+    let all = r#""id":"R1","applies_to":{"vehicles":["V1"]},"speed_limit_kmh":40,"priority":2,
+        "unknown_work":"idle","segments":[{"speed_limit_kmh":20,"priority":3},{}]"#;
+    let lines = r#""type":"MultiLineString","coordinates":[[[112.55,37.87],[112.555,37.87]],
+        [[112.57,37.87],[112.58,37.87]]]"#;
+    let catalog = Catalog::load(&sources(&[route(all, lines)])).unwrap();
+    let route_of = &catalog.routes()[0];
+    let limits: Vec<_> = route_of
+        .segments
+        .iter()
+        .map(|s| (s.speed_limit_kmh, s.priority))
+        .collect();
+    assert_eq!(limits, [(Some(20.0), 3), (Some(40.0), 2)]);
+    assert_eq!(route_of.unknown_work, UnknownSweep::Idle);
+    let wrong = r#""id":"R1","applies_to":{"vehicles":["V1"]},"speed_limit_kmh":0,
+        "unknown_work":"off","segments":[{"priority":"high"}]"#;
+    let mistakes = Catalog::load(&sources(&[route(wrong, LINE)])).unwrap_err();
+    let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    for key in ["unknown_work", "speed_limit_kmh", "segments[0].priority"] {
+        let is_it = |line: &String| line.contains(&format!("property \"{key}\""));
+        assert!(mistakes.iter().any(is_it), "{key}: {mistakes:#?}");
+    }
+}

@@ -277,7 +277,9 @@ fn signal(
     );
     let sources = SignalSource::ALL.map(|source| (source.as_str(), source));
     let source = chosen(feature, "signals.source", value("source"), &sources, notes);
-    let bits = source.map_or(32, SignalSource::bits);
+    // A load has two bits, of which this is the lower one.
+    let is_load = machine == Some(Machine::Load);
+    let bits = source.map_or(32, SignalSource::bits) - u8::from(is_load);
     let bit = value("bit").as_u64().and_then(|bit| u8::try_from(bit).ok());
     let bit = bit.filter(|bit| *bit < bits);
     if bit.is_none() {
@@ -293,6 +295,10 @@ fn signal(
             value.as_bool()
         }
     };
+    if is_load && is_inverted == Some(true) {
+        let value = Value::Bool(true);
+        feature.wrong("signals.inverted", &value, "false, for a load", notes);
+    }
     Some(WorkSignal {
         machine: machine?,
         source: source?,

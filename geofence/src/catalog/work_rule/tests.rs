@@ -119,3 +119,22 @@ fn an_edited_rule_is_another_and_a_renamed_one_is_the_same() {
     assert_eq!(fingerprint(""), fingerprint(r#","name":"stops""#));
     assert_ne!(fingerprint(""), fingerprint(r#","stop_s":60"#));
 }
+
+#[test]
+fn a_load_has_two_bits_and_no_inversion() {
+    let rule = |signal: &str| format!(r#"{{"id":"a","kind":"work_signals","signals":[{signal}]}}"#);
+    let load_of = |bit: u8| {
+        rule(&format!(
+            r#"{{"machine":"load","source":"io","bit":{bit}}}"#
+        ))
+    };
+    assert!(load(&format!(r#"{{"rules":[{}]}}"#, load_of(14))).is_ok());
+    let found = mistakes(&load_of(15));
+    assert!(
+        found[0].contains("a whole number from 0 to 14"),
+        "{found:?}"
+    );
+    let inverted = r#"{"machine":"load","source":"status","bit":8,"inverted":true}"#;
+    let found = mistakes(&rule(inverted));
+    assert!(found[0].contains("signals.inverted"), "{found:?}");
+}

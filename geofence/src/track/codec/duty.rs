@@ -22,6 +22,8 @@ impl Writer {
             return;
         }
         self.optional_signed(watch.began);
+        self.optional_signed(watch.awaited_since);
+        self.optional_signed(watch.first_shift);
         self.optional(watch.roster, Self::number);
         self.hours(&watch.hours);
         self.number(watch.runs.len() as u64);
@@ -82,6 +84,7 @@ impl Reader<'_> {
             return Ok(DutyWatch::default());
         }
         let began = self.optional(Self::signed)?;
+        let (awaited_since, first_shift) = (self.later_moment()?, self.later_moment()?);
         let roster = self.optional(Self::number)?;
         let hours = self.hours()?;
         let count: usize = self.small()?;
@@ -91,6 +94,8 @@ impl Reader<'_> {
         }
         Ok(DutyWatch {
             began,
+            awaited_since,
+            first_shift,
             runs,
             hours,
             roster,

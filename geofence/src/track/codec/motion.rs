@@ -6,6 +6,7 @@
 use super::{Damaged, Read, Reader, Writer};
 use crate::{
     checks::{
+        load_drop::LoadDrop,
         long_stop::{LongStop, Stay, StopWatch},
         motion::Motion,
         terminal_alarm::{AlarmWatch, Alarms},
@@ -15,6 +16,7 @@ use crate::{
     position::Inputs,
     track::fix::Fix,
     units::{Latitude, Longitude},
+    violation::EvidenceFix,
 };
 
 const PLACED: u8 = 1;
@@ -76,6 +78,9 @@ impl Writer {
         self.optional_signed(unloading.off_since);
         self.evidence(&unloading.onset_fixes);
         self.draft(unloading.draft.as_deref());
+        self.optional_signed(unloading.told_until);
+        self.evidence(motion.load.loaded.as_slice());
+        self.evidence(motion.load.emptied.as_slice());
     }
 
     fn alarms(&mut self, alarms: &Alarms) {
@@ -98,6 +103,7 @@ impl Writer {
             w.signed(stay.last_at);
             w.signed(i64::from(stay.latitude.micro_degrees()));
             w.signed(i64::from(stay.longitude.micro_degrees()));
+            w.byte(u8::from(stay.has_moved));
         });
         self.number(stop.watches.len() as u64);
         for watch in &stop.watches {
@@ -139,7 +145,19 @@ impl Reader<'_> {
                 off_since: self.optional(Self::signed)?,
                 onset_fixes: self.json()?,
                 draft: self.draft()?,
+                told_until: self.later_moment()?,
             },
+            load: self.load()?,
+        })
+    }
+
+    fn load(&mut self) -> Read<LoadDrop> {
+        if self.version < super::WITH_LATER {
+            return Ok(LoadDrop::default());
+        }
+        Ok(LoadDrop {
+            loaded: self.json::<Vec<EvidenceFix>>()?.pop(),
+            emptied: self.json::<Vec<EvidenceFix>>()?.pop(),
         })
     }
 
@@ -170,6 +188,7 @@ impl Reader<'_> {
                 last_at,
                 latitude: Latitude::from_micro_degrees(micro()?).ok_or(Damaged)?,
                 longitude: Longitude::from_micro_degrees(micro()?).ok_or(Damaged)?,
+                has_moved: r.version < super::WITH_LATER || r.flag()?,
             })
         })?;
         let count: usize = self.small()?;

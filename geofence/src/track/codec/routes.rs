@@ -7,6 +7,7 @@ use crate::{
         coverage::{Bin, Coverage, Pass, Quality, Trace},
         deviation::{Along, Deviation, Stage},
         route::{RouteWatch, Run},
+        work::Work,
     },
     geometry::RouteCursor,
     violation::EvidenceFix,
@@ -88,6 +89,11 @@ impl Writer {
             w.signed(trace.along_mm);
             w.signed(trace.offset_mm);
             w.number(u64::from(trace.speed_dkmh));
+            w.byte(match trace.work {
+                Work::Unknown => 0,
+                Work::On => 1,
+                Work::Off => 2,
+            });
         });
         self.optional(coverage.pass, |w, pass| {
             w.signed(i64::from(pass.direction));
@@ -96,6 +102,8 @@ impl Writer {
                 Quality::Work => 0,
                 Quality::TooFast => 1,
                 Quality::Nothing => 2,
+                Quality::Unknown => 3,
+                Quality::Idle => 4,
             });
         });
         self.signed(coverage.seen_at);
@@ -186,6 +194,19 @@ impl Reader<'_> {
         })
     }
 
+    /// Before they were written nobody asked for them.
+    fn work(&mut self) -> Read<Work> {
+        if self.version < super::WITH_LATER {
+            return Ok(Work::Unknown);
+        }
+        match self.byte()? {
+            0 => Ok(Work::Unknown),
+            1 => Ok(Work::On),
+            2 => Ok(Work::Off),
+            _ => Err(Damaged),
+        }
+    }
+
     fn coverage(&mut self) -> Read<Coverage> {
         let count: usize = self.small()?;
         if count > BINS_MAX {
@@ -209,6 +230,7 @@ impl Reader<'_> {
                 along_mm: r.signed()?,
                 offset_mm: r.signed()?,
                 speed_dkmh: r.small()?,
+                work: r.work()?,
             })
         })?;
         let pass = self.optional(|r| {
@@ -224,6 +246,8 @@ impl Reader<'_> {
                     0 => Quality::Work,
                     1 => Quality::TooFast,
                     2 => Quality::Nothing,
+                    3 => Quality::Unknown,
+                    4 => Quality::Idle,
                     _ => return Err(Damaged),
                 },
             })

@@ -7,7 +7,7 @@ use super::{
     work,
 };
 use crate::{
-    catalog::{Fence, FenceKind},
+    catalog::{Fence, FenceKind, Route},
     checks::{
         WorkParameters,
         draft::rounded,
@@ -60,6 +60,7 @@ pub(super) fn checks(
                 parameters: &fence.parameters,
                 fence: Some(fence),
                 work: None,
+                segment: None,
             });
             if let Some(limit) = limit {
                 speed(scene, &mut check, &limit);
@@ -87,6 +88,26 @@ pub(super) fn own_limit(scene: &Scene<'_>, name: &str) -> Check {
             let asked = WhyNot::Unjudged(super::Unjudged::NotAsked);
             check.why_not = check.why_not.or(Some(asked));
         }
+    }
+    check
+}
+
+/// The limit of a segment, for whoever drives on it.
+pub(super) fn segment(
+    scene: &Scene<'_>,
+    target: &Target<'_>,
+    route: &Route,
+    place: usize,
+) -> Check {
+    let mut check = Check::new(ViolationKind::Speeding);
+    check.why_not = target.why_not(scene).or_else(|| scene.blind());
+    let segment = route.segments.get(place);
+    let limit = segment.and_then(|segment| state::segment_limit(route, place, segment));
+    if let Some(limit) = limit {
+        speed(scene, &mut check, &limit);
+    } else {
+        let asked = WhyNot::Unjudged(super::Unjudged::NotAsked);
+        check.why_not = check.why_not.or(Some(asked));
     }
     check
 }
@@ -199,7 +220,7 @@ pub(super) fn speed(scene: &Scene<'_>, check: &mut Check, limit: &Limit<'_>) {
     } else {
         &state.speeding
     };
-    if speeding.target != Some(limit.fingerprint) {
+    if speeding.target != Some(limit.target()) {
         let is_there = check
             .side
             .is_none_or(|side| side == "inside" || side == "leaving");
@@ -234,7 +255,17 @@ fn other_kmh(scene: &Scene<'_>, target: Option<u64>) -> Option<f64> {
     if let Some(fence) = scene.catalog.fence_of(target) {
         return scene.catalog.fence(fence)?.speed_limit_kmh;
     }
-    let rule = scene.catalog.work_rule_of(target)?;
+    let Some(rule) = scene.catalog.work_rule_of(target) else {
+        let mut routes = scene.catalog.routes().iter();
+        let of_segments = routes.find_map(|route| {
+            let mut limits = (0..).zip(&route.segments);
+            limits.find_map(|(place, segment)| {
+                let limit = state::segment_limit(route, place, segment)?;
+                (limit.target() == target).then_some(limit.limit_kmh)
+            })
+        });
+        return of_segments;
+    };
     let rule = scene.catalog.work_rule(rule)?;
     state::rule_limit(rule).map(|limit| limit.limit_kmh)
 }

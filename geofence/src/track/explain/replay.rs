@@ -162,16 +162,9 @@ impl Replay {
         run: impl FnOnce(&mut State, &mut Court<'_>),
     ) {
         let (mut closed, mut dropped, mut inside) = (Vec::new(), Vec::new(), Vec::new());
-        let mut court = Court {
-            subject: subject(catalog, self.terminal),
-            in_force: &self.in_force.by_index,
-            routes_in_force: &self.in_force.by_route,
-            rules_in_force: &self.in_force.by_rule,
-            since: self.in_force.since.as_ref(),
-            inside: &mut inside,
-            closed: &mut closed,
-            dropped: &mut dropped,
-        };
+        let subject = subject(catalog, self.terminal);
+        let in_force = &self.in_force;
+        let mut court = in_force.court(subject, &mut inside, &mut closed, &mut dropped);
         run(&mut self.state, &mut court);
         for draft in closed {
             if is_wanted(&draft.violation) {

@@ -3,7 +3,7 @@
 use super::{super::fix::Fix, Check, Question, Scene, Unjudged, WhyNot, duty, fence, route, work};
 use crate::{
     catalog::{Catalog, Demand, Fence, Route, Schedule, Shift, WorkRule},
-    checks::{RouteParameters, presence},
+    checks::{RouteParameters, presence, speeding},
     units::Timestamp,
     violation::{Rule, Violation, ViolationKind},
 };
@@ -21,6 +21,8 @@ pub(super) enum Target<'a> {
     Fence(u32, &'a Fence),
     /// A route; one of its collection points where that was asked for.
     Route(u32, &'a Route, Option<usize>),
+    /// The speed limit of a segment of a route.
+    Segment(u32, &'a Route, usize),
     Work(u32, &'a WorkRule),
     /// The policy of alarms that holds where no rule says it.
     DefaultAlarms,
@@ -49,6 +51,11 @@ impl<'a> Target<'a> {
             let place = point.and_then(|id| route.points.iter().position(|p| p.id == id));
             if place.is_some() {
                 return Some(Self::Route(index, route, place));
+            }
+            let place = point.and_then(|id| id.strip_prefix("segment-")?.parse().ok());
+            let segment = place.and_then(|place: usize| route.segments.get(place));
+            if let Some(place) = place.filter(|_| segment.is_some()) {
+                return Some(Self::Segment(index, route, place));
             }
         }
         let is_part = |rule: &str| {
@@ -106,6 +113,7 @@ impl<'a> Target<'a> {
                 Kind::Coverage,
             ],
             Self::Route(..) => &[Kind::WrongOrder, Kind::MissedPoint],
+            Self::Segment(..) => &[Kind::Speeding],
             Self::Work(_, rule) => work::kinds(&rule.demand),
             Self::DefaultAlarms => &[Kind::TerminalAlarm],
             Self::Shift(..) => &[
@@ -124,7 +132,7 @@ impl<'a> Target<'a> {
     pub(super) const fn form(&self) -> &'static str {
         match self {
             Self::Fence(..) => "fence",
-            Self::Route(..) => "route",
+            Self::Route(..) | Self::Segment(..) => "route",
             Self::Work(..) | Self::DefaultAlarms => "work_rule",
             Self::Shift(..) => "shift",
             Self::Hours(_) => "hours",
@@ -147,6 +155,7 @@ impl<'a> Target<'a> {
                 let id = format!("{}/{id}", route.id);
                 of(id, route.version, &format!("{}: {name}", route.name))
             }
+            Self::Segment(_, route, place) => speeding::segment_rule(route, *place),
             Self::Work(_, rule) => rule.as_rule(),
             Self::DefaultAlarms => of(DEFAULT_ALARMS.to_owned(), 1, ""),
             Self::Shift(shift, None) => of(shift.id.clone(), shift.version, &shift.name),
@@ -166,6 +175,7 @@ impl<'a> Target<'a> {
         match self {
             Self::Fence(index, fence) => fence::checks(scene, self, *index, fence),
             Self::Route(_, route, point) => route::checks(scene, self, route, *point),
+            Self::Segment(_, route, place) => vec![fence::segment(scene, self, route, *place)],
             Self::Work(_, rule) => work::checks(scene, self, Some(rule)),
             Self::DefaultAlarms => work::checks(scene, self, None),
             Self::Shift(shift, area) => duty::of_shift(scene, self.kinds(), shift, *area),
@@ -178,7 +188,7 @@ impl<'a> Target<'a> {
     pub(super) fn since(&self, scene: &Scene<'_>) -> Option<Timestamp> {
         let fingerprint = match self {
             Self::Fence(_, fence) => fence.fingerprint,
-            Self::Route(_, route, _) => route.fingerprint,
+            Self::Route(_, route, _) | Self::Segment(_, route, _) => route.fingerprint,
             Self::Work(_, rule) => rule.fingerprint,
             Self::DefaultAlarms => scene.catalog.default_alarms(),
             Self::Shift(..) => {
@@ -197,7 +207,7 @@ impl<'a> Target<'a> {
     const fn schedule(&self) -> Option<&'a Schedule> {
         match self {
             Self::Fence(_, fence) => Some(&fence.schedule),
-            Self::Route(_, route, _) => Some(&route.schedule),
+            Self::Route(_, route, _) | Self::Segment(_, route, _) => Some(&route.schedule),
             Self::Work(_, rule) => Some(&rule.schedule),
             _ => None,
         }
@@ -218,7 +228,7 @@ impl<'a> Target<'a> {
         let is_vehicle = |name: &str| scene.vehicle.is_some_and(|vehicle| vehicle.id == name);
         match self {
             Self::Fence(index, _) => audience.is_concerned(*index),
-            Self::Route(index, ..) => audience.routes().contains(index),
+            Self::Route(index, ..) | Self::Segment(index, ..) => audience.routes().contains(index),
             Self::Work(index, _) => audience.rules().contains(index),
             Self::DefaultAlarms => true,
             Self::Shift(..) => scene.vehicle.is_some(),
@@ -252,6 +262,7 @@ impl<'a> Target<'a> {
                     |point| point.point.distance_mm(fix.point),
                 )
             }
+            Self::Segment(_, route, _) => route.line.nearest(fix.point).distance_mm,
             Self::Shift(_, area) => {
                 let area = duty::area(scene, *area)?;
                 area.signed_distance_mm(fix.point, scene.catalog.unit_grids())
@@ -266,7 +277,7 @@ impl<'a> Target<'a> {
         let at = question.at;
         let first = at.plus_millis(-LOOK_BACK_MS);
         let from = match self {
-            Self::Route(_, route, _) => {
+            Self::Route(_, route, _) | Self::Segment(_, route, _) => {
                 let windows = std::iter::successors(route.schedule.next_window(first), |window| {
                     route.schedule.next_window(window.0)
                 });

@@ -50,6 +50,7 @@ pub(super) fn checks(
 
 fn rules<'a>(scene: &Scene<'a>) -> Rules<'a> {
     Rules {
+        vehicle: scene.vehicle,
         catalog: scene.catalog,
         audience: scene.catalog.audience_of(scene.vehicle),
         in_force: &scene.replay.in_force.by_rule,
@@ -96,7 +97,7 @@ fn read(scene: &Scene<'_>, check: &mut Check, rule: Option<&WorkRule>) {
             }
         }
         Some((demand, _)) => {
-            signals(scene, check, |machine| !machine.is_cleaning());
+            signals(scene, check, Machine::is_unloading);
             let needed_ms = match demand {
                 Demand::Unloading(demand) => demand.dwell_ms,
                 _ => UnloadingDemand::default().dwell_ms,

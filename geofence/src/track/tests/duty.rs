@@ -9,6 +9,7 @@
 
 use super::*;
 
+mod awaited;
 mod explain;
 mod orders;
 mod shifts;

@@ -15,10 +15,18 @@ struct Pair {
     findings: Vec<Finding>,
 }
 
+/// The second of two is given its vehicles by the first, and awaits none itself.
+fn waiting(is_awaiting: bool) -> Evaluator {
+    Evaluator::new(EvaluatorOptions {
+        is_awaiting,
+        ..EvaluatorOptions::default()
+    })
+}
+
 impl Pair {
     fn new() -> Self {
         Self {
-            evaluators: [(); 2].map(|()| Evaluator::new(EvaluatorOptions::default())),
+            evaluators: [true, false].map(waiting),
             stored: Default::default(),
             moved: BTreeSet::new(),
             findings: Vec::new(),
@@ -114,7 +122,7 @@ fn compare(
             prop_assert!(known.is_none_or(|known| known == owner), "{}", key);
         }
         let evaluator = &mut pair.evaluators[owner];
-        *evaluator = Evaluator::new(EvaluatorOptions::default());
+        *evaluator = waiting(owner == 0);
         for bytes in stored.values() {
             evaluator.restore(bytes).unwrap();
         }

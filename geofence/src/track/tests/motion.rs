@@ -1,6 +1,7 @@
 //! Scenes of stops, work, unloading and alarms. East of the town's middle lies a depot, west of it a
 //! street where nobody may stop for more than two minutes.
 
+mod clock;
 mod order;
 
 use super::*;

@@ -39,7 +39,8 @@ fn works_with(extra: &str) -> Catalog {
     ];
     let round = format!(
         r#""windows":[{{"from":"09:02","to":"09:07"}},{{"from":"09:08","to":"09:13"}}],
-           "side":"both","points":[{}],"point_grace_s":30,"deviation_s":10,"deviation_m":30,{extra}"#,
+           "side":"both","points":[{}],"point_grace_s":30,"deviation_s":10,"deviation_m":30,
+           "speed_limit_kmh":18,{extra}"#,
         points.join(",")
     );
     let street = r#""windows":[{"from":"09:01","to":"09:14"}],"passes":2,"direction":"forward",
@@ -60,10 +61,15 @@ fn works_with(extra: &str) -> Catalog {
     ];
     let vehicles = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
                     V1,13800000001,A1,sweeper,F1,,60\n";
+    let rules = r#"{"rules":[{"id":"any","kind":"work_speed","speed_kmh":100},
+        {"id":"bits","kind":"work_signals","signals":[
+            {"machine":"brush","source":"vehicle_signals","bit":15},
+            {"machine":"bin_lift","source":"vehicle_signals","bit":3}]}]}"#;
     let sources = CatalogSources {
         fences: Some(("fences".to_owned(), collection(&fences))),
         routes: Some(("routes".to_owned(), collection(&routes))),
         vehicles: Some(("vehicles".to_owned(), vehicles.to_owned())),
+        work_rules: Some(("rules".to_owned(), rules.to_owned())),
         ..CatalogSources::default()
     };
     Catalog::load(&sources).unwrap()
@@ -117,6 +123,13 @@ fn sweeping(seed: u64, seconds: usize) -> Vec<Position> {
         let heading = (to.0 - from.0).atan2(to.1 - from.1).to_degrees();
         fix.heading_deg = heading.rem_euclid(360.0) as u16;
         fix.status_flags = if is_on[index] { 3 } else { 2 };
+        // Brush and lift go on and off, and at times nobody tells.
+        fix.inputs.vehicle_signals = match index / 97 % 6 {
+            0 => None,
+            1..=3 => Some(1 << 15),
+            4 => Some(1 << 15 | 1 << 3),
+            _ => Some(0),
+        };
         kept.push(fix);
     }
     kept

@@ -28,7 +28,7 @@ pub(super) fn families() -> Vec<Family> {
             "inspector",
             12,
             BEGINS_S,
-            off_post as fn(&mut Random) -> Scene,
+            off_post as fn(&mut Random, i64) -> Scene,
         ),
         family(ViolationKind::Silence, "inspector", 8, BEGINS_S, silence),
         family(
@@ -65,7 +65,7 @@ fn pace(random: &mut Random) -> f64 {
     }
 }
 
-fn off_post(random: &mut Random) -> Scene {
+fn off_post(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((250.0, 0.0));
     way.stand(SHIFT_S + 300);
     while way.now() < SHIFT_S + 8 * 3_600 {
@@ -82,7 +82,7 @@ fn off_post(random: &mut Random) -> Scene {
                 way.stand(random.seconds(600, 1_500));
             }
             role => {
-                let seconds = role.seconds(random, 600);
+                let seconds = role.seconds(random, 600, every_s);
                 let beyond = random.between(30.0, 150.0).min(0.3 * seconds as f64 * mps);
                 way.go((530.0 + beyond, 0.0), mps);
                 way.stand(seconds - (2.0 * beyond / mps).round() as i64);
@@ -99,7 +99,7 @@ fn off_post(random: &mut Random) -> Scene {
     }
 }
 
-fn silence(random: &mut Random) -> Scene {
+fn silence(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((250.0, 0.0));
     way.stand(SHIFT_S + 300);
     while way.now() < SHIFT_S + 8 * 3_600 {
@@ -112,7 +112,7 @@ fn silence(random: &mut Random) -> Scene {
         match Role::any(random) {
             Role::Innocent => way.stand(random.seconds(600, 1_500)),
             role => {
-                let seconds = role.seconds(random, 600);
+                let seconds = role.seconds(random, 600, every_s);
                 way.be_dark(seconds);
                 way.stand(random.seconds(120, 400));
             }
@@ -128,7 +128,7 @@ fn silence(random: &mut Random) -> Scene {
     }
 }
 
-fn outside_hours(random: &mut Random) -> Scene {
+fn outside_hours(random: &mut Random, _every_s: i64) -> Scene {
     let mut way = Way::begins((0.0, 0.0));
     way.stand(300);
     let mut side = 1.0;
@@ -160,7 +160,8 @@ fn outside_hours(random: &mut Random) -> Scene {
             second - span.from >= 180 || way.meters(so_far) >= 300.0
         };
         let sure = (span.from..=span.to).find(is_broken)?;
-        Some(Event::new("hours:V1", span, sure))
+        let event = Event::new("hours:V1", span, sure);
+        Some(event.against(span.seconds(), sure - span.from))
     };
     Scene {
         truth: trips.into_iter().filter_map(event).collect(),
@@ -169,11 +170,11 @@ fn outside_hours(random: &mut Random) -> Scene {
     }
 }
 
-fn late_start(random: &mut Random) -> Scene {
+fn late_start(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((700.0, 0.0));
     let arrival_s = match Role::any(random) {
-        Role::Violates => Role::Violates.seconds(random, 900),
-        Role::Nearly => Role::Nearly.seconds(random, 900),
+        Role::Violates => Role::Violates.seconds(random, 900, every_s),
+        Role::Nearly => Role::Nearly.seconds(random, 900, every_s),
         Role::Innocent => -random.seconds(60, 1_200),
     };
     // Stands beyond the area, where the margin ends not far away.

@@ -77,7 +77,7 @@ fn rest(random: &mut Random, way: &mut Way, seconds: i64) {
     }
 }
 
-fn stay_in(random: &mut Random) -> Scene {
+fn stay_in(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((0.0, 0.0));
     while way.now() < SPAN_S {
         let along = random.between(-800.0, 800.0);
@@ -100,7 +100,7 @@ fn stay_in(random: &mut Random) -> Scene {
                 rest(random, &mut way, seconds);
             }
             role => {
-                let seconds = role.seconds(random, 60);
+                let seconds = role.seconds(random, 60, every_s);
                 let outwards = if is_east { (sign, 0.0) } else { (0.0, sign) };
                 excursion(random, &mut way, outwards, (100.0, 150.0), seconds);
             }
@@ -118,7 +118,7 @@ fn stay_in(random: &mut Random) -> Scene {
     }
 }
 
-fn keep_out(random: &mut Random) -> Scene {
+fn keep_out(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((300.0, 0.0));
     while way.now() < SPAN_S {
         let direction = random.away(1.0);
@@ -140,7 +140,7 @@ fn keep_out(random: &mut Random) -> Scene {
                 way.go(place(300.0), mps);
             }
             role => {
-                let seconds = role.seconds(random, 20);
+                let seconds = role.seconds(random, 20, every_s);
                 let inwards = (-direction.0, -direction.1);
                 excursion(random, &mut way, inwards, (200.0, 95.0), seconds);
             }
@@ -157,23 +157,32 @@ fn keep_out(random: &mut Random) -> Scene {
 }
 
 /// To and fro through the slow zone, never out of it.
-fn speeding(random: &mut Random) -> Scene {
+fn speeding(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((-250.0, 0.0));
     let mut side = 1.0;
     while way.now() < SPAN_S {
         let slow = random.between(10.0, 17.0) / 3.6;
+        let mut ahead = 1.0;
         let (kmh, meters) = match Role::any(random) {
             Role::Violates => {
                 let kmh = random.between(1.15, 1.8) * SLOW_THRESHOLD_KMH;
-                let seconds = Role::Violates.seconds(random, 10);
-                (kmh, (kmh / 3.6 * seconds as f64).min(480.0))
+                let seconds = Role::Violates.seconds(random, 10, every_s);
+                let meters = kmh / 3.6 * seconds as f64;
+                // To the other end and back, as often as it takes.
+                let mut left = meters;
+                while every_s > 1 && left > 480.0 {
+                    let to = if ahead > 0.0 { 230.0 } else { -250.0 };
+                    way.go((side * to, 0.0), kmh / 3.6);
+                    (left, ahead) = (left - 480.0, -ahead);
+                }
+                (kmh, left.min(480.0))
             }
             Role::Nearly if random.chance(0.5) => {
                 (random.between(0.8, 0.9) * SLOW_THRESHOLD_KMH, 480.0)
             }
             Role::Nearly => {
                 let kmh = random.between(1.15, 1.8) * SLOW_THRESHOLD_KMH;
-                let seconds = Role::Nearly.seconds(random, 10);
+                let seconds = Role::Nearly.seconds(random, 10, every_s);
                 (kmh, kmh / 3.6 * seconds as f64)
             }
             Role::Innocent => {
@@ -182,14 +191,14 @@ fn speeding(random: &mut Random) -> Scene {
                 (12.0, 100.0)
             }
         };
-        way.go((way.at.0 + side * meters, 0.0), kmh / 3.6);
+        way.go((way.at.0 + side * ahead * meters, 0.0), kmh / 3.6);
         way.go((side * 250.0, 0.0), slow);
         side = -side;
         way.stand(15);
     }
     let fast = way.spans(5, |second| second.mps * 3.6 > SLOW_THRESHOLD_KMH);
     Scene {
-        truth: Event::lasting("slow", fast, 10),
+        truth: Event::apart(Event::lasting("slow", fast, 10), 5, every_s),
         way,
         swept: None,
     }

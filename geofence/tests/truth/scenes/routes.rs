@@ -2,7 +2,7 @@
 
 use geofence::violation::ViolationKind;
 
-use super::{Event, Family, Role, Scene, clock};
+use super::{Event, Family, Role, Scene, clock, seen_s};
 use crate::{
     receiver::Random,
     town::with_route,
@@ -59,7 +59,7 @@ pub(super) fn families() -> Vec<Family> {
     ]
 }
 
-fn deviation(random: &mut Random) -> Scene {
+fn deviation(random: &mut Random, every_s: i64) -> Scene {
     let line = long_line();
     let mut way = Way::begins(line.place(0.0, 0.0));
     way.stand(130);
@@ -82,9 +82,8 @@ fn deviation(random: &mut Random) -> Scene {
                 place(behind, random.between(-5.0, 5.0)),
                 mps,
             );
-            behind += leave(random, &mut way, mps, |meters, right| {
-                place(behind + meters, right)
-            });
+            let to = |meters: f64, right: f64| place(behind + meters, right);
+            behind += leave(random, &mut way, (mps, every_s), to);
             behind += random.between(250.0, 500.0);
         }
         let end = if is_back { 0.0 } else { line.length() };
@@ -105,7 +104,8 @@ fn deviation(random: &mut Random) -> Scene {
             seconds >= 90 || (seconds >= 30 && way.meters(so_far) >= 100.0)
         };
         let sure = (span.from..=span.to).find(is_broken)?;
-        Some(Event::new("route", span, sure))
+        let dwell_s = if sure - span.from >= 90 { 90 } else { 30 };
+        Some(Event::new("route", span, sure).against(span.seconds(), dwell_s))
     };
     Scene {
         truth: off.into_iter().filter_map(event).collect(),
@@ -128,14 +128,15 @@ fn go_along(way: &mut Way, line: &Line, to: (f64, f64), mps: f64) {
 fn leave(
     random: &mut Random,
     way: &mut Way,
-    mps: f64,
+    (mps, every_s): (f64, i64),
     place: impl Fn(f64, f64) -> (f64, f64),
 ) -> f64 {
     match (Role::any(random), random.chance(0.5)) {
         // A street beside the route, for at least 100 m and 30 s.
         (Role::Violates, true) => {
             let away = random.between(60.0, 150.0);
-            let meters = mps * random.between(35.0, 50.0);
+            let longer = if every_s > 1 { every_s as f64 } else { 0.0 };
+            let meters = mps * (random.between(35.0, 50.0) + longer);
             way.go(place(0.0, away), mps);
             way.go(place(meters, away), mps);
             way.go(place(meters, 0.0), mps);
@@ -173,7 +174,7 @@ fn leave(
     }
 }
 
-fn missed(random: &mut Random) -> Scene {
+fn missed(random: &mut Random, every_s: i64) -> Scene {
     let line = long_line();
     let mut way = Way::begins(line.place(0.0, 0.0));
     way.stand(130);
@@ -188,22 +189,30 @@ fn missed(random: &mut Random) -> Scene {
             mps,
         );
         let role = Role::any(random);
+        // Whoever stays for 20 s stays for long enough to be seen.
+        let least = seen_s(20, every_s);
+        let begun = way.now();
         match role {
             Role::Violates if random.chance(0.6) => {}
             Role::Violates => way.stand(random.seconds(7, 17)),
-            Role::Nearly => way.stand(random.seconds(23, 30)),
-            Role::Innocent => way.stand(random.seconds(40, 300)),
+            Role::Nearly => way.stand(random.seconds(23, 30).max(least + 3)),
+            Role::Innocent => way.stand(random.seconds(40, 300).max(least + 3)),
         }
+        let stood_s = way.now() - begun;
         if role == Role::Violates {
             let over = Span {
                 from: WINDOW.to,
                 to: i64::MAX / 2_000,
             };
-            truth.push(Event::new(
-                &format!("route/p{index}"),
-                over,
-                WINDOW.to + 600,
-            ));
+            let event = Event::new(&format!("route/p{index}"), over, WINDOW.to + 600);
+            // A stop of less than 20 s that reports may show as one of 20 s is not seen to be too
+            // short.
+            let is_hidden = every_s > 1 && stood_s > 0 && stood_s + every_s >= 20;
+            truth.push(if is_hidden {
+                event.against(stood_s, 20)
+            } else {
+                event
+            });
         }
     }
     go_along(&mut way, &line, line.place(line.length(), 0.0), 8.0);
@@ -225,7 +234,7 @@ fn missed(random: &mut Random) -> Scene {
     }
 }
 
-fn coverage(random: &mut Random) -> Scene {
+fn coverage(random: &mut Random, _every_s: i64) -> Scene {
     let line = long_line();
     let share = match Role::any(random) {
         Role::Violates => random.between(0.4, 0.82),
@@ -233,6 +242,7 @@ fn coverage(random: &mut Random) -> Scene {
         Role::Innocent => 1.0,
     };
     let mut way = Way::begins(line.place(0.0, 0.0));
+    way.is_working = true;
     way.stand(130);
     let pieces = 2;
     let piece = line.length() / f64::from(pieces);
@@ -244,15 +254,24 @@ fn coverage(random: &mut Random) -> Scene {
         let kmh = random.between(5.0, 9.0);
         sweep(&mut way, &line, (begin, from), right, kmh);
         if share < 1.0 {
-            if random.chance(0.5) {
+            match random.unit() {
                 // Too fast to sweep.
-                let kmh = random.between(20.0, 35.0);
-                sweep(&mut way, &line, (from, from + left_out), right, kmh);
-            } else {
+                ..0.35 => {
+                    let kmh = random.between(20.0, 35.0);
+                    sweep(&mut way, &line, (from, from + left_out), right, kmh);
+                }
+                // With the brush up.
+                ..0.65 => {
+                    way.is_working = false;
+                    sweep(&mut way, &line, (from, from + left_out), right, kmh);
+                    way.is_working = true;
+                }
                 // By another street.
-                way.go(line.place(from, 60.0), 7.0);
-                sweep(&mut way, &line, (from, from + left_out), 60.0, 25.0);
-                way.go(line.place(from + left_out, right), 7.0);
+                _ => {
+                    way.go(line.place(from, 60.0), 7.0);
+                    sweep(&mut way, &line, (from, from + left_out), 60.0, 25.0);
+                    way.go(line.place(from + left_out, right), 7.0);
+                }
             }
         }
         sweep(
@@ -289,14 +308,14 @@ fn sweep(way: &mut Way, line: &Line, (from, to): (f64, f64), right: f64, kmh: f6
     }
 }
 
-/// The share of pieces of 5 m whose middle was passed within 12 m at 1.8 to 15 km/h.
+/// The share of pieces of 5 m whose middle was passed within 12 m at 1.8 to 15 km/h, the brush down.
 fn swept(way: &Way, line: &Line) -> f64 {
     let count = (line.length() / 5.0).ceil() as usize;
     let mut is_swept = vec![false; count];
     for pair in way.seconds.windows(2) {
         let [(a, near), (b, _)] = [pair[0], pair[1]].map(|second| line.nearest(second.at));
         let is_work = (1.8..=15.0).contains(&(pair[1].mps * 3.6));
-        if !is_work || near > 12.0 {
+        if !is_work || !pair[1].is_working || near > 12.0 {
             continue;
         }
         for (index, is_swept) in is_swept.iter_mut().enumerate() {

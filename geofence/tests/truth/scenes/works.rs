@@ -45,7 +45,7 @@ fn stop(random: &mut Random, way: &mut Way, seconds: i64) {
     }
 }
 
-fn long_stop(random: &mut Random) -> Scene {
+fn long_stop(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((0.0, 0.0));
     while way.now() < SPAN_S {
         let role = Role::any(random);
@@ -76,7 +76,7 @@ fn long_stop(random: &mut Random) -> Scene {
                 way.stand(random.seconds(200, 500));
             }
             _ => {
-                let seconds = role.seconds(random, 600);
+                let seconds = role.seconds(random, 600, every_s);
                 stop(random, &mut way, seconds);
             }
         }
@@ -92,7 +92,7 @@ fn long_stop(random: &mut Random) -> Scene {
     }
 }
 
-fn too_fast(random: &mut Random) -> Scene {
+fn too_fast(random: &mut Random, every_s: i64) -> Scene {
     let mut way = Way::begins((-2_000.0, 300.0));
     way.is_working = true;
     let mut side = 1.0;
@@ -107,14 +107,14 @@ fn too_fast(random: &mut Random) -> Scene {
         };
         match Role::any(random) {
             Role::Violates => {
-                let seconds = Role::Violates.seconds(random, 20);
+                let seconds = Role::Violates.seconds(random, 20, every_s);
                 go(random.between(1.15, 1.8) * BAND_KMH, seconds);
             }
             Role::Nearly if random.chance(0.5) => {
                 go(random.between(0.8, 0.9) * BAND_KMH, random.seconds(60, 120));
             }
             Role::Nearly => {
-                let seconds = Role::Nearly.seconds(random, 20);
+                let seconds = Role::Nearly.seconds(random, 20, every_s);
                 go(random.between(1.15, 1.8) * BAND_KMH, seconds);
             }
             // Brush up: it only drives.
@@ -133,7 +133,7 @@ fn too_fast(random: &mut Random) -> Scene {
         second.is_working && second.mps * 3.6 > BAND_KMH
     });
     Scene {
-        truth: Event::lasting("signals", fast, 20),
+        truth: Event::apart(Event::lasting("signals", fast, 20), 30, every_s),
         way,
         swept: None,
     }

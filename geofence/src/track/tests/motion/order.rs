@@ -4,9 +4,11 @@ use super::*;
 
 /// All rules at once.
 fn everything() -> Catalog {
+    let load = r#""signals":[{"machine":"load","source":"status","bit":8},"#;
+    let signals = SIGNALS.replace(r#""signals":["#, load);
     works(&format!(
         r#"{{"id":"stops","kind":"long_stop","stop_s":60}},
-           {{"id":"idle","kind":"idling","stop_s":45}},{SIGNALS},
+           {{"id":"idle","kind":"idling","stop_s":45}},{signals},
            {{"id":"band","kind":"work_speed","speed_kmh":15,"unknown":"working"}},
            {{"id":"tip","kind":"unloading","dwell_s":10}},
            {{"id":"alarms","kind":"terminal_alarms","alarms":{{"2":20,"26":5}}}},
@@ -25,7 +27,7 @@ fn busy(seed: u64, seconds: usize) -> Vec<Position> {
             alarms = [0, 1, 1 << 8, 1 << 2 | 1 << 26][random.below(4)];
             signals = [None, Some(0), BRUSH, BRUSH][random.below(4)];
             io = [None, Some(0), Some(1 << 2)][random.below(3)];
-            status = [2, 3, 3, 3][random.below(4)];
+            status = [2, 3, 3, 3][random.below(4)] | [0, 0x100, 0x300][random.below(3)];
             is_lost = random.unit() < 0.1;
         }
         position.alarm_flags = alarms;
