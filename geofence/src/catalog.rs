@@ -50,10 +50,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
-pub(crate) use self::duty::date_of;
-pub(crate) use self::schedule::{
-    DAY_MINUTES, MINUTE_MS, local as local_moment, local_day, minutes as minutes_of_day,
-};
+pub use self::duty::{date_of, day_of};
+pub(crate) use self::schedule::{DAY_MINUTES, MINUTE_MS, minutes as minutes_of_day};
+pub use self::schedule::{local as local_moment, local_day};
 pub use self::{
     duty::{
         Assignee, Assignment, Break, Calendar, DayKind, Duties, Duty, DutyArea, Roster, Shift,

@@ -261,6 +261,12 @@ impl Policy {
         row.unwrap_or(&self.defaults)
     }
 
+    /// Widths of the parts of a unit grid's code that are jurisdictions.
+    #[must_use]
+    pub fn levels(&self) -> &[u32] {
+        &self.levels
+    }
+
     /// The city's table of categories. Without one, every code is as good as another.
     #[must_use]
     pub const fn categories(&self) -> &BTreeMap<String, Category> {

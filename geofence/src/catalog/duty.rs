@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub(crate) use self::calendar::date_of;
+pub use self::calendar::{date_of, day_of};
 pub use self::{
     area::DutyArea,
     assignment::{Assignee, Assignment},
@@ -106,6 +106,17 @@ impl Duties {
     #[must_use]
     pub fn next_duty(&self, roster: &Roster, after: Timestamp) -> Option<Duty<'_>> {
         roster::next_duty(self, roster, after)
+    }
+
+    /// The duties that begin on the days from the first (inclusive) to the second (exclusive),
+    /// counted from 1970-01-01 at local time.
+    pub fn duties_between<'a>(
+        &'a self,
+        roster: &'a Roster,
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = Duty<'a>> {
+        (from..to).flat_map(move |day| roster::duties_on(self, roster, day))
     }
 
     /// Whether a moment lies in a duty, or within `margin_ms` before or behind one.

@@ -163,13 +163,15 @@ impl Window {
 }
 
 /// The number of the day at local time.
-pub(crate) fn local_day(at: Timestamp) -> i64 {
+#[must_use]
+pub fn local_day(at: Timestamp) -> i64 {
     at.0.saturating_add(LOCAL_OFFSET_MS)
         .div_euclid(MINUTE_MS * DAY_MINUTES)
 }
 
 /// A moment from minutes at local time.
-pub(crate) const fn local(minutes: i64) -> Timestamp {
+#[must_use]
+pub const fn local(minutes: i64) -> Timestamp {
     Timestamp(
         minutes
             .saturating_mul(MINUTE_MS)

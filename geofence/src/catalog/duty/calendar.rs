@@ -84,7 +84,8 @@ pub(super) fn read(text: &str, notes: &mut Notes<'_>) -> Calendar {
 }
 
 /// The day of `YYYY-MM-DD`, counted from 1970-01-01; `None` where there is no such day.
-pub(super) fn day_of(text: &str) -> Option<i64> {
+#[must_use]
+pub fn day_of(text: &str) -> Option<i64> {
     let digits = |part: &str, count: usize| {
         let is_number = part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
         part.parse::<i64>().ok().filter(|_| is_number)
@@ -106,7 +107,8 @@ pub(super) fn day_of(text: &str) -> Option<i64> {
 }
 
 /// Year, month and day of a day counted from 1970-01-01: the way back from [`day_of`].
-pub(crate) const fn date_of(day: i64) -> (i64, i64, i64) {
+#[must_use]
+pub const fn date_of(day: i64) -> (i64, i64, i64) {
     let shifted = day + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let leap_days = day_of_era / 1_460 + day_of_era / 146_096 - day_of_era / 36_524;

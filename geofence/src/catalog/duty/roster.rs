@@ -83,7 +83,11 @@ impl Roster {
     }
 }
 
-fn duties_on<'a>(duties: &'a Duties, roster: &Roster, day: i64) -> impl Iterator<Item = Duty<'a>> {
+pub(super) fn duties_on<'a>(
+    duties: &'a Duties,
+    roster: &Roster,
+    day: i64,
+) -> impl Iterator<Item = Duty<'a>> {
     roster.on(day, duties).filter_map(move |index| {
         let (assignment, shift) = duties.resolve(index)?;
         let (from, to) = shift.on(day, &duties.calendar)?;
