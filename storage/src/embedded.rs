@@ -21,6 +21,7 @@
 
 mod cases;
 mod day;
+mod evaluation;
 mod outbox;
 mod reader;
 mod retention;
@@ -46,6 +47,7 @@ use uuid::Uuid;
 
 pub(crate) use self::writer::MAIN;
 use self::{reader::Readers, writer::Writer};
+use crate::evaluation::{EvaluationQuery, FigureCases, FigureRow, TerminalDay};
 use crate::store::{
     CaseChange, CaseQuery, CaseRecord, CaseWritten, Cursor, FindingBatch, FindingsWritten, Import,
     MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
@@ -262,6 +264,32 @@ impl Store for EmbeddedStore {
     async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
         self.readers
             .read("count cases", move |r| cases::overdue(r.main()?, at))
+            .await
+    }
+
+    async fn evaluate(&self, query: &EvaluationQuery) -> Result<Vec<FigureRow>, StoreError> {
+        let query = query.clone();
+        self.readers
+            .read("evaluate cases", move |r| {
+                evaluation::figures(r.main()?, &query)
+            })
+            .await
+    }
+
+    async fn evaluated_cases(&self, wanted: &FigureCases) -> Result<Vec<Case>, StoreError> {
+        let wanted = wanted.clone();
+        self.readers
+            .read("read evaluated cases", move |r| {
+                evaluation::cases(r.main()?, &wanted)
+            })
+            .await
+    }
+
+    async fn terminal_days(&self, from: i32, to: i32) -> Result<Vec<TerminalDay>, StoreError> {
+        self.readers
+            .read("add up days", move |r| {
+                evaluation::terminal_days(r, from, to)
+            })
             .await
     }
 

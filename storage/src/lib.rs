@@ -7,6 +7,7 @@
 //!   [`embedded`] and [`timescale`] implement it.
 //! * [`outbox`] is what other systems must hear about cases: a part of each store.
 //! * [`registry`] remembers which terminals have registered, and what happened to them.
+//! * [`evaluation`] says what evaluations count.
 //! * [`catalog`] keeps the versions of the city's catalog.
 //! * [`commands`] is the queue of what terminals are to do, and what became of it.
 //! * [`backup`] copies what is in use.
@@ -19,6 +20,7 @@ pub mod catalog;
 pub mod commands;
 pub mod cursors;
 pub mod embedded;
+pub mod evaluation;
 pub mod examine;
 pub mod file_system;
 pub mod log;

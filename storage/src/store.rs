@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::evaluation::{EvaluationQuery, FigureCases, FigureRow, TerminalDay};
+
 pub use self::cases::{
     CaseChange, CaseOrder, CaseQuery, CaseRecord, CaseWritten, FindingsWritten, MoveOrder, Moved,
     Opening,
@@ -392,6 +394,17 @@ pub trait Store: Outbox + Send + Sync + 'static {
 
     /// How many cases have a running clock that was due before a moment.
     async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError>;
+
+    /// The figures of cases: computed by the store, in the order of periods and subjects. What has
+    /// no case at all is left out.
+    async fn evaluate(&self, query: &EvaluationQuery) -> Result<Vec<FigureRow>, StoreError>;
+
+    /// The cases behind a figure, in the order of their ids: as many as it says.
+    async fn evaluated_cases(&self, wanted: &FigureCases) -> Result<Vec<Case>, StoreError>;
+
+    /// What terminals did on the days from the first (inclusive) to the second (exclusive), counted
+    /// from 1970-01-01 at local time; a day without any position is left out.
+    async fn terminal_days(&self, from: i32, to: i32) -> Result<Vec<TerminalDay>, StoreError>;
 
     /// Reports in quarantine, newest first: those with lower numbers than `before`.
     async fn quarantined(

@@ -21,6 +21,7 @@ mod case_rows;
 mod cases;
 mod connection;
 mod copy;
+mod evaluation;
 mod hypertable;
 mod known;
 mod outbox;
@@ -50,6 +51,7 @@ use self::{
     known::Known,
     schema::Found,
 };
+use crate::evaluation::{EvaluationQuery, FigureCases, FigureRow, TerminalDay};
 use crate::store::{
     CaseChange, CaseQuery, CaseRecord, CaseWritten, Cursor, FindingBatch, FindingsWritten, Import,
     MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
@@ -284,6 +286,26 @@ impl Store for TimescaleStore {
     async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
         let mut lease = self.reader("count cases").await?;
         let result = self.query(cases::overdue(&mut lease, at)).await;
+        lease.conclude(result)
+    }
+
+    async fn evaluate(&self, query: &EvaluationQuery) -> Result<Vec<FigureRow>, StoreError> {
+        let mut lease = self.reader("evaluate cases").await?;
+        let result = self.query(evaluation::figures(&mut lease, query)).await;
+        lease.conclude(result)
+    }
+
+    async fn evaluated_cases(&self, wanted: &FigureCases) -> Result<Vec<Case>, StoreError> {
+        let mut lease = self.reader("read evaluated cases").await?;
+        let result = self.query(evaluation::cases(&mut lease, wanted)).await;
+        lease.conclude(result)
+    }
+
+    async fn terminal_days(&self, from: i32, to: i32) -> Result<Vec<TerminalDay>, StoreError> {
+        let has_sums = self.found().await?.has_aggregates;
+        let mut lease = self.reader("add up days").await?;
+        let work = evaluation::terminal_days(&mut lease, has_sums, from, to);
+        let result = self.query(work).await;
         lease.conclude(result)
     }
 

@@ -13,6 +13,7 @@
 mod cases;
 mod desk;
 mod embedded_only;
+mod evaluation;
 mod migrations;
 mod outbox;
 mod paging;
@@ -86,6 +87,12 @@ on_every_store! {
         violations_of_a_group_are_one_case_also_in_a_replay,
         a_kind_that_opens_no_case_opens_none,
         cases_are_found_by_what_they_say;
+    evaluation:
+        figures_say_what_happened_in_each_period,
+        a_month_that_is_over_stays_as_it_was,
+        subjects_are_told_apart_and_jurisdictions_kept,
+        every_figure_opens_into_as_many_cases_as_it_says,
+        what_terminals_did_is_told_by_day;
     retention:
         days_that_are_over_go_and_the_rest_stays,
         what_is_kept_for_ever_stays,

@@ -121,6 +121,7 @@ async fn files_from_before_the_inputs_are_read_and_written_to() {
 macro_rules! before_cases {
     () => {
         "DELETE FROM gridtrace.migrations WHERE number >= 7; \
+        DROP TABLE gridtrace.case_events; \
         ALTER TABLE gridtrace.cases ADD COLUMN violation jsonb; \
         UPDATE gridtrace.cases SET violation = body -> 'intervals' -> 0 -> 'violation'; \
         DROP TABLE gridtrace.case_violations; DROP INDEX gridtrace.cases_by_change; \

@@ -336,6 +336,7 @@ pub(super) fn write_row(connection: &Connection, change: &Change) -> Result<(), 
             })
             .map_err(failed(action))?;
     }
+    super::evaluation::write(connection, change)?;
     for violation in change.members() {
         connection
             .prepare_cached("INSERT OR REPLACE INTO case_violations VALUES (?, ?)")

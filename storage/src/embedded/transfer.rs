@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::{
-    cases,
+    cases, evaluation,
     reader::{Reader, all},
     rows,
     writer::{Writer, immediate, move_cursor, write_snapshots},
@@ -52,6 +52,7 @@ pub(super) fn case_records(
         .map(|StoredCase { case, log, judged }| {
             Ok(CaseRecord {
                 history: cases::history(connection, case.id)?,
+                events: evaluation::events_of(connection, case.id)?,
                 case,
                 log,
                 judged,
@@ -122,6 +123,7 @@ pub(super) fn import(writer: &mut Writer, import: Import) -> Result<(), StoreErr
             log,
             judged,
             history,
+            events,
         } = record;
         let change = Change {
             stored: StoredCase { case, log, judged },
@@ -129,6 +131,7 @@ pub(super) fn import(writer: &mut Writer, import: Import) -> Result<(), StoreErr
             history,
         };
         cases::write_row(&transaction, &change)?;
+        evaluation::replace(&transaction, change.stored.case.id, &events)?;
     }
     write_snapshots(&transaction, &import.snapshots)?;
     for cursor in &import.cursors {

@@ -25,6 +25,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("../../migrations/embedded/main_0003_inputs.sql"),
     include_str!("../../migrations/embedded/main_0004_cases.sql"),
     include_str!("../../migrations/embedded/main_0005_outbox.sql"),
+    include_str!("../../migrations/embedded/main_0006_evaluation.sql"),
 ];
 const DAY: &[&str] = &[
     include_str!("../../migrations/embedded/day_0001.sql"),

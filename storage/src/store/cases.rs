@@ -15,6 +15,8 @@ use geofence::{
 };
 use uuid::Uuid;
 
+use crate::evaluation::CaseEvent;
+
 /// By what cases are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaseOrder {
@@ -185,4 +187,6 @@ pub struct CaseRecord {
     pub judged: u64,
     /// What happened to it, oldest first.
     pub history: Vec<CaseChange>,
+    /// What evaluations count of it.
+    pub events: Vec<CaseEvent>,
 }

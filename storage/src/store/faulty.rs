@@ -36,7 +36,10 @@ use super::{
     MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
     PositionsWritten, QuarantinedRow, Retained, Retention, Store, StoreError, Tally, TimedOut,
 };
-use crate::file_system::faulty::Random;
+use crate::{
+    evaluation::{EvaluationQuery, FigureCases, FigureRow, TerminalDay},
+    file_system::faulty::Random,
+};
 
 /// How often what goes wrong, in 1,024 calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -285,6 +288,21 @@ impl Store for FaultyStore {
 
     async fn case(&self, id: CaseId) -> Result<Option<Case>, StoreError> {
         self.call("read a case", self.inner.case(id)).await
+    }
+
+    async fn evaluate(&self, query: &EvaluationQuery) -> Result<Vec<FigureRow>, StoreError> {
+        self.call("evaluate cases", self.inner.evaluate(query))
+            .await
+    }
+
+    async fn evaluated_cases(&self, wanted: &FigureCases) -> Result<Vec<Case>, StoreError> {
+        let work = self.inner.evaluated_cases(wanted);
+        self.call("read evaluated cases", work).await
+    }
+
+    async fn terminal_days(&self, from: i32, to: i32) -> Result<Vec<TerminalDay>, StoreError> {
+        let work = self.inner.terminal_days(from, to);
+        self.call("add up days", work).await
     }
 
     async fn case_history(&self, id: CaseId) -> Result<Vec<CaseChange>, StoreError> {

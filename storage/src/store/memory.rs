@@ -23,8 +23,13 @@ use super::{
     PositionsWritten, QuarantinedRow, Retained, Retention, Store, StoreError, Tally, day_of,
     newest, refused,
 };
-use crate::case_changes::{
-    Change, Loaded, StoredCase, Wanted, done, findings, moved, opening, tick, without_nul,
+use crate::{
+    case_changes::{
+        Change, Loaded, StoredCase, Wanted, done, findings, moved, opening, tick, without_nul,
+    },
+    evaluation::{
+        self, CaseEvent, EvaluationQuery, EventKind, FigureCases, FigureRow, TerminalDay,
+    },
 };
 
 type PositionKey = (Timestamp, TerminalId, u32);
@@ -46,6 +51,7 @@ struct Tables {
     members: BTreeMap<ViolationId, CaseId>,
     snapshots: BTreeMap<String, Vec<u8>>,
     outbox: outbox::Tables,
+    events: BTreeMap<(CaseId, EventKind, i32), CaseEvent>,
 }
 
 impl Tables {
@@ -74,10 +80,21 @@ impl Tables {
         for violation in change.members() {
             self.members.insert(violation, id);
         }
+        (self.events).retain(|(case, kind, _), _| *case != id || *kind != EventKind::Happened);
+        for event in evaluation::events(change) {
+            self.events.entry(event.key()).or_insert(event);
+        }
         let new = || (change.stored.clone(), Vec::new());
         let (stored, history) = self.cases.entry(id).or_insert_with(new);
         stored.clone_from(&change.stored);
         history.extend(change.history.iter().cloned());
+    }
+
+    fn events_of(&self, case: CaseId) -> Vec<CaseEvent> {
+        let all = self.events.values().filter(|event| event.case_id == case);
+        let mut events: Vec<_> = all.cloned().collect();
+        events.sort_by_key(|event| (event.event.as_str(), event.day));
+        events
     }
 
     fn write_snapshots(&mut self, snapshots: &BTreeMap<String, Vec<u8>>) {
@@ -303,6 +320,25 @@ impl Store for MemoryStore {
         Ok(overdue.count() as u64)
     }
 
+    async fn evaluate(&self, query: &EvaluationQuery) -> Result<Vec<FigureRow>, StoreError> {
+        let tables = self.tables.lock();
+        Ok(evaluation::memory::figures(query, tables.events.values()))
+    }
+
+    async fn evaluated_cases(&self, wanted: &FigureCases) -> Result<Vec<Case>, StoreError> {
+        let tables = self.tables.lock();
+        let ids = evaluation::memory::figure_cases(wanted, tables.events.values());
+        let cases = ids.iter().filter_map(|id| tables.cases.get(id));
+        let cases = cases.map(|(stored, _)| stored.case.clone());
+        Ok(cases.take(wanted.limit as usize).collect())
+    }
+
+    async fn terminal_days(&self, from: i32, to: i32) -> Result<Vec<TerminalDay>, StoreError> {
+        let tables = self.tables.lock();
+        let positions = tables.positions.values().map(|row| &row.position);
+        Ok(evaluation::memory::terminal_days(from, to, positions))
+    }
+
     async fn quarantined(
         &self,
         before: Option<u64>,
@@ -376,6 +412,7 @@ impl Store for MemoryStore {
             log: stored.log,
             judged: stored.judged,
             history: history.clone(),
+            events: tables.events_of(stored.case.id),
         });
         Ok(records.take(limit as usize).collect())
     }
@@ -389,12 +426,18 @@ impl Store for MemoryStore {
                 log: record.log,
                 judged: record.judged,
             };
-            tables.cases.remove(&stored.case.id);
+            let id = stored.case.id;
+            tables.cases.remove(&id);
             tables.put_case(&Change {
                 stored,
                 is_new: true,
                 history: record.history,
             });
+            tables.events.retain(|(case, ..), _| *case != id);
+            let events = record.events.into_iter();
+            tables
+                .events
+                .extend(events.map(|event| (event.key(), event)));
         }
         tables.write_snapshots(&import.snapshots);
         for cursor in &import.cursors {

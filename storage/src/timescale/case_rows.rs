@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     connection::{Connection, Failure},
-    outbox as outbox_rows,
+    evaluation, outbox as outbox_rows,
     rows::Moment,
 };
 use crate::{
@@ -83,6 +83,7 @@ pub(super) struct Writing {
     history: Statement,
     members: Statement,
     event: Statement,
+    events: evaluation::Writing,
 }
 
 impl Writing {
@@ -93,6 +94,7 @@ impl Writing {
             history: connection.statement(INSERT_HISTORY).await?,
             members: connection.statement(UPSERT_MEMBERS).await?,
             event: outbox_rows::prepare(connection).await?,
+            events: evaluation::Writing::prepare(connection).await?,
         })
     }
 }
@@ -161,6 +163,7 @@ pub(super) async fn write(
             .execute(&writing.history, &history.parameters())
             .await?;
     }
+    evaluation::write(transaction, &writing.events, changes).await?;
     if !members.is_empty() {
         transaction
             .execute(&writing.members, &[&members, &owners])

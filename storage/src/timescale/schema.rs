@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// TimescaleDB before this could lose rows in `ON CONFLICT DO NOTHING` (timescaledb#7672).
 pub(crate) const TIMESCALE_MIN: [u32; 3] = [2, 19, 1];
 /// Migrations that this version knows.
-pub(crate) const SCHEMA_VERSION: u32 = 8;
+pub(crate) const SCHEMA_VERSION: u32 = 9;
 /// Key of the advisory lock under which migrations run: "gridtrac" in ASCII.
 pub(super) const LOCK: i64 = 0x6772_6964_7472_6163;
 
@@ -24,6 +24,7 @@ const RETENTION: &str = include_str!("../../migrations/postgres/0004_retention.s
 const INPUTS: &str = include_str!("../../migrations/postgres/0006_inputs.sql");
 const CASES: &str = include_str!("../../migrations/postgres/0007_cases.sql");
 const OUTBOX: &str = include_str!("../../migrations/postgres/0008_outbox.sql");
+const EVALUATION: &str = include_str!("../../migrations/postgres/0009_evaluation.sql");
 
 /// What was found and is used.
 #[derive(Clone, Debug)]
@@ -163,6 +164,7 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
         ("inputs", INPUTS),
         ("cases", CASES),
         ("outbox", OUTBOX),
+        ("evaluation", EVALUATION),
     ];
     let transaction = client.transaction().await?;
     // Other nodes wait here, and find everything done.

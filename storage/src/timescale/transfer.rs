@@ -11,6 +11,7 @@ use super::{
     case_rows::{Writing, case_columns, change_line, history_columns, stored_case, write},
     cases,
     connection::{Connection, Failure, Lease, bounded},
+    evaluation,
     known::Known,
     positions::{self, MOVE_CURSOR, UPSERT_LATEST},
     rows::{Columns, Moment},
@@ -70,10 +71,12 @@ pub(super) async fn case_records(
         let line = change_line(&row)?;
         histories.entry(row.get(10)).or_default().push(line);
     }
+    let mut events = evaluation::events_of(connection, &ids).await?;
     let records = stored.into_iter().map(|stored| {
         let StoredCase { case, log, judged } = stored;
         CaseRecord {
             history: histories.remove(&case.id.0).unwrap_or_default(),
+            events: events.remove(&case.id).unwrap_or_default(),
             case,
             log,
             judged,
@@ -139,6 +142,7 @@ pub(super) async fn import(
     bounded(options.write_timeout, async {
         let upsert_latest = lease.statement(UPSERT_LATEST).await?;
         let writing = Writing::prepare(lease).await?;
+        let replacing = evaluation::Replacing::prepare(lease).await?;
         let delete_history = lease.statement(DELETE_HISTORY).await?;
         let move_cursor = lease.statement(MOVE_CURSOR).await?;
         let end_cursor = lease.statement(END_CURSOR).await?;
@@ -155,6 +159,7 @@ pub(super) async fn import(
         transaction.execute(&delete_history, &[&ids]).await?;
         let changes: Vec<Change> = import.cases.iter().cloned().map(as_new).collect();
         write(&transaction, &writing, &changes, true).await?;
+        evaluation::replace(&transaction, &replacing, &import.cases).await?;
         cases::write_snapshots(&transaction, &snapshots, &import.snapshots).await?;
         for cursor in &import.cursors {
             let parameters: [&(dyn ToSql + Sync); 3] =
@@ -176,6 +181,7 @@ fn as_new(record: CaseRecord) -> Change {
         log,
         judged,
         history,
+        events: _,
     } = record;
     Change {
         stored: StoredCase { case, log, judged },
