@@ -37,6 +37,7 @@ use crate::{
         attachments::{self, AlarmInbox, AttachmentRequests},
     },
     config::{Config, StoreChoice},
+    evaluation::{Evaluations, formulas::FormulasError},
     http,
     ingest::{RejectedFrames, record},
     listen::{self, Kind, ListenError, Sockets, Tls, TlsError},
@@ -72,6 +73,9 @@ pub enum StartError {
     /// What is to become of violations.
     #[error("cases.policy: {0}")]
     Policy(#[from] PolicyError),
+    /// The formulas of evaluations.
+    #[error("evaluation.formulas: {0}")]
+    Formulas(#[from] FormulasError),
     /// The log.
     #[error("log: {0}")]
     Log(#[from] LogError),
@@ -113,9 +117,11 @@ impl StartError {
             | Self::Catalog(CatalogError::Versions(StoreError::Newer { .. }))
             | Self::Store(StoreError::Newer { .. })
             | Self::Media(MediaError::Index(StoreError::Newer { .. })) => EXIT_NEWER,
-            Self::Catalog(_) | Self::Profiles(_) | Self::Policy(_) | Self::Receiver(_) => {
-                EXIT_CONFIG
-            }
+            Self::Catalog(_)
+            | Self::Profiles(_)
+            | Self::Policy(_)
+            | Self::Formulas(_)
+            | Self::Receiver(_) => EXIT_CONFIG,
             _ => 1,
         }
     }
@@ -153,6 +159,7 @@ impl App {
         }
         let profiles = TerminalProfiles::load(&config.profiles)?;
         let cases = Arc::new(CaseDesk::load(&config.cases)?);
+        let evaluations = Evaluations::load(&config.evaluation)?;
         let sockets = Sockets::bind(&config)?;
         let listeners = sockets.listeners().map_err(no_address)?;
         let web = listen::listen_on(config.http.listen).map_err(|cause| StartError::Io {
@@ -213,6 +220,7 @@ impl App {
         let (attachments, alarms) = AttachmentRequests::new(&config.attachments, attachments_at);
         let gateway = Arc::new(Gateway {
             live: Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics))),
+            evaluations,
             track_readers: TrackReaders::new(config.tracks.readers_max),
             backtests: backtest::Jobs::default(),
             delivery,

@@ -8,6 +8,7 @@ mod cases;
 mod catalog;
 mod commands;
 mod delivery;
+mod evaluation;
 mod http;
 mod item_id;
 mod listeners;
@@ -31,6 +32,7 @@ pub use cases::Cases;
 pub use catalog::{Backtest, CatalogFiles, Explain};
 pub use commands::{CommandRules, Commands};
 pub use delivery::{Delivery, Receiver, Secret};
+pub use evaluation::Evaluation;
 pub use http::Http;
 pub use item_id::ItemId;
 pub use listeners::{Tls, Udp};
@@ -98,6 +100,8 @@ pub struct Config {
     pub cases: Cases,
     /// Who hears of cases.
     pub delivery: Delivery,
+    /// Evaluations of cases.
+    pub evaluation: Evaluation,
     /// HTTP, page and live stream.
     pub http: Http,
     /// Tracks for readers.
@@ -397,6 +401,7 @@ impl Config {
             },
             cases: Cases::from_raw(&mut raw),
             delivery: Delivery::from_raw(&mut raw),
+            evaluation: Evaluation::from_raw(&mut raw),
             http: Http::from_raw(&mut raw),
             tracks: Tracks::from_raw(&mut raw),
             telemetry: Telemetry {

@@ -7,6 +7,7 @@ mod cases;
 pub mod catalog;
 pub mod commands;
 mod deliveries;
+mod evaluation;
 mod explain;
 pub mod live;
 pub mod media;

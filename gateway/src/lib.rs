@@ -24,6 +24,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod evaluation;
 pub mod export;
 pub mod http;
 pub mod http_client;
@@ -59,6 +60,7 @@ use crate::{
     catalog::Catalog,
     commands::{CommandDesk, attachments::AttachmentRequests},
     config::Config,
+    evaluation::Evaluations,
     ingest::RejectedFrames,
     listen::Listeners,
     metrics::Metrics,
@@ -89,6 +91,8 @@ pub struct Gateway {
     pub catalog: Arc<Catalog>,
     /// Catalogs that are tried on stored tracks.
     pub backtests: backtest::Jobs,
+    /// Formulas of evaluations.
+    pub evaluations: Evaluations,
     /// Terminals and sessions.
     pub directory: Directory,
     /// Where terminals and their events are kept.

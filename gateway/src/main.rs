@@ -191,16 +191,18 @@ fn check(settings: &Settings) -> ExitCode {
     };
     let catalog = gateway::catalog::Catalog::load(&config.catalog);
     let profiles = gateway::profiles::TerminalProfiles::load(&config.profiles);
+    let formulas = gateway::evaluation::Evaluations::load(&config.evaluation);
     for error in [
         catalog.as_ref().err().map(ToString::to_string),
         profiles.as_ref().err().map(ToString::to_string),
+        formulas.as_ref().err().map(ToString::to_string),
     ]
     .into_iter()
     .flatten()
     {
         eprintln!("{error}");
     }
-    let (Ok(catalog), Ok(_)) = (catalog, profiles) else {
+    let (Ok(catalog), Ok(_), Ok(_)) = (catalog, profiles, formulas) else {
         return ExitCode::from(EXIT_CONFIG);
     };
     let catalog = catalog.current();

@@ -17,6 +17,7 @@ mod commands;
 mod deliveries;
 mod duty;
 mod encryption;
+mod evaluation;
 mod explain;
 mod fleet;
 mod handshake;

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::QuarantinedRow;
 
 use super::{
-    Problem, backtests, callbacks, cases, catalog, commands, deliveries, explain, live, media,
-    passwords, terminals, tracks,
+    Problem, backtests, callbacks, cases, catalog, commands, deliveries, evaluation, explain, live,
+    media, passwords, terminals, tracks,
     view::{QuarantineView, hex},
 };
 use crate::{Gateway, clock};
@@ -36,6 +36,7 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
         .merge(tracks::routes())
         .merge(explain::routes())
         .merge(cases::routes())
+        .merge(evaluation::routes())
         .merge(backtests::routes(text_bytes_max))
         .route("/quarantine", get(quarantine))
         .route("/rejected-frames", get(rejected_frames))

@@ -22,6 +22,7 @@ use serde_json::json;
 use crate::{
     catalog::Catalog,
     config::{Config, Mistake},
+    evaluation::Evaluations,
     platform_key::PlatformKey,
     profiles::TerminalProfiles,
 };
@@ -188,6 +189,15 @@ fn files(config: &Config, findings: &mut Findings) {
     if let Err(error) = TerminalProfiles::load(&config.profiles) {
         for line in error.to_string().lines() {
             findings.bad("profiles", line, "mend the file, or the key that names it");
+        }
+    }
+    if let Err(error) = Evaluations::load(&config.evaluation) {
+        for line in error.to_string().lines() {
+            findings.bad(
+                "evaluation",
+                line,
+                "mend the file, or the key that names it",
+            );
         }
     }
     if let Some(path) = &config.terminals.rsa_key

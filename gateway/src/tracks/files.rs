@@ -15,6 +15,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+pub(crate) use self::csv::harmless;
 use super::row::Row;
 
 /// How a file is written.
