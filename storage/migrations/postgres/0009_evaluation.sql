@@ -53,4 +53,7 @@ FROM (SELECT moment.*, (moment.at + interval '8 hours')::date - date '1970-01-01
                    coalesce(c.body #>> '{intervals,0,violation,vehicle}', c.terminal)
             FROM gridtrace.cases c WHERE c.stage NOT IN ('declined', 'withdrawn')) moment) dated
 ORDER BY case_id, event, day;
+-- Lists of a jurisdiction.
+CREATE INDEX cases_by_unit_grid ON gridtrace.cases (unit_grid);
+CREATE INDEX cases_by_handler ON gridtrace.cases (handler);
 CREATE INDEX case_events_by_day ON gridtrace.case_events (day, event);

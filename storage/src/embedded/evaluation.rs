@@ -28,6 +28,7 @@ use crate::{
 const DIALECT: Dialect = Dialect {
     table: "case_events",
     map: "json_each(?1)",
+    has_bit_or: false,
     id: str::to_owned,
 };
 const INSERT: &str =

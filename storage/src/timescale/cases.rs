@@ -222,6 +222,7 @@ pub(super) async fn write_snapshots(
     Ok(())
 }
 
+// One prefix is found in an index; plans are made for the values at hand.
 macro_rules! list {
     ($column:literal, $compared:literal, $direction:literal) => {
         concat!(
@@ -229,7 +230,9 @@ macro_rules! list {
             case_columns!(),
             " FROM gridtrace.cases WHERE ($1::text IS NULL OR stage = $1) \
              AND ($2::text IS NULL OR kind = $2) AND ($3::text IS NULL OR terminal = $3) \
-             AND (cardinality($4::text[]) = 0 OR unit_grid ^@ ANY ($4) OR handler ^@ ANY ($4)) \
+             AND (cardinality($4::text[]) = 0 \
+             OR (cardinality($4) = 1 AND (unit_grid ^@ ($4)[1] OR handler ^@ ($4)[1])) \
+             OR (cardinality($4) > 1 AND (unit_grid ^@ ANY ($4) OR handler ^@ ANY ($4)))) \
              AND (NOT $5::boolean OR (",
             $column,
             ", id) ",

@@ -23,6 +23,7 @@ use crate::{
 const DIALECT: Dialect = Dialect {
     table: "gridtrace.case_events",
     map: "json_each_text($1::text::json)",
+    has_bit_or: true,
     id: |text| format!("{text}::uuid"),
 };
 /// Rows as JSON: their names are those of the columns.
