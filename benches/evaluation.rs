@@ -48,7 +48,7 @@ const START: Timestamp = Timestamp(1_793_462_400_000);
 const HOUR: i64 = 3_600_000;
 const DAYS: i64 = 30;
 const TERMINALS: u64 = 2_000;
-const PASSES: usize = 7;
+const PASSES: usize = 5;
 
 #[derive(Deserialize)]
 struct Formulas {

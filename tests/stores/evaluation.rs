@@ -415,7 +415,10 @@ pub(crate) async fn every_figure_opens_into_as_many_cases_as_it_says(subject: &S
         subjects: [("V1".into(), "one".into())].into(),
         others: true,
     };
+    // Twice: more than a mask of bits has.
     let mut figures = all_figures();
+    figures.extend(all_figures());
+    assert!(figures.len() > 63);
     figures.push(Figure {
         measure: Measure::Value,
         ..figure(of(&[EventKind::Handled, EventKind::Closed]))

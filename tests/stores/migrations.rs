@@ -122,6 +122,7 @@ macro_rules! before_cases {
     () => {
         "DELETE FROM gridtrace.migrations WHERE number >= 7; \
         DROP TABLE gridtrace.case_events; \
+        DROP INDEX gridtrace.cases_by_unit_grid, gridtrace.cases_by_handler; \
         ALTER TABLE gridtrace.cases ADD COLUMN violation jsonb; \
         UPDATE gridtrace.cases SET violation = body -> 'intervals' -> 0 -> 'violation'; \
         DROP TABLE gridtrace.case_violations; DROP INDEX gridtrace.cases_by_change; \
