@@ -167,6 +167,7 @@ async fn what_cannot_be_evaluated_is_said() {
         ("format=pdf", "format: one of json, csv, xlsx"),
         ("from=2026-02-30", "from: expected a day"),
         ("to=yesterday", "to: expected a day"),
+        ("to=9999-12-31", "to: expected a day"),
         (
             "from=2026-03-02&to=2026-03-01&period=day",
             "from: not after to",
@@ -183,7 +184,8 @@ async fn what_cannot_be_evaluated_is_said() {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(expected), "{query}: {detail}");
     }
-    let path = "/api/v1/evaluation?from=0000-01-01&to=0000-01-31";
+    // Long before there was anything.
+    let path = "/api/v1/evaluation?from=0100-01-01&to=0100-01-31";
     assert_eq!(gateway.ask(Method::GET, path, None).await.0, 200);
     let (status, _) = gateway
         .ask(
