@@ -411,7 +411,7 @@ mod tests {
         let points: Vec<f64> = [95.0, 60.0, 59.9].map(|v| steps.of(v, 0.0)).into();
         assert_eq!(points, [10.0, 5.0, 0.0]);
         let each: Score = toml::from_str("each = -0.5").unwrap();
-        assert_eq!([each.of(0.0, 3.0)], [-1.5]);
+        assert_eq!(each.of(0.0, 3.0).to_string(), "-1.5");
     }
 
     #[test]
