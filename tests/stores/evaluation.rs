@@ -90,7 +90,7 @@ impl<'a> Story<'a> {
         found.started_at = at;
         found.confirmed_at = at.plus_millis(1_000);
         found.vehicle = Some(format!("V{}", number % 3));
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             found.kind = ViolationKind::MissedPoint;
         }
         let id = Case::id_of(found.id);
