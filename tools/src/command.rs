@@ -9,8 +9,29 @@ pub(crate) mod simulate;
 use std::{future::Future, io};
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use serde::Serialize;
 use tokio::runtime::Builder;
+use tools::mqtt::PayloadKind;
+
+/// A payload over MQTT.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PayloadName {
+    /// JSON of the published schema.
+    #[default]
+    Json,
+    /// JT/T 808 frames.
+    Jt808,
+}
+
+impl From<PayloadName> for PayloadKind {
+    fn from(name: PayloadName) -> Self {
+        match name {
+            PayloadName::Json => Self::Json,
+            PayloadName::Jt808 => Self::Jt808,
+        }
+    }
+}
 
 /// Decodes stdin to stdout, with the items of makers that a profile knows.
 pub(crate) fn decode(profile: Option<&str>) -> anyhow::Result<bool> {

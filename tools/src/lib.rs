@@ -8,19 +8,22 @@
 //! - [`receive`]: a case system that takes what a gateway delivers, and misbehaves.
 //! - [`decode`]: frames to JSON.
 //! - [`terminal`] and [`wire`]: the terminal's end of the protocol, written apart from the
-//!   gateway's.
+//!   gateway's; [`mqtt`]: the same for MQTT; [`line`] and [`stream`]: either of them under a terminal.
 //!
 //! Nothing here depends on the gateway: what stands between them is the socket.
 
 pub mod city;
 pub mod decode;
+pub mod line;
 pub mod load;
+pub mod mqtt;
 pub mod output;
 pub mod plane;
 pub mod random;
 pub mod receive;
 pub mod replay;
 pub mod simulate;
+pub mod stream;
 pub mod terminal;
 pub mod wire;
 

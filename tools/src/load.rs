@@ -9,6 +9,7 @@
 mod connection;
 mod engine;
 mod latency;
+mod publisher;
 mod report_frame;
 
 use std::{io, io::Write, net::SocketAddr, time::Duration};
@@ -17,15 +18,29 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
 use self::engine::Engine;
-use crate::output::{ACKNOWLEDGED_HEADER, acknowledged_line};
+use crate::{
+    mqtt::PayloadKind,
+    output::{ACKNOWLEDGED_HEADER, acknowledged_line},
+};
 
 pub use self::latency::Latency;
+
+/// A load over MQTT: an acknowledgement is a PUBACK.
+#[derive(Clone, Copy, Debug)]
+pub struct MqttLoad {
+    /// The gateway's MQTT port.
+    pub target: SocketAddr,
+    /// What is published.
+    pub payload: PayloadKind,
+}
 
 /// What a load is like.
 #[derive(Clone, Debug)]
 pub struct LoadConfig {
-    /// The gateway's JT/T 808 port.
+    /// The gateway's JT/T 808 port; over MQTT, where terminals register and get their passwords.
     pub target: SocketAddr,
+    /// Report over MQTT.
+    pub mqtt: Option<MqttLoad>,
     /// Terminals, each on a connection of its own.
     pub connections: usize,
     /// Messages that a terminal has unanswered at a time, 1 to 1,000.
@@ -59,6 +74,7 @@ impl LoadConfig {
     pub const fn new(target: SocketAddr) -> Self {
         Self {
             target,
+            mqtt: None,
             connections: 1_000,
             in_flight: 1,
             batch: 1,

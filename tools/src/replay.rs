@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use crate::terminal::TerminalError;
+use crate::{line::MqttTarget, terminal::TerminalError};
 
 pub use self::{
     frames::{FrameOutcome, LineError, RecordedFrame, read_frames, replay_frames},
@@ -22,6 +22,9 @@ pub use self::{
 pub struct ReplayConfig {
     /// Address of the gateway's JT/T 808 port, `host:port`.
     pub target: String,
+    /// Send over MQTT; terminals register at [`Self::target`], which gives them their passwords.
+    /// Recorded frames are payloads as they are, whatever payload this names.
+    pub mqtt: Option<MqttTarget>,
     /// How long a connection, a registration or a response may take.
     pub limit: Duration,
     /// Pause between two frames; a track has its own pace.
@@ -34,6 +37,7 @@ impl ReplayConfig {
     pub fn new(target: impl ToString) -> Self {
         Self {
             target: target.to_string(),
+            mqtt: None,
             limit: Duration::from_secs(5),
             interval: Duration::ZERO,
         }
@@ -98,6 +102,10 @@ impl Summary {
                 self.answered += 1;
                 *self.results.entry(result).or_default() += 1;
             }
+            Outcome::Acknowledged { is_taken } => {
+                self.answered += 1;
+                *self.results.entry(u8::from(!is_taken) * 2).or_default() += 1;
+            }
             Outcome::NoAnswer => self.no_answer += 1,
             Outcome::Closed => self.closed += 1,
         }
@@ -117,6 +125,11 @@ pub enum Outcome {
         /// Its result code.
         result: u8,
     },
+    /// The platform acknowledged a payload of JSON.
+    Acknowledged {
+        /// It was taken; else it counts like result 2: the message has errors.
+        is_taken: bool,
+    },
     /// It did not, and the connection lived on.
     NoAnswer,
     /// The connection ended.
@@ -132,13 +145,16 @@ impl Outcome {
     /// Answered with success, or with "alarm handled".
     #[must_use]
     pub const fn is_success(self) -> bool {
-        matches!(self, Self::Answered { result: 0 | 4, .. })
+        matches!(
+            self,
+            Self::Answered { result: 0 | 4, .. } | Self::Acknowledged { is_taken: true }
+        )
     }
 
     /// Answered with whatever result.
     #[must_use]
     pub const fn is_answered(self) -> bool {
-        matches!(self, Self::Answered { .. })
+        matches!(self, Self::Answered { .. } | Self::Acknowledged { .. })
     }
 }
 

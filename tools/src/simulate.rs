@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub use self::{
-    config::FleetConfig,
+    config::{FleetConfig, MqttFleet},
     counters::{Counters, Report},
     noise::NoiseConfig,
     truth::TrueViolation,
@@ -150,6 +150,7 @@ fn units_of(shared: &Arc<Shared>, city: &Arc<City>) -> Vec<Unit> {
         .min(city.vehicle_list.len());
     let violators = violators(city, count, config.violators);
     let mut units = Vec::with_capacity(count);
+    let mut may_publish = 0;
     for (index, vehicle) in city.vehicle_list.iter().enumerate().take(count) {
         let subject = u64::try_from(index).unwrap_or(0);
         let mut random = Random::for_subject(config.seed ^ 0x7E7E_0808, subject);
@@ -172,13 +173,16 @@ fn units_of(shared: &Arc<Shared>, city: &Arc<City>) -> Vec<Unit> {
             ..identity
         };
         let judge = Judge::new(city, index);
-        units.push(Unit::new(
-            Arc::clone(shared),
-            motion,
-            judge,
-            identity,
-            random,
-        ));
+        let mut unit = Unit::new(Arc::clone(shared), motion, judge, identity, random);
+        if let Some(mqtt) = &config.mqtt
+            && (!mqtt.is_for_inspectors || vehicle.work_kind == WorkKind::Inspector)
+        {
+            if let Some(payload) = mqtt.payload_of(may_publish) {
+                unit.report_over_mqtt(mqtt, payload);
+            }
+            may_publish += 1;
+        }
+        units.push(unit);
     }
     units
 }

@@ -9,9 +9,12 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::wire::{
-    self, Answer, Incoming, Phone, Report, Revision, authentication_body, batch_body, message_id,
-    registration_body,
+use crate::{
+    mqtt::Malformed,
+    wire::{
+        self, Answer, Incoming, Phone, Report, Revision, authentication_body, batch_body,
+        message_id, registration_body,
+    },
 };
 
 /// Messages from the platform that wait until somebody asks for them.
@@ -66,6 +69,15 @@ pub enum TerminalError {
         /// The result code.
         result: u8,
     },
+    /// An MQTT connection or subscription was refused.
+    #[error("refused over MQTT with reason {reason:#04x}")]
+    NotLetIn {
+        /// The reason code.
+        reason: u8,
+    },
+    /// What came is no MQTT.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
     /// More messages came than are kept for later.
     #[error("too many messages that nobody asked for")]
     StashFull,
@@ -83,6 +95,8 @@ impl TerminalError {
             Self::Closed => "closed",
             Self::Timeout { .. } => "timeout",
             Self::Refused { .. } => "refused",
+            Self::NotLetIn { .. } => "not_let_in",
+            Self::Malformed(_) => "malformed",
             Self::StashFull => "stash_full",
             Self::TooLong => "too_long",
         }
@@ -133,6 +147,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Terminal<S> {
             limit,
             received: Vec::new(),
             stash: VecDeque::new(),
+        }
+    }
+
+    /// The same terminal on its stream made into another kind.
+    #[must_use]
+    pub fn map<T>(self, into: impl FnOnce(S) -> T) -> Terminal<T> {
+        Terminal {
+            stream: into(self.stream),
+            identity: self.identity,
+            serial: self.serial,
+            limit: self.limit,
+            received: self.received,
+            stash: self.stash,
         }
     }
 

@@ -5,15 +5,22 @@ use std::{fs, io::BufWriter, net::SocketAddr, path::PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use humantime::Duration;
-use tools::load::{self, Idle, LoadConfig, raise_file_limit};
+use tools::load::{self, Idle, LoadConfig, MqttLoad, raise_file_limit};
 
-use super::print_json;
+use super::{PayloadName, print_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The gateway's JT/T 808 port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6808")]
     target: SocketAddr,
+    /// Report over MQTT to this port, instead; a terminal still registers at --target, which gives
+    /// it its password.
+    #[arg(long, value_name = "ADDR", conflicts_with = "anonymous")]
+    mqtt: Option<SocketAddr>,
+    /// What is published over MQTT.
+    #[arg(long, value_enum, default_value_t, requires = "mqtt")]
+    mqtt_payload: PayloadName,
     /// Terminals, each on a connection of its own.
     #[arg(long, default_value_t = 1_000)]
     connections: usize,
@@ -60,6 +67,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         );
     }
     let config = LoadConfig {
+        mqtt: arguments.mqtt.map(|target| MqttLoad {
+            target,
+            payload: arguments.mqtt_payload.into(),
+        }),
         connections: arguments.connections,
         in_flight: arguments.in_flight,
         batch: arguments.batch,

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use humantime::Duration;
 use time::UtcOffset;
 use tools::{
+    line::MqttTarget,
     replay::{
         Pace, ReplayConfig, ReplayError, Summary, TrackOptions, read_frames, read_track,
         replay_frames, replay_track,
@@ -19,7 +20,7 @@ use tools::{
     wire::Revision,
 };
 
-use super::{block_on, print_json};
+use super::{PayloadName, block_on, print_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -33,6 +34,13 @@ pub(crate) struct Arguments {
     /// Address of the gateway's JT/T 808 port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6808")]
     target: String,
+    /// Send over MQTT to this port; a terminal still registers at --target, which gives it its
+    /// password. Recorded frames are payloads as they are.
+    #[arg(long, value_name = "ADDR")]
+    mqtt: Option<String>,
+    /// What a track is published as over MQTT.
+    #[arg(long, value_enum, default_value_t, requires = "track")]
+    mqtt_payload: PayloadName,
     /// How long a connection or a response may take.
     #[arg(long, value_name = "TIME", default_value = "5s")]
     limit: Duration,
@@ -87,6 +95,10 @@ enum RevisionName {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let config = ReplayConfig {
         target: arguments.target.clone(),
+        mqtt: arguments.mqtt.as_ref().map(|address| MqttTarget {
+            address: address.clone(),
+            payload: arguments.mqtt_payload.into(),
+        }),
         limit: arguments.limit.into(),
         interval: arguments.interval.into(),
     };

@@ -8,10 +8,10 @@ use humantime::Duration;
 use tools::{
     city::{CityOptions, working_city},
     output::{ACKNOWLEDGED_HEADER, Output},
-    simulate::{self, FleetConfig, NoiseConfig},
+    simulate::{self, FleetConfig, MqttFleet, NoiseConfig},
 };
 
-use super::{block_on, print_json};
+use super::{PayloadName, block_on, print_json};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum CitySize {
@@ -26,6 +26,16 @@ pub(crate) struct Arguments {
     /// Address of the gateway's JT/T 808 port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6808")]
     target: String,
+    /// Report over MQTT to this port; a terminal still registers at --target, which gives it its
+    /// password.
+    #[arg(long, value_name = "ADDR")]
+    mqtt: Option<String>,
+    /// What is published over MQTT [default: every second terminal json, the others jt808].
+    #[arg(long, value_enum, requires = "mqtt")]
+    mqtt_payload: Option<PayloadName>,
+    /// Share of the terminals that report over MQTT, 0 to 1; the others do over TCP.
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "mqtt")]
+    mqtt_share: f64,
     /// Trucks and inspectors, 1 to 100,000.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     vehicles: u32,
@@ -154,7 +164,13 @@ impl Arguments {
         if let Some(output) = &acknowledged {
             output.line(ACKNOWLEDGED_HEADER)?;
         }
+        let mqtt = self.mqtt.as_ref().map(|address| MqttFleet {
+            share: self.mqtt_share,
+            payload: self.mqtt_payload.map(Into::into),
+            ..MqttFleet::all(address)
+        });
         Ok(FleetConfig {
+            mqtt,
             interval_s: (self.interval.low, self.interval.high),
             revisions: self.revisions.0,
             violators: self.violators,

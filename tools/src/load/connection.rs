@@ -8,10 +8,16 @@ use std::{
 
 use mio::{Interest, Registry, Token, net::TcpStream};
 
-use super::report_frame::ReportFrame;
-use crate::wire::{
-    Answer, Incoming, Phone, Revision, authentication_body, check_code, frame, message_id,
-    registration_body,
+use super::{
+    publisher::{self, Publisher},
+    report_frame::ReportFrame,
+};
+use crate::{
+    mqtt,
+    wire::{
+        Answer, Incoming, Phone, Revision, authentication_body, check_code, frame, message_id,
+        registration_body,
+    },
 };
 
 const DELIMITER: u8 = 0x7E;
@@ -23,6 +29,9 @@ const ANSWER_BYTES: usize = 18;
 pub(super) enum State {
     Connecting,
     Registering,
+    /// It has the code for MQTT, and another connection to open.
+    Registered,
+    Moving,
     Authenticating,
     Ready,
     Closed,
@@ -40,7 +49,14 @@ pub(super) struct InFlight {
 /// What a platform sends that matters here.
 pub(super) enum Reply {
     Answer(Answer),
-    Registered { result: u8, code: Vec<u8> },
+    Registered {
+        result: u8,
+        code: Vec<u8>,
+    },
+    /// CONNACK.
+    LetIn {
+        reason: u8,
+    },
 }
 
 /// A terminal and its socket.
@@ -54,6 +70,9 @@ pub(super) struct Connection {
     pub in_flight: VecDeque<InFlight>,
     unsent: Vec<u8>,
     partial: Vec<u8>,
+    code: Vec<u8>,
+    /// `None`: it speaks JT/T 808 on its connection.
+    publisher: Option<Publisher>,
 }
 
 impl Connection {
@@ -76,7 +95,38 @@ impl Connection {
             in_flight: VecDeque::new(),
             unsent: Vec::new(),
             partial: Vec::new(),
+            code: Vec::new(),
+            publisher: None,
         })
+    }
+
+    /// Keeps the code of its registration, for [`Self::open_mqtt`].
+    pub(super) fn keep_code(&mut self, code: Vec<u8>) {
+        self.code = code;
+        self.state = State::Registered;
+    }
+
+    /// Begins to connect anew, over MQTT.
+    pub(super) fn open_mqtt(
+        &mut self,
+        target: SocketAddr,
+        publisher: Publisher,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
+        registry.deregister(&mut self.stream)?;
+        self.stream = TcpStream::connect(target)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut self.stream, token, interest)?;
+        (self.publisher, self.state) = (Some(publisher), State::Moving);
+        self.unsent.clear();
+        self.partial.clear();
+        Ok(())
+    }
+
+    pub(super) fn queue_connect(&mut self, phone: u64) {
+        let packet = mqtt::connect(&phone.to_string(), &self.code, false);
+        self.unsent.extend(packet);
     }
 
     /// Whether the connection that was begun stands now.
@@ -119,13 +169,12 @@ impl Connection {
         let serial = self.next_serial();
         let number = self.number;
         self.number = number.wrapping_add(count);
-        template.write_all(
-            self.phone,
-            serial,
-            number..number.saturating_add(count),
-            fix_time,
-            &mut self.unsent,
-        );
+        let (phone, numbers) = (self.phone, number..number.saturating_add(count));
+        let out = &mut self.unsent;
+        match &self.publisher {
+            Some(publisher) => publisher.write(template, (phone, serial), numbers, fix_time, out),
+            None => template.write_all(phone, serial, numbers, fix_time, out),
+        }
         self.in_flight.push_back(InFlight {
             serial,
             number,
@@ -133,7 +182,11 @@ impl Connection {
         });
     }
 
+    /// Of a frame, or of a packet of MQTT, where 0 is none.
     const fn next_serial(&mut self) -> u16 {
+        if self.publisher.is_some() && self.serial == 0 {
+            self.serial = 1;
+        }
         let serial = self.serial;
         self.serial = serial.wrapping_add(1);
         serial
@@ -173,12 +226,12 @@ impl Connection {
             let is_all = count < scratch.len();
             let received = scratch.get(..count).unwrap_or_default();
             if self.partial.is_empty() {
-                let taken = self.take_replies(received, &mut on_reply);
+                let taken = self.take_replies(received, &mut on_reply)?;
                 self.partial.extend(received.iter().skip(taken));
             } else {
                 let mut joined = std::mem::take(&mut self.partial);
                 joined.extend(received);
-                let taken = self.take_replies(&joined, &mut on_reply);
+                let taken = self.take_replies(&joined, &mut on_reply)?;
                 joined.drain(..taken);
                 self.partial = joined;
             }
@@ -190,13 +243,21 @@ impl Connection {
     }
 
     /// Hands on the replies in the bytes; gives how many bytes they and what is between them take.
-    fn take_replies(&mut self, bytes: &[u8], on_reply: &mut impl FnMut(&mut Self, Reply)) -> usize {
+    fn take_replies(
+        &mut self,
+        bytes: &[u8],
+        on_reply: &mut impl FnMut(&mut Self, Reply),
+    ) -> io::Result<usize> {
+        if self.publisher.is_some() {
+            return publisher::replies(bytes, |reply| on_reply(self, reply))
+                .map_err(io::Error::other);
+        }
         let mut taken = 0;
         let mut rest = bytes;
         while let Some(start) = rest.iter().position(|byte| *byte == DELIMITER) {
             let behind = rest.get(start + 1..).unwrap_or_default();
             let Some(length) = behind.iter().position(|byte| *byte == DELIMITER) else {
-                return taken + start;
+                return Ok(taken + start);
             };
             let inner = behind.get(..length).unwrap_or_default();
             let reply = reply_of(inner);
@@ -208,7 +269,7 @@ impl Connection {
             taken += step;
             rest = rest.get(step..).unwrap_or_default();
         }
-        bytes.len()
+        Ok(bytes.len())
     }
 
     /// The report that an answer is for.

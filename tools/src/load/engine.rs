@@ -12,8 +12,10 @@ use super::{
     Acknowledged, LoadConfig, LoadError, LoadReport,
     connection::{Connection, Reply, State},
     latency::Histogram,
+    publisher::Publisher,
     report_frame::ReportFrame,
 };
+use crate::mqtt::is_refusal;
 
 /// Terminals that are about to log in at a time: fewer than any backlog of a listening socket.
 const OPENING_MAX: usize = 128;
@@ -94,9 +96,13 @@ impl Engine {
         }
     }
 
+    const fn phone_of(&self, index: usize) -> u64 {
+        self.config.first_phone.saturating_add(index as u64)
+    }
+
     fn open(&mut self) -> io::Result<()> {
         let index = self.connections.len();
-        let phone = self.config.first_phone.saturating_add(index as u64);
+        let phone = self.phone_of(index);
         let connection = Connection::open(
             self.config.target,
             phone,
@@ -109,6 +115,7 @@ impl Engine {
     }
 
     fn log_in_step(&mut self, index: usize, authenticates: bool) -> io::Result<()> {
+        let (phone, mqtt) = (self.phone_of(index), self.config.mqtt);
         let Some(connection) = self.connections.get_mut(index) else {
             return Ok(());
         };
@@ -124,8 +131,16 @@ impl Engine {
                 self.alive += 1;
             }
         }
+        if connection.state == State::Moving {
+            if !connection.has_connected()? {
+                return Ok(());
+            }
+            connection.queue_connect(phone);
+            connection.state = State::Authenticating;
+        }
         let mut refusal = None;
         connection.read(&mut self.scratch, |connection, reply| match reply {
+            Reply::Registered { result: 0, code } if mqtt.is_some() => connection.keep_code(code),
             Reply::Registered { result: 0, code } => {
                 connection.queue_authentication(&code);
                 connection.state = State::Authenticating;
@@ -136,9 +151,19 @@ impl Engine {
                     self.alive += 1;
                 }
             }
+            Reply::LetIn { reason } if !is_refusal(reason) => {
+                connection.state = State::Ready;
+                self.alive += 1;
+            }
+            Reply::LetIn { reason } => refusal = Some(("MQTT session", reason)),
             Reply::Registered { result, .. } => refusal = Some(("registration", result)),
             Reply::Answer(answer) => refusal = Some(("authentication", answer.result)),
         })?;
+        if let (State::Registered, Some(mqtt)) = (connection.state, mqtt) {
+            let publisher = Publisher::new(mqtt.payload, phone);
+            let registry = self.poll.registry();
+            return connection.open_mqtt(mqtt.target, publisher, registry, Token(index));
+        }
         if let Some((what, result)) = refusal {
             return Err(io::Error::other(format!(
                 "{what} refused with result {result}"

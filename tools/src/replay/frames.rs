@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Outcome, ReplayConfig, ReplayError, Summary, as_hex};
 use crate::{
+    line,
+    stream::{self, Stream},
     terminal::{Identity, Terminal, TerminalError},
     wire::{Incoming, Phone, Revision, from_hex, has_good_check_code, message_id},
 };
@@ -213,7 +215,7 @@ struct Replay<'a> {
 }
 
 struct Link {
-    terminal: Terminal,
+    terminal: Terminal<Stream>,
     is_authenticated: bool,
 }
 
@@ -244,7 +246,18 @@ impl Replay<'_> {
         incoming: &Incoming,
     ) -> Result<FrameOutcome, ReplayError> {
         let (phone, id, serial) = (&incoming.phone, incoming.id, incoming.serial);
-        self.link(phone, frame.revision).await?;
+        if !self.link(phone, frame.revision).await? {
+            // Only phone numbers that are none may not come in.
+            let is_nobody = phone.digits() == "0" || phone.digits().contains(char::is_alphabetic);
+            return Ok(FrameOutcome {
+                name: frame.name.clone(),
+                message_id: Some(id),
+                phone: Some(phone.digits()),
+                serial: Some(serial),
+                outcome: Outcome::Closed,
+                is_as_expected: is_nobody,
+            });
+        }
         let is_log_in = matches!(id, message_id::REGISTRATION | message_id::AUTHENTICATION);
         let is_silent = id == message_id::TERMINAL_RESPONSE || id >= 0x8000;
         let outcome = match self
@@ -328,6 +341,10 @@ impl Replay<'_> {
             (message_id::LOG_OUT, _) => link.is_authenticated = false,
             _ => {}
         }
+        // Over MQTT there is no session without a connection.
+        if incoming.id == message_id::LOG_OUT && self.config.mqtt.is_some() {
+            self.links.remove(phone);
+        }
         Ok(Outcome::Answered {
             answer_id: response.id,
             result,
@@ -346,7 +363,9 @@ impl Replay<'_> {
                 let Some(identity) = Identity::new(CARRIER_PHONE, Revision::V2013) else {
                     return Ok(Outcome::Closed);
                 };
-                self.link(&identity.phone, None).await?;
+                if !self.link(&identity.phone, None).await? {
+                    return Ok(Outcome::Closed);
+                }
                 identity.phone
             }
         };
@@ -369,11 +388,15 @@ impl Replay<'_> {
         })
     }
 
-    /// Makes sure that the terminal is connected.
-    async fn link(&mut self, phone: &Phone, revision: Option<Revision>) -> Result<(), ReplayError> {
-        self.newest = Some(phone.clone());
+    /// Makes sure that the terminal is connected; `false`: it is not let in.
+    async fn link(
+        &mut self,
+        phone: &Phone,
+        revision: Option<Revision>,
+    ) -> Result<bool, ReplayError> {
         if self.links.contains_key(phone) {
-            return Ok(());
+            self.newest = Some(phone.clone());
+            return Ok(true);
         }
         if self.links.len() >= LINKS_MAX {
             self.links.clear();
@@ -388,22 +411,44 @@ impl Replay<'_> {
             revision,
             plate: String::new(),
         };
-        let target = self.config.target.as_str();
-        let terminal = Terminal::connect(target, identity, self.config.limit)
-            .await
-            .map_err(|cause| ReplayError::Unreachable {
-                target: target.to_owned(),
-                cause,
-            })?;
+        let terminal = match self.connect(identity).await {
+            Ok(terminal) => terminal,
+            Err(TerminalError::Refused { .. } | TerminalError::NotLetIn { .. }) => {
+                self.codes.remove(phone);
+                return Ok(false);
+            }
+            Err(cause) => {
+                let mqtt = self.config.mqtt.as_ref().map(|mqtt| &mqtt.address);
+                return Err(ReplayError::Unreachable {
+                    target: mqtt.unwrap_or(&self.config.target).clone(),
+                    cause,
+                });
+            }
+        };
         self.summary.connections += 1;
-        self.links.insert(
-            phone.clone(),
-            Link {
-                terminal,
-                is_authenticated: false,
-            },
-        );
-        Ok(())
+        let link = Link {
+            terminal,
+            is_authenticated: self.config.mqtt.is_some(),
+        };
+        self.links.insert(phone.clone(), link);
+        self.newest = Some(phone.clone());
+        Ok(true)
+    }
+
+    async fn connect(&mut self, identity: Identity) -> Result<Terminal<Stream>, TerminalError> {
+        let (target, limit) = (self.config.target.as_str(), self.config.limit);
+        let Some(mqtt) = &self.config.mqtt else {
+            return stream::over_tcp(target, identity, limit).await;
+        };
+        let code = match self.codes.get(&identity.phone) {
+            Some(code) => code.clone(),
+            None => {
+                let code = line::register(target, identity.clone(), limit).await?;
+                self.codes.insert(identity.phone.clone(), code.clone());
+                code
+            }
+        };
+        stream::over_mqtt(&mqtt.address, identity, &code, limit).await
     }
 }
 

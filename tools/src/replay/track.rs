@@ -11,13 +11,16 @@ use time::{
     OffsetDateTime, PrimitiveDateTime, UtcOffset, format_description::well_known::Rfc3339,
     macros::format_description,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Outcome, ReplayConfig, ReplayError, Summary};
 use crate::{
+    line::{self, Heard, Line},
+    mqtt,
     output::rfc3339,
     plane::{Plane, Point},
-    terminal::{Identity, Terminal, TerminalError},
+    stream,
+    terminal::{Identity, TerminalError},
     wire::{Report, Revision, message_id},
 };
 
@@ -317,7 +320,7 @@ async fn wait_until(at: Instant, vehicles: &mut HashMap<&str, Vehicle>) -> Resul
             return Ok(());
         }
         for vehicle in vehicles.values_mut() {
-            let beaten = vehicle.terminal.heartbeat().await;
+            let beaten = vehicle.line.heartbeat().await;
             beaten.map_err(|cause| vehicle.failed(cause))?;
         }
     }
@@ -343,7 +346,8 @@ fn phone_of(options: &TrackOptions, index: usize) -> Option<String> {
 
 struct Vehicle {
     phone: String,
-    terminal: Terminal,
+    line: Line,
+    is_json: bool,
     unanswered: VecDeque<(u16, FixOutcome)>,
 }
 
@@ -356,16 +360,21 @@ impl Vehicle {
         let Some(identity) = Identity::new(&phone, options.revision) else {
             return Err(ReplayError::NoPhone { vehicle: phone });
         };
+        let (target, limit) = (config.target.as_str(), config.limit);
         let logged_in = async {
-            let mut terminal =
-                Terminal::connect(config.target.as_str(), identity, config.limit).await?;
+            if let Some(mqtt) = &config.mqtt {
+                let code = line::register(target, identity.clone(), limit).await?;
+                return Line::over_mqtt(mqtt, identity, &code, limit).await;
+            }
+            let mut terminal = stream::over_tcp(target, identity, limit).await?;
             terminal.log_in().await?;
-            Ok(terminal)
+            Ok(Line::Frames(terminal))
         };
         match logged_in.await {
-            Ok(terminal) => Ok(Self {
+            Ok(line) => Ok(Self {
                 phone,
-                terminal,
+                is_json: matches!(line, Line::Json(_)),
+                line,
                 unanswered: VecDeque::new(),
             }),
             Err(cause) => Err(ReplayError::Terminal { phone, cause }),
@@ -383,8 +392,17 @@ impl Vehicle {
             fixed_at,
             ..Report::default()
         };
-        let sent = self.terminal.send_location(&report).await;
-        let serial = sent.map_err(|cause| self.failed(cause))?;
+        let body = if self.is_json {
+            mqtt::fields(&report).into_bytes()
+        } else {
+            report.body()
+        };
+        let sent = async {
+            let (_, serial, bytes) = self.line.compose(false, &[body])?;
+            self.line.send_raw(&bytes).await?;
+            Ok(serial)
+        };
+        let serial = sent.await.map_err(|cause| self.failed(cause))?;
         let outcome = FixOutcome {
             phone: self.phone.trim_start_matches('0').to_owned(),
             event_time: rfc3339(fixed_at),
@@ -406,21 +424,41 @@ impl Vehicle {
         let Some((serial, mut told)) = self.unanswered.pop_front() else {
             return Ok(());
         };
-        let id = message_id::LOCATION_REPORT;
-        match self.terminal.response_to(id, serial, config.limit).await {
-            Ok(response) => {
-                let result = response.answer().map_or(u8::MAX, |answer| answer.result);
-                told.outcome = Outcome::Answered {
-                    answer_id: response.id,
-                    result,
-                };
-            }
-            Err(TerminalError::Timeout { .. }) => {}
-            Err(cause) => return Err(self.failed(cause)),
+        match timeout(config.limit, self.outcome_of(serial)).await {
+            Ok(Ok(outcome)) => told.outcome = outcome,
+            Ok(Err(cause)) => return Err(self.failed(cause)),
+            Err(_) => {}
         }
         summary.count(told.outcome, told.outcome.is_success());
         tell(&told);
         Ok(())
+    }
+
+    /// Answers come in the order of the reports; what comes before is of heartbeats, or late.
+    async fn outcome_of(&mut self, report: u16) -> Result<Outcome, TerminalError> {
+        loop {
+            match self.line.receive().await? {
+                Heard::Answer {
+                    serial,
+                    id: Some(message_id::LOCATION_REPORT),
+                    result,
+                } if serial == report => {
+                    return Ok(Outcome::Answered {
+                        answer_id: message_id::PLATFORM_RESPONSE,
+                        result,
+                    });
+                }
+                Heard::Answer {
+                    serial,
+                    id: None,
+                    result,
+                } if serial == report => {
+                    let is_taken = result == 0;
+                    return Ok(Outcome::Acknowledged { is_taken });
+                }
+                _ => {}
+            }
+        }
     }
 
     fn failed(&self, cause: TerminalError) -> ReplayError {

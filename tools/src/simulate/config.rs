@@ -3,13 +3,62 @@
 use std::time::Duration;
 
 use super::noise::NoiseConfig;
-use crate::{output::Output, random::Random, wire::Revision};
+use crate::{mqtt::PayloadKind, output::Output, random::Random, wire::Revision};
+
+/// Those of a fleet that report over MQTT. They register over TCP, which gives them their passwords.
+#[derive(Clone, Debug)]
+pub struct MqttFleet {
+    /// Address of the gateway's MQTT port, `host:port`.
+    pub address: String,
+    /// Their share, 0 to 1, of all that may.
+    pub share: f64,
+    /// Only inspectors may.
+    pub is_for_inspectors: bool,
+    /// What they publish; `None`: every second one JSON, the others frames.
+    pub payload: Option<PayloadKind>,
+}
+
+impl MqttFleet {
+    /// All terminals of a fleet, with either payload.
+    #[must_use]
+    pub fn all(address: impl ToString) -> Self {
+        Self {
+            address: address.to_string(),
+            share: 1.0,
+            is_for_inspectors: false,
+            payload: None,
+        }
+    }
+
+    /// What the terminal publishes that is the `nth` of those that may, from 0; `None`: it speaks
+    /// over TCP. Chosen without a generator: the drives of a seed stay what they are.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::float_cmp,
+        reason = "whole numbers below 2^53 compare as they are"
+    )]
+    pub(super) fn payload_of(&self, nth: usize) -> Option<PayloadKind> {
+        let share = self.share.clamp(0.0, 1.0);
+        let before = (nth as f64 * share).floor();
+        if ((nth + 1) as f64 * share).floor() == before {
+            return None;
+        }
+        let is_even = before.rem_euclid(2.0) == 0.0;
+        Some(self.payload.unwrap_or(if is_even {
+            PayloadKind::Json
+        } else {
+            PayloadKind::Jt808
+        }))
+    }
+}
 
 /// A fleet and its links.
 #[derive(Clone, Debug)]
 pub struct FleetConfig {
     /// Address of the gateway's JT/T 808 port, `host:port`.
     pub target: String,
+    /// Who reports over MQTT; `None`: nobody.
+    pub mqtt: Option<MqttFleet>,
     /// Vehicles, at most as many as the city has; `None`: all of them.
     pub vehicles: Option<usize>,
     /// Least and greatest interval between two fixes, seconds, 1 at least; each vehicle keeps its
@@ -70,6 +119,7 @@ impl FleetConfig {
     pub fn new(target: impl ToString, seed: u64) -> Self {
         Self {
             target: target.to_string(),
+            mqtt: None,
             vehicles: None,
             interval_s: (1, 10),
             revisions: [1, 6, 3],
@@ -141,5 +191,35 @@ impl FleetConfig {
             _ if third > 0.0 => Revision::V2019,
             _ => Revision::V2013,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payloads(
+        share: f64,
+        payload: Option<PayloadKind>,
+        count: usize,
+    ) -> Vec<Option<PayloadKind>> {
+        let fleet = MqttFleet {
+            share,
+            payload,
+            ..MqttFleet::all("localhost:1")
+        };
+        (0..count).map(|nth| fleet.payload_of(nth)).collect()
+    }
+
+    #[test]
+    fn a_share_of_the_fleet_publishes_either_payload_in_turn() {
+        use PayloadKind::{Json, Jt808};
+        assert_eq!(payloads(0.0, None, 50), vec![None; 50]);
+        assert_eq!(payloads(1.0, Some(Jt808), 3), vec![Some(Jt808); 3]);
+        let half = [None, Some(Json), None, Some(Jt808), None, Some(Json)];
+        assert_eq!(payloads(0.5, None, 6), half);
+        let three_quarters = payloads(0.75, None, 400);
+        let of = |kind| three_quarters.iter().filter(|one| **one == kind).count();
+        assert_eq!((of(None), of(Some(Json)), of(Some(Jt808))), (100, 150, 150));
     }
 }

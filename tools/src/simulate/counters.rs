@@ -64,6 +64,8 @@ counters! {
     responses_unexpected,
     /// Connections opened and authenticated.
     connects,
+    /// Of these, over MQTT.
+    mqtt_connects,
     /// Attempts to connect, register or authenticate that failed.
     connect_failures,
     /// Registrations or authentications that were answered with another result than 0.

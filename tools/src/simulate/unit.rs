@@ -14,7 +14,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FleetConfig,
+    FleetConfig, MqttFleet,
     actor::Motion,
     clock::SimClock,
     counters::Counters,
@@ -22,11 +22,13 @@ use super::{
     truth::{Judge, TrueViolation},
 };
 use crate::{
+    line::{Heard, Line, MqttTarget},
+    mqtt::{self, PayloadKind},
     output::rfc3339_of,
     plane::Plane,
     random::Random,
-    terminal::{Identity, Terminal, TerminalError},
-    wire::{Incoming, Report},
+    terminal::{Identity, TerminalError},
+    wire::Report,
 };
 
 /// What all terminals of a fleet share.
@@ -45,6 +47,7 @@ struct Position {
     fixed_at: i64,
     latitude: i32,
     longitude: i32,
+    /// As [`Line::compose`] takes it.
     body: Vec<u8>,
 }
 
@@ -63,7 +66,7 @@ struct InFlight {
 #[derive(Debug)]
 enum Link {
     Down { retry_at: Instant },
-    Up(Box<Terminal>),
+    Up(Box<Line>),
 }
 
 /// One terminal with its vehicle.
@@ -78,6 +81,8 @@ pub(super) struct Unit {
     fix_random: Random,
     random: Random,
     identity: Identity,
+    /// `None`: over TCP.
+    mqtt: Option<MqttTarget>,
     code: Option<Vec<u8>>,
     link: Link,
     failures: u32,
@@ -120,6 +125,7 @@ impl Unit {
             receiver,
             fix_random,
             identity,
+            mqtt: None,
             code: None,
             link: Link::Down { retry_at: start },
             failures: 0,
@@ -142,6 +148,12 @@ impl Unit {
         unit.next_outage_s = unit.after(from_s, unit.shared.config.outages_per_hour);
         unit.next_log_out_s = unit.after(from_s, unit.shared.config.log_outs_per_hour);
         unit
+    }
+
+    /// From now on; must be called before it runs.
+    pub(super) fn report_over_mqtt(&mut self, mqtt: &MqttFleet, payload: PayloadKind) {
+        let address = mqtt.address.clone();
+        self.mqtt = Some(MqttTarget { address, payload });
     }
 
     /// Runs until told to stop, then until everything is acknowledged or `drain` is over. Gives
@@ -179,7 +191,7 @@ impl Unit {
             let is_stopping = *stop.borrow();
             tokio::select! {
                 incoming = receive(&mut self.link) => match incoming {
-                    Ok(incoming) => self.on_message(&incoming).await,
+                    Ok(heard) => self.on_message(heard).await,
                     Err(error) => self.drop_link(&error),
                 },
                 () = tokio::time::sleep_until(wake) => {}
@@ -339,7 +351,15 @@ impl Unit {
             fixed_at,
             items,
         };
-        let body = report.body();
+        let is_json = self
+            .mqtt
+            .as_ref()
+            .is_some_and(|mqtt| mqtt.payload == PayloadKind::Json);
+        let body = if is_json {
+            mqtt::fields(&report).into_bytes()
+        } else {
+            report.body()
+        };
         self.last_report = report;
         Position {
             fixed_at,
@@ -360,9 +380,9 @@ impl Unit {
 }
 
 /// The next message of the platform, or never.
-async fn receive(link: &mut Link) -> Result<Incoming, TerminalError> {
+async fn receive(link: &mut Link) -> Result<Heard, TerminalError> {
     match link {
-        Link::Up(terminal) => terminal.receive().await,
+        Link::Up(line) => line.receive().await,
         Link::Down { .. } => std::future::pending().await,
     }
 }

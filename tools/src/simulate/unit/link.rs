@@ -6,10 +6,12 @@ use tokio::time::Instant;
 
 use super::{InFlight, Link, Position, Unit};
 use crate::{
+    line::{self, Heard, Line},
     output::acknowledged_line,
     simulate::counters::Counters,
-    terminal::{Terminal, TerminalError},
-    wire::{Incoming, Revision, batch_body, message_id},
+    stream,
+    terminal::TerminalError,
+    wire::{Incoming, Revision, message_id},
 };
 
 /// Live reports that await their responses at a time.
@@ -25,7 +27,20 @@ impl Unit {
         let opened = async {
             let limit = shared.config.response_timeout;
             let target = shared.config.target.as_str();
-            let mut terminal = Terminal::connect(target, self.identity.clone(), limit).await?;
+            if let Some(mqtt) = &self.mqtt {
+                let code = match self.code.clone() {
+                    Some(code) => code,
+                    None => {
+                        let code = line::register(target, self.identity.clone(), limit).await?;
+                        Counters::one(&shared.counters.registrations);
+                        self.code.insert(code).clone()
+                    }
+                };
+                let opened = Line::over_mqtt(mqtt, self.identity.clone(), &code, limit).await?;
+                Counters::one(&shared.counters.mqtt_connects);
+                return Ok(opened);
+            }
+            let mut terminal = stream::over_tcp(target, self.identity.clone(), limit).await?;
             let code = match self.code.clone() {
                 Some(code) => code,
                 None => {
@@ -35,20 +50,23 @@ impl Unit {
                 }
             };
             terminal.authenticate(&code).await?;
-            Ok::<_, TerminalError>(terminal)
+            Ok::<_, TerminalError>(Line::Frames(terminal))
         }
         .await;
         match opened {
-            Ok(terminal) => {
+            Ok(line) => {
                 Counters::one(&shared.counters.connects);
                 self.failures = 0;
                 self.next_heartbeat = Instant::now() + shared.config.heartbeat;
-                self.link = Link::Up(Box::new(terminal));
+                self.link = Link::Up(Box::new(line));
             }
             Err(error) => {
                 tracing::debug!(reason = error.reason(), "a terminal could not connect");
                 Counters::one(&shared.counters.connect_failures);
-                if matches!(error, TerminalError::Refused { .. }) {
+                if matches!(
+                    error,
+                    TerminalError::Refused { .. } | TerminalError::NotLetIn { .. }
+                ) {
                     Counters::one(&shared.counters.refused);
                     // The code may have been lost there: the next attempt registers again.
                     self.code = None;
@@ -124,9 +142,9 @@ impl Unit {
             let per_hour = config.log_outs_per_hour;
             self.next_log_out_s = self.after(now_s, per_hour);
             if self.silent_until.is_none()
-                && let Link::Up(terminal) = &mut self.link
+                && let Link::Up(line) = &mut self.link
             {
-                match terminal.log_out().await {
+                match line.log_out().await {
                     Ok(()) => Counters::one(&self.shared.counters.log_outs),
                     Err(error) => return self.drop_link(&error),
                 }
@@ -147,7 +165,7 @@ impl Unit {
 
     /// Sends what is due: resends, stored positions, heartbeats.
     pub(super) async fn send_due(&mut self) -> Result<(), TerminalError> {
-        let Link::Up(terminal) = &mut self.link else {
+        let Link::Up(line) = &mut self.link else {
             return Ok(());
         };
         if self.silent_until.is_some() {
@@ -160,7 +178,7 @@ impl Unit {
             .iter_mut()
             .filter(|message| message.due <= now)
         {
-            if message.resends >= config.resends_max {
+            if message.resends >= config.resends_max || !line.may_resend() {
                 let limit = config.response_timeout;
                 return Err(TerminalError::Timeout {
                     awaited: "response",
@@ -170,43 +188,30 @@ impl Unit {
             message.resends += 1;
             // T(N+1) = T(N) × (N+1).
             message.due = now + config.response_timeout * (message.resends + 1);
-            terminal.send_raw(&message.frame).await?;
+            line.send_raw(&message.frame).await?;
             Counters::one(&counters.resent);
         }
-        let is_2011 = self.identity.revision == Revision::V2011;
+        // Batches came with 2013; over MQTT as JSON they always were.
+        let has_batches = self.identity.revision != Revision::V2011 || !line.may_resend();
         while let Some(newest) = self.stored.back() {
             // The newest goes first, if it is fresh: a backlog never delays what is live.
             let is_live = newest.fixed_at + i64::from(self.interval_s)
                 >= self.shared.clock.start_unix_s + i64::from(self.next_fix_s);
             let is_old_busy = self.in_flight.iter().any(|message| message.is_backlog);
-            let (id, positions, is_backlog) = if is_live && self.in_flight.len() < IN_FLIGHT_MAX {
-                (
-                    message_id::LOCATION_REPORT,
-                    self.stored.pop_back().into_iter().collect(),
-                    false,
-                )
-            } else if is_old_busy || is_live {
-                break;
-            } else if is_2011 {
-                // Batches came with 2013.
-                (
-                    message_id::LOCATION_REPORT,
-                    self.stored.pop_front().into_iter().collect(),
-                    true,
-                )
-            } else {
-                let count = self.stored.len().min(BATCH_POSITIONS);
-                let positions: Vec<Position> = self.stored.drain(..count).collect();
-                Counters::one(&counters.backlog_batches);
-                (message_id::LOCATION_BATCH, positions, true)
-            };
+            let (positions, is_backlog): (Vec<Position>, _) =
+                if is_live && self.in_flight.len() < IN_FLIGHT_MAX {
+                    (self.stored.pop_back().into_iter().collect(), false)
+                } else if is_old_busy || is_live {
+                    break;
+                } else if has_batches {
+                    let count = self.stored.len().min(BATCH_POSITIONS);
+                    Counters::one(&counters.backlog_batches);
+                    (self.stored.drain(..count).collect(), true)
+                } else {
+                    (self.stored.pop_front().into_iter().collect(), true)
+                };
             let bodies: Vec<Vec<u8>> = positions.iter().map(|p| p.body.clone()).collect();
-            let body = match (id, bodies.as_slice()) {
-                (message_id::LOCATION_REPORT, [body]) => body.clone(),
-                _ => batch_body(true, &bodies).unwrap_or_default(),
-            };
-            let composed = terminal.compose(id, &body);
-            let (serial, frame) = match composed {
+            let (id, serial, frame) = match line.compose(is_backlog && has_batches, &bodies) {
                 Ok(composed) => composed,
                 Err(error) => {
                     self.put_back(positions);
@@ -220,7 +225,7 @@ impl Unit {
             };
             Counters::add(count, positions.len());
             let due = now + config.response_timeout;
-            let sent = terminal.send_raw(&frame).await;
+            let sent = line.send_raw(&frame).await;
             // Kept even if it failed: nobody knows how much of it arrived.
             self.in_flight.push(InFlight {
                 id,
@@ -235,40 +240,49 @@ impl Unit {
         }
         if self.next_heartbeat <= now && !self.motion.truth().is_dark {
             self.next_heartbeat = now + config.heartbeat;
-            terminal.send(message_id::HEARTBEAT, &[]).await?;
+            line.heartbeat().await?;
             Counters::one(&counters.heartbeats);
         }
         Ok(())
     }
 
-    pub(super) async fn on_message(&mut self, incoming: &Incoming) {
-        let counters = &self.shared.counters;
-        if let Some(answer) = incoming.answer() {
-            if !matches!(
-                answer.id,
-                message_id::LOCATION_REPORT | message_id::LOCATION_BATCH
-            ) {
-                return;
+    pub(super) async fn on_message(&mut self, heard: Heard) {
+        let answered = match heard {
+            Heard::Answer { serial, id, result } => {
+                self.on_response(serial, id, result);
+                Ok(())
             }
-            if self.random.chance(self.shared.config.lost_responses) {
-                Counters::one(&counters.responses_lost);
-                return;
-            }
-            let waiting = self
-                .in_flight
-                .iter()
-                .position(|message| message.serial == answer.serial && message.id == answer.id);
-            let Some(index) = waiting else {
-                Counters::one(&counters.responses_unexpected);
-                return;
-            };
-            let message = self.in_flight.swap_remove(index);
-            self.on_answer(message, answer.result);
-        } else if incoming.registration_answer().is_none()
-            && let Err(error) = self.answer_command(incoming).await
-        {
+            Heard::Command(command) => self.answer_command(&command).await,
+            Heard::JsonCommand(command) => self.answer_json(&command).await,
+            Heard::Other => Ok(()),
+        };
+        if let Err(error) = answered {
             self.drop_link(&error);
         }
+    }
+
+    /// `id`: of the message that is answered, where the answer says so.
+    fn on_response(&mut self, serial: u16, id: Option<u16>, result: u8) {
+        let counters = &self.shared.counters;
+        if id.is_some_and(|id| {
+            !matches!(id, message_id::LOCATION_REPORT | message_id::LOCATION_BATCH)
+        }) {
+            return;
+        }
+        if self.random.chance(self.shared.config.lost_responses) {
+            Counters::one(&counters.responses_lost);
+            return;
+        }
+        let waiting = self
+            .in_flight
+            .iter()
+            .position(|message| message.serial == serial && id.is_none_or(|id| id == message.id));
+        let Some(index) = waiting else {
+            Counters::one(&counters.responses_unexpected);
+            return;
+        };
+        let message = self.in_flight.swap_remove(index);
+        self.on_answer(message, result);
     }
 
     fn on_answer(&mut self, message: InFlight, result: u8) {
@@ -301,7 +315,10 @@ impl Unit {
     /// Does what a simple terminal does with a command: says where it is, else that it has
     /// understood.
     async fn answer_command(&mut self, command: &Incoming) -> Result<(), TerminalError> {
-        let Link::Up(terminal) = &mut self.link else {
+        let Link::Up(line) = &mut self.link else {
+            return Ok(());
+        };
+        let Line::Frames(terminal) = line.as_mut() else {
             return Ok(());
         };
         if command.id == message_id::LOCATION_QUERY {
@@ -317,6 +334,15 @@ impl Unit {
             terminal.send(message_id::TERMINAL_RESPONSE, &body).await?;
         }
         Counters::one(&self.shared.counters.commands);
+        Ok(())
+    }
+
+    async fn answer_json(&mut self, command: &[u8]) -> Result<(), TerminalError> {
+        if let Link::Up(line) = &mut self.link
+            && line.answer_json(command).await?
+        {
+            Counters::one(&self.shared.counters.commands);
+        }
         Ok(())
     }
 }
