@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use harness::process::Process;
-use tools::load::{LoadConfig, LoadReport};
+use tools::{
+    load::{LoadConfig, LoadReport, MqttLoad},
+    mqtt::PayloadKind,
+};
 
-use crate::{Ledger, alone, begin, setting, text, wait_until_drained};
+use crate::{Ledger, alone, begin, setting, text, wait_until, wait_until_drained};
 
 const TERMINALS: usize = 100;
 
@@ -42,6 +45,60 @@ fn load_until_killed(gateway: Process, ledger: &Ledger, round: u32) -> LoadRepor
     std::thread::sleep(Duration::from_millis(400 + u64::from(round % 20) * 97));
     gateway.kill();
     running.join().unwrap()
+}
+
+#[test]
+fn kills_under_mqtt_load_lose_nothing_and_double_nothing() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::default();
+    let start = || {
+        // Full load is more than a client may send.
+        let settings = [("GRIDTRACE__MQTT__PACKETS_PER_SECOND_MAX", "100000")];
+        let more = ["--mqtt", "127.0.0.1:0"];
+        Process::start_with("serve", folder.path(), &more, &settings)
+    };
+    for round in 0..setting("GRIDTRACE_KILLS", 10) {
+        let gateway = start();
+        let target = gateway.mqtt();
+        let loads: Vec<_> = [PayloadKind::Json, PayloadKind::Jt808]
+            .into_iter()
+            .zip([13_900_000_000, 13_900_100_000])
+            .map(|(payload, first_phone)| {
+                begin(LoadConfig {
+                    mqtt: Some(MqttLoad { target, payload }),
+                    connections: TERMINALS / 2,
+                    in_flight: 8,
+                    duration: Duration::from_secs(60),
+                    drain: Duration::ZERO,
+                    first_phone,
+                    ..ledger.load(&gateway.tcp)
+                })
+            })
+            .collect();
+        let logged_in = || gateway.books().sum("gridtrace_sessions_opened_total");
+        wait_until("all are logged in", Duration::from_secs(30), || {
+            logged_in() == u64::try_from(TERMINALS).unwrap()
+        });
+        // Another moment in each round, from the first acknowledgements on.
+        std::thread::sleep(Duration::from_millis(50 + u64::from(round % 20) * 97));
+        gateway.kill();
+        for load in loads {
+            let report = load.join().unwrap();
+            assert_eq!(report.refused, 0, "round {round}");
+            if round > 0 {
+                assert!(
+                    report.acknowledged > 0,
+                    "round {round}: nothing was acknowledged"
+                );
+            }
+            ledger.add(&report);
+        }
+    }
+    let gateway = start();
+    wait_until_drained(&gateway.http);
+    assert!(gateway.terminate().success());
+    ledger.compare(["--data-dir", text(folder.path())]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -89,6 +90,24 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where MQTT clients connect; it must have been started with `--mqtt`.
+    ///
+    /// # Panics
+    /// When it does not listen for them.
+    #[must_use]
+    pub fn mqtt(&self) -> SocketAddr {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let asked = http_client::get(&self.http, "/readyz");
+        let (_, body) = runtime.unwrap().block_on(asked).unwrap();
+        let ready: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let listeners = ready["listeners"].as_array().unwrap();
+        let mut mqtt = listeners.iter().filter(|one| one["transport"] == "mqtt");
+        let address = mqtt.next().unwrap()["address"].as_str().unwrap();
+        address.parse().unwrap()
     }
 
     /// What it has counted.
