@@ -4,7 +4,9 @@ mod commands;
 mod interoperability;
 mod kills;
 mod limits;
+mod paho;
 mod rights;
+mod tools;
 mod uplink;
 
 use std::{net::SocketAddr, time::Duration};
