@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tools::{
     city::{City, CityOptions, plays_max, working_city},
-    simulate::{self, FleetConfig},
+    simulate::{self, FleetConfig, MqttFleet},
 };
 
 use crate::{
@@ -97,7 +97,15 @@ pub struct Demo {
 pub fn start(app: &App, city: Arc<City>, options: FleetOptions) -> Demo {
     let stop = CancellationToken::new();
     let until = stop.clone();
-    let config = FleetConfig::demo(app.tcp_address(), options.seed);
+    let config = FleetConfig {
+        // Every second inspector carries a handset that speaks MQTT, where it is served.
+        mqtt: app.mqtt_address().map(|address| MqttFleet {
+            share: 0.5,
+            is_for_inspectors: true,
+            ..MqttFleet::all(address)
+        }),
+        ..FleetConfig::demo(app.tcp_address(), options.seed)
+    };
     let fleet = tokio::spawn(async move {
         simulate::run(config, city, async move { until.cancelled().await }).await;
     });
