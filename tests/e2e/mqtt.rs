@@ -4,6 +4,7 @@ mod commands;
 mod interoperability;
 mod kills;
 mod limits;
+mod neighbours;
 mod paho;
 mod rights;
 mod tools;

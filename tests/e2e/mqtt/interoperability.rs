@@ -113,7 +113,7 @@ async fn the_clients_of_mosquitto_publish_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn terminals_come_over_tls_and_a_silent_one_blocks_nobody() {
+async fn terminals_come_over_tls_and_silent_ones_block_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let own = rcgen::generate_simple_self_signed(vec!["gateway.test".to_owned()]).unwrap();
     let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
@@ -123,10 +123,19 @@ async fn terminals_come_over_tls_and_a_silent_one_blocks_nobody() {
         ("mqtt.tls_listen", "127.0.0.1:0"),
         ("tls.certificate", certificate.to_str().unwrap()),
         ("tls.key", key.to_str().unwrap()),
+        ("tls.handshakes_max", "2"),
     ])
     .await;
     let code = password(&gateway.http(), PHONE).await;
-    let _silent = TcpStream::connect(gateway.mqtts()).await.unwrap();
+    // Many more than there are handshakes: that say nothing, or begin and say no more.
+    let mut silent = Vec::new();
+    for number in 0..60 {
+        let mut stream = TcpStream::connect(gateway.mqtts()).await.unwrap();
+        if number % 2 == 0 {
+            stream.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+        }
+        silent.push(stream);
+    }
     let mut roots = RootCertStore::empty();
     roots.add(own.cert.der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -1,5 +1,5 @@
 //! A client library of another language: paho-mqtt in Python, which `test.sh` installs into
-//! `target/python`. What it does is in `paho.py`.
+//! `target/python`. What it does is in `terminal.py`.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ async fn paho_of_python_is_a_terminal_of_mqtt_5() {
     let code = password(&gateway.http(), PHONE).await;
     let at = gateway.mqtt();
     let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/mqtt/paho.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/mqtt/terminal.py"))
         .args([at.ip().to_string(), at.port().to_string(), gateway.http()])
         .args([PHONE, &code])
         .kill_on_drop(true)
@@ -74,5 +74,10 @@ async fn paho_of_python_is_a_terminal_of_mqtt_5() {
     assert_eq!(publishes("syntax").await, 1);
     assert_eq!(publishes("not_allowed").await, 1);
     assert_eq!(publishes("retained").await, 1);
+    let books = gateway.metrics().await;
+    for reason in ["replaced", "oversize"] {
+        let name = format!("gridtrace_connections_closed_total{{reason=\"{reason}\"}}");
+        assert_eq!(books.value(&name), 1, "{reason}");
+    }
     gateway.stop().await;
 }
