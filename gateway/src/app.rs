@@ -40,6 +40,7 @@ use crate::{
     evaluation::{Evaluations, formulas::FormulasError},
     http,
     ingest::{RejectedFrames, record},
+    inspectors::{self, PhotoInbox, Photos},
     listen::{self, Kind, ListenError, Sockets, Tls, TlsError},
     log_thread, media,
     metrics::Metrics,
@@ -48,6 +49,7 @@ use crate::{
         delivery::{DeliveryDesk, webhook::WebhookError},
         evaluator::EvaluatorConsumer,
         live_map::LiveMap,
+        reports::ReportsConsumer,
         runtime::OutletsRuntime,
         store_writer::StoreWriter,
         vendor_items::VendorItems,
@@ -218,7 +220,9 @@ impl App {
         let media = MediaStore::open(&config.data_dir.join("media"), config.media.limits.clone())?;
         let attachments_at = sockets.attachments().map_err(no_address)?;
         let (attachments, alarms) = AttachmentRequests::new(&config.attachments, attachments_at);
+        let (photos, pictures) = Photos::new(&config.inspectors);
         let gateway = Arc::new(Gateway {
+            photos,
             live: Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics))),
             evaluations,
             track_readers: TrackReaders::new(config.tracks.readers_max),
@@ -247,7 +251,7 @@ impl App {
             cases,
             config,
         });
-        Self::run(gateway, sockets, web, writer, (desk, alarms))
+        Self::run(gateway, sockets, web, writer, (desk, alarms, pictures))
     }
 
     fn run(
@@ -255,7 +259,7 @@ impl App {
         sockets: Sockets,
         web: TcpListener,
         writer: storage::log::LogWriter,
-        (desk, alarms): (DeskInbox, AlarmInbox),
+        (desk, alarms, pictures): (DeskInbox, AlarmInbox, PhotoInbox),
     ) -> Result<Self, StartError> {
         let http_address = web.local_addr().map_err(no_address)?;
         for listener in gateway.listeners.status() {
@@ -266,7 +270,11 @@ impl App {
             tracing::info!(%address, "listening for attachments");
         }
         // Before anything can be removed: a consumer whose store is away still needs all of it.
-        for consumer in [StoreWriter::NAME, EvaluatorConsumer::NAME] {
+        for consumer in [
+            StoreWriter::NAME,
+            EvaluatorConsumer::NAME,
+            ReportsConsumer::NAME,
+        ] {
             gateway
                 .log
                 .register_consumer(consumer, gateway.log.status().first);
@@ -289,9 +297,15 @@ impl App {
         })?;
         let outlets_handle = outlets_runtime.handle();
         let evaluator = EvaluatorConsumer::new(&gateway.config.evaluate);
+        let reports = ReportsConsumer::new(
+            gateway.config.inspectors.clone(),
+            gateway.commands.file(),
+            gateway.config.evaluate.snapshot_interval,
+        );
         let outlets = vec![
             outlets_handle.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
             outlets_handle.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
+            outlets_handle.spawn(outlets::follow(share(), reports, stop_outlets.clone())),
             outlets_handle.spawn(outlets::retention::run(share(), stop_outlets.clone())),
             outlets_handle.spawn(case_desk::run(share(), stop_outlets.clone())),
             outlets_handle.spawn(outlets::delivery::run(share(), stop_outlets.clone())),
@@ -304,6 +318,7 @@ impl App {
             tokio::spawn(catalog::run(share(), stop_outlets.clone())),
             tokio::spawn(saver::run(share(), stop_outlets.clone())),
             tokio::spawn(commands::run(share(), desk, stop_outlets.clone())),
+            tokio::spawn(inspectors::run(share(), pictures, stop_outlets.clone())),
             tokio::spawn(attachments::run(share(), alarms, stop_outlets.clone())),
         ];
         let tls = sockets.tls();

@@ -76,7 +76,10 @@ impl CaseDesk {
             return Arc::clone(desk);
         }
         let calendar = catalog.snapshot.duties().calendar().clone();
-        let desk = Arc::new(Desk::new(self.policy.clone(), calendar));
+        let desk = Arc::new(Desk {
+            catalog: Some(Arc::clone(&catalog.snapshot)),
+            ..Desk::new(self.policy.clone(), calendar)
+        });
         *newest = Some((catalog.number, Arc::clone(&desk)));
         desk
     }

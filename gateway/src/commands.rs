@@ -167,6 +167,12 @@ impl CommandDesk {
         self.tell(Told::Answered(terminal, Box::new(answer))).await;
     }
 
+    /// The file of the commands, for those who only read it and may wait for the disk.
+    #[must_use]
+    pub fn file(&self) -> Arc<Commands> {
+        Arc::clone(&self.store)
+    }
+
     /// Every command that ends from now on.
     #[must_use]
     pub fn subscribe_closed(&self) -> broadcast::Receiver<CommandId> {

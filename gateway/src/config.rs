@@ -10,6 +10,7 @@ mod commands;
 mod delivery;
 mod evaluation;
 mod http;
+mod inspectors;
 mod item_id;
 mod listeners;
 mod mqtt;
@@ -34,6 +35,7 @@ pub use commands::{CommandRules, Commands};
 pub use delivery::{Delivery, Receiver, Secret};
 pub use evaluation::Evaluation;
 pub use http::Http;
+pub use inspectors::{Inspectors, ReportedEvent};
 pub use item_id::ItemId;
 pub use listeners::{Tls, Udp};
 pub use mqtt::Mqtt;
@@ -102,6 +104,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Evaluations of cases.
     pub evaluation: Evaluation,
+    /// Who looks after the city.
+    pub inspectors: Inspectors,
     /// HTTP, page and live stream.
     pub http: Http,
     /// Tracks for readers.
@@ -402,6 +406,7 @@ impl Config {
             cases: Cases::from_raw(&mut raw),
             delivery: Delivery::from_raw(&mut raw),
             evaluation: Evaluation::from_raw(&mut raw),
+            inspectors: Inspectors::from_raw(&mut raw),
             http: Http::from_raw(&mut raw),
             tracks: Tracks::from_raw(&mut raw),
             telemetry: Telemetry {

@@ -13,6 +13,7 @@ pub mod live;
 pub mod media;
 pub mod page;
 mod passwords;
+mod tasks;
 pub mod terminals;
 mod tracks;
 pub mod view;

@@ -29,6 +29,7 @@ pub mod export;
 pub mod http;
 pub mod http_client;
 pub mod ingest;
+pub mod inspectors;
 pub mod listen;
 pub mod media;
 pub mod metrics;
@@ -62,6 +63,7 @@ use crate::{
     config::Config,
     evaluation::Evaluations,
     ingest::RejectedFrames,
+    inspectors::Photos,
     listen::Listeners,
     metrics::Metrics,
     outlets::{delivery::DeliveryDesk, live_map::LiveMap, vendor_items::VendorItems},
@@ -101,6 +103,8 @@ pub struct Gateway {
     pub commands: CommandDesk,
     /// Alarms whose files are to be asked for.
     pub attachments: AttachmentRequests,
+    /// Pictures that inspectors took.
+    pub photos: Photos,
     /// Pictures, sound, video and attachments.
     pub media: MediaStore,
     /// The durable log.

@@ -79,8 +79,14 @@ pub async fn store(gateway: &Arc<Gateway>, medium: NewMedia, content: Bytes) -> 
         }
     };
     count_stored(&gateway.metrics, &stored);
-    if let Err(error) = &stored {
-        tracing::warn!(%error, "a medium is not stored");
+    match &stored {
+        Ok(stored) => {
+            let config = &gateway.config.inspectors;
+            gateway
+                .photos
+                .notice(&stored.media, config, &gateway.metrics);
+        }
+        Err(error) => tracing::warn!(%error, "a medium is not stored"),
     }
     stored.is_ok()
 }

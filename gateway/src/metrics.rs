@@ -6,6 +6,7 @@
 //!
 //! Labels come from closed lists; never a terminal, a vehicle or an address.
 
+mod inspectors;
 mod list;
 mod mqtt;
 #[cfg(test)]
@@ -27,7 +28,10 @@ const BATCH_BUCKETS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_
 
 /// All of them, wherever they are declared.
 pub fn declared() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    METRICS.iter().chain(mqtt::METRICS)
+    METRICS
+        .iter()
+        .chain(mqtt::METRICS)
+        .chain(inspectors::METRICS)
 }
 
 static METADATA: Metadata<'static> =

@@ -5,6 +5,7 @@ pub mod delivery;
 pub mod evaluator;
 pub mod follower;
 pub mod live_map;
+pub mod reports;
 pub mod retention;
 pub mod runtime;
 pub mod store_writer;

@@ -7,18 +7,19 @@
 //! ```
 //!
 //! [`moves`] is the one table of what may be done, by whom; [`desk`] does it; [`clock`] has the time
-//! limits; [`policy`] says what a city wants of each kind of violation.
+//! limits; [`policy`] says what a city wants of each kind of violation; [`task`] is what inspectors look at.
 
 pub mod clock;
 pub mod desk;
 pub mod moves;
 pub mod policy;
+pub mod task;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use self::{clock::Clock, moves::Role};
+use self::{clock::Clock, moves::Role, task::Task};
 use crate::{
     catalog::{date_of, local_day},
     identity::{CaseId, TerminalId, ViolationId},
@@ -244,6 +245,9 @@ pub struct Case {
     /// Its clocks, in the order in which they began.
     #[serde(default)]
     pub clocks: Vec<Clock>,
+    /// What inspectors were asked; at most one of them waits.
+    #[serde(default)]
+    pub tasks: Vec<Task>,
     /// How often a check sent it back.
     #[serde(default)]
     pub rework: u32,
@@ -320,6 +324,7 @@ impl Case {
             group: None,
             intervals: Vec::new(),
             clocks: Vec::new(),
+            tasks: Vec::new(),
             rework: 0,
             extensions: 0,
             deferred_until: None,

@@ -15,7 +15,7 @@ use storage::store::QuarantinedRow;
 
 use super::{
     Problem, backtests, callbacks, cases, catalog, commands, deliveries, evaluation, explain, live,
-    media, passwords, terminals, tracks,
+    media, passwords, tasks, terminals, tracks,
     view::{QuarantineView, hex},
 };
 use crate::{Gateway, clock};
@@ -37,6 +37,7 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
         .merge(explain::routes())
         .merge(cases::routes())
         .merge(evaluation::routes())
+        .merge(tasks::routes())
         .merge(backtests::routes(text_bytes_max))
         .route("/quarantine", get(quarantine))
         .route("/rejected-frames", get(rejected_frames))

@@ -220,11 +220,12 @@ async fn make(
 }
 
 /// With what may be done instead.
-fn refused(gateway: &Gateway, refusal: &Refusal, case: &Case) -> Problem {
+pub(super) fn refused(gateway: &Gateway, refusal: &Refusal, case: &Case) -> Problem {
     let (status, reason) = match refusal {
         Refusal::NotFrom(..) => (StatusCode::CONFLICT, "stage"),
         Refusal::Deferral(..) => (StatusCode::CONFLICT, "deferral"),
         Refusal::Role(..) => (StatusCode::CONFLICT, "role"),
+        Refusal::Task(_) => (StatusCode::CONFLICT, "task"),
         Refusal::Stale { .. } => (StatusCode::CONFLICT, "stale"),
         Refusal::Scope(_) => (StatusCode::FORBIDDEN, "scope"),
         Refusal::Needs(..) | Refusal::Category(_) => (StatusCode::UNPROCESSABLE_ENTITY, "needs"),

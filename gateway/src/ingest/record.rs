@@ -317,6 +317,26 @@ pub fn reports(record: &Record, window: &Window) -> Result<Vec<Normalised>, Reco
     })
 }
 
+/// Who sent the message of a record, and which it is. `None` of other records, of packets, and of what
+/// cannot be read.
+#[must_use]
+pub fn sender(record: &Record) -> Option<(TerminalId, MessageId)> {
+    let whole = whole(record).ok()??;
+    Some((whole.terminal, whole.id))
+}
+
+/// The message of a record; `None` of records without one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn message(record: &Record) -> Result<Option<Message>, RecordError> {
+    let Some(whole) = whole(record)? else {
+        return Ok(None);
+    };
+    let message = Message::decode(whole.id, whole.body, whole.prefix.revision);
+    message.map(Some).map_err(|_| RecordError::Frame)
+}
+
 /// What the gateway knows of a frame beside its bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {

@@ -22,7 +22,7 @@ use geofence::{
 };
 use storage::store::{FindingBatch, StoreError};
 
-use super::{Batch, Consumer, follower::Workplace};
+use super::{Batch, Consumer, follower::Workplace, reports};
 use crate::{
     Gateway,
     catalog::InForce,
@@ -258,6 +258,8 @@ impl Consumer for EvaluatorConsumer {
             self.catalog = self
                 .catalog_kept
                 .map(|number| tokio::task::block_in_place(|| place.catalog.of(number)));
+            // That of another consumer.
+            snapshots.remove(reports::SNAPSHOT_KEY);
             for (key, bytes) in snapshots {
                 if let Err(error) = evaluator.restore(&bytes) {
                     tracing::error!(key, %error, "a snapshot cannot be read; the vehicle begins anew");

@@ -173,6 +173,13 @@ impl LiveMap {
         views
     }
 
+    /// The newest position of a terminal.
+    #[must_use]
+    pub fn newest(&self, terminal: TerminalId) -> Option<Position> {
+        let vehicle = self.vehicles.get(&terminal)?;
+        Some(vehicle.position.clone())
+    }
+
     /// How many terminals the map knows.
     #[must_use]
     pub fn len(&self) -> usize {

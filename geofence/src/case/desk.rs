@@ -2,6 +2,7 @@
 
 mod effect;
 mod findings;
+mod tasks;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use super::{
     clock::ClockKind,
     moves::{Deferral, Move, Need, RULES, Role, Rule},
     policy::{Desk, is_jurisdiction},
+    task::Answered,
 };
 use crate::{
     identity::{CaseId, ViolationId},
@@ -90,6 +92,9 @@ pub struct MoveRequest {
     /// Which violations.
     #[serde(default)]
     pub violations: Vec<ViolationId>,
+    /// It answers a task of the case.
+    #[serde(default)]
+    pub task: Option<Answered>,
 }
 
 impl MoveRequest {
@@ -110,6 +115,7 @@ impl MoveRequest {
             until: None,
             into: None,
             violations: Vec::new(),
+            task: None,
         }
     }
 }
@@ -143,6 +149,9 @@ pub enum Refusal {
     /// A text is not one that the table of categories has.
     #[error("category: {0:?} is not in the table")]
     Category(String),
+    /// The task was answered, or the case went on without it.
+    #[error("task {0} of the case is over")]
+    Task(u32),
 }
 
 /// A line of a case's history.
@@ -229,22 +238,14 @@ impl Edit {
             detail: String::new(),
             key: None,
         };
-        let target = policy.automatic_to;
         let mut edit = Self {
             case,
             lines: vec![line],
             counted: true,
         };
-        let steps = [Move::Accept, Move::File, Move::Dispatch];
-        for name in steps {
-            if edit.case.stage < target {
-                let request = MoveRequest::new(name, Actor::system(SYSTEM), "by policy");
-                // Where no department is known a person dispatches.
-                if edit.make(&request, at, desk).is_err() {
-                    break;
-                }
-            }
-        }
+        let request = MoveRequest::new(Move::Open, by.clone(), remark);
+        edit.follow_tasks(&request, at, desk);
+        edit.advance(at, desk);
         edit
     }
 
@@ -267,6 +268,10 @@ impl Edit {
         let rule = check(&self.case, request, at, desk)?;
         let detail = effect::apply(&mut self.case, rule, request, at, desk);
         self.tell(rule, request, at, detail);
+        self.follow_tasks(request, at, desk);
+        if request.task.is_some() {
+            self.advance(at, desk);
+        }
         Ok(())
     }
 
@@ -405,6 +410,7 @@ fn check(
             return Err(Refusal::Stale { seen, version });
         }
     }
+    tasks::waits(case, request)?;
     let rule = Rule::of(name, case.stage).ok_or(Refusal::NotFrom(name, case.stage))?;
     let is_deferred = case.deferred_until.is_some();
     if !fits(rule.deferral, is_deferred) {
@@ -535,6 +541,7 @@ pub fn merge(
     from.case.merged_into = Some(into.case.id);
     effect::apply(&mut from.case, rule, request, at, desk);
     from.tell(rule, request, at, format!("into: {target}"));
+    from.follow_tasks(request, at, desk);
     Ok([from, into])
 }
 

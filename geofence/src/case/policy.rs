@@ -2,16 +2,16 @@
 //! itself, who is responsible, and how long everything may take. All of it is data; a city's text
 //! says only what differs from the defaults.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Case, Severity, Stage,
+    Case, Severity, Source, Stage,
     clock::{Clock, ClockKind, Limit, WorkTime},
 };
 use crate::{
-    catalog::{Calendar, DAY_MINUTES, minutes_of_day},
+    catalog::{Calendar, Catalog, DAY_MINUTES, minutes_of_day},
     units::Timestamp,
     violation::{Violation, ViolationKind},
 };
@@ -63,6 +63,11 @@ pub struct KindText {
     pub intervals_max: Option<u32>,
     /// Which jurisdiction handles it: 0 is the city, 1 its district, 2 the street, 3 the community.
     pub level: Option<u32>,
+    /// An inspector verifies cases of these sources before they are accepted: `citizen`,
+    /// `inspector`, `manual`, `telemetry`.
+    pub verifies: Option<Vec<Source>>,
+    /// An inspector checks what was handled.
+    pub checks: Option<bool>,
     /// How long each clock may run.
     pub limits: BTreeMap<ClockKind, Limit>,
 }
@@ -116,6 +121,8 @@ pub struct KindPolicy {
     pub group_within_ms: i64,
     pub intervals_max: usize,
     pub level: u32,
+    pub verifies: Vec<Source>,
+    pub checks: bool,
     pub limits: BTreeMap<ClockKind, Limit>,
 }
 
@@ -129,6 +136,8 @@ impl Default for KindPolicy {
             group_within_ms: 0,
             intervals_max: 50,
             level: 0,
+            verifies: Vec::new(),
+            checks: false,
             limits: BTreeMap::new(),
         }
     }
@@ -267,6 +276,15 @@ impl Policy {
         &self.levels
     }
 
+    /// Sources of which at least some cases are verified.
+    #[must_use]
+    pub fn verified_sources(&self) -> Vec<Source> {
+        let rows = self.kinds.values().chain(&self.manual);
+        let rows: Vec<_> = rows.chain([&self.defaults]).collect();
+        let is_verified = |source: &Source| rows.iter().any(|row| row.verifies.contains(source));
+        Source::ALL.iter().copied().filter(is_verified).collect()
+    }
+
     /// The city's table of categories. Without one, every code is as good as another.
     #[must_use]
     pub const fn categories(&self) -> &BTreeMap<String, Category> {
@@ -307,6 +325,8 @@ pub struct Desk {
     pub policy: Policy,
     /// When it works.
     pub time: WorkTime,
+    /// Who looks after which part of it; without one, tasks wait in the queue.
+    pub catalog: Option<Arc<Catalog>>,
 }
 
 impl Desk {
@@ -317,6 +337,7 @@ impl Desk {
         Self {
             policy,
             time: WorkTime { calendar, periods },
+            catalog: None,
         }
     }
 
@@ -387,6 +408,10 @@ impl KindPolicy {
             self.intervals_max = count as usize;
         }
         self.level = text.level.unwrap_or(self.level);
+        if let Some(sources) = &text.verifies {
+            self.verifies.clone_from(sources);
+        }
+        self.checks = text.checks.unwrap_or(self.checks);
         self.limits.extend(&text.limits);
     }
 }

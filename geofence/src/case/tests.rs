@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+mod tasks;
+
 use super::{
     clock::{ClockKind, Limit},
     desk::{Actor, Edit, MoveRequest, Refusal, allowed_moves, may_join, merge, split},

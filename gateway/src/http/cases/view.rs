@@ -7,6 +7,7 @@ use geofence::{
         desk::{CaseChange, allowed_moves},
         moves::{Move, Need, Role, Rule},
         policy::Desk,
+        task::Task,
     },
     units::Timestamp,
 };
@@ -130,6 +131,7 @@ pub(super) struct CaseDetail {
     case: CaseView,
     occurred_at: String,
     media: Vec<String>,
+    tasks: Vec<Task>,
     rework: u32,
     extensions: u32,
     deferrals: u32,
@@ -157,6 +159,7 @@ impl CaseDetail {
             case: CaseView::new(case, catalog),
             occurred_at: rfc3339(case.occurred_at),
             media: case.media.clone(),
+            tasks: case.tasks.clone(),
             rework: case.rework,
             extensions: case.extensions,
             deferrals: case.deferrals,

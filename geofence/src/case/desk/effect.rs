@@ -149,6 +149,7 @@ pub(super) fn split(case: &mut Case, violations: &[ViolationId], at: Timestamp) 
         moved: 1,
         intervals: theirs,
         split_from: Some(case.id),
+        tasks: Vec::new(),
         // What joins later joins the case that was there first.
         group: None,
         ..case.clone()
