@@ -21,6 +21,7 @@ mod evaluation;
 mod explain;
 mod fleet;
 mod handshake;
+mod inspectors;
 mod limits;
 mod mqtt;
 mod operations;

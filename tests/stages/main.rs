@@ -21,6 +21,7 @@ mod followers;
 mod judge;
 mod outbox;
 mod process;
+mod reports;
 mod story;
 mod terminals;
 
