@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use geofence::{case::Case, catalog::local_moment, identity::CaseId};
-use tokio_postgres::{Row, Statement, Transaction, types::ToSql};
+use tokio_postgres::{GenericClient, Row, Statement, Transaction, types::ToSql};
 use uuid::Uuid;
 
 use super::{
@@ -125,13 +125,17 @@ pub(super) async fn events_of(
     Ok(events)
 }
 
+/// The cases of a month are grouped in memory: with the usual 4 MB they go through files, which takes
+/// twice as long.
+const ROOM: &str = "SET LOCAL work_mem = '64MB'";
+
 /// Such statements differ from call to call, and are not kept.
-async fn query(connection: &Connection, text: &Text, sql: &str) -> Result<Vec<Row>, Failure> {
+async fn query(client: &impl GenericClient, text: &Text, sql: &str) -> Result<Vec<Row>, Failure> {
     let parameters: &[&(dyn ToSql + Sync)] = match &text.map {
         Some(map) => &[map],
         None => &[],
     };
-    Ok(connection.client.query(sql, parameters).await?)
+    Ok(client.query(sql, parameters).await?)
 }
 
 pub(super) async fn figures(
@@ -139,7 +143,10 @@ pub(super) async fn figures(
     wanted: &EvaluationQuery,
 ) -> Result<Vec<FigureRow>, Failure> {
     let text = sql::figures(wanted, &DIALECT);
-    let rows = query(connection, &text, &text.sql).await?;
+    let transaction = connection.client.transaction().await?;
+    transaction.batch_execute(ROOM).await?;
+    let rows = query(&transaction, &text, &text.sql).await?;
+    transaction.commit().await?;
     let count = wanted.figures.len();
     let rows = rows.iter().map(|row| FigureRow {
         period: row.get(0),
@@ -159,7 +166,7 @@ pub(super) async fn cases(
         "SELECT {columns} FROM gridtrace.cases WHERE id IN ({}) ORDER BY id",
         text.sql
     );
-    let rows = query(connection, &text, &sql).await?;
+    let rows = query(&connection.client, &text, &sql).await?;
     let cases = rows.iter().map(|row| Ok(stored_case(row)?.case));
     Ok(cases.collect::<Result<_, StoreError>>()?)
 }
