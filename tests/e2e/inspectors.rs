@@ -104,6 +104,12 @@ async fn tell(terminal: &mut Terminal, id: u16, body: &[u8]) {
 async fn an_inspector_answers_by_his_terminal_and_by_the_api() {
     let (gateway, _folder) = city().await;
     let id = citizen(&gateway, "call 1").await;
+    until("the task is on its way", async || {
+        let books = gateway.metrics().await;
+        let queued = books.value("gridtrace_task_messages_total{result=\"queued\"}");
+        (queued == 1).then_some(())
+    })
+    .await;
     let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
     // The task was there before its terminal: it was not known yet what that understands, so it is
     // told as text, and later ones as questions.
