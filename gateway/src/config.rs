@@ -30,7 +30,7 @@ use std::{
 
 pub use attachments::Attachments;
 pub use cases::Cases;
-pub use catalog::{Backtest, CatalogFiles, Explain};
+pub use catalog::{Backtest, CatalogFiles, Evidence, Explain};
 pub use commands::{CommandRules, Commands};
 pub use delivery::{Delivery, Receiver, Secret};
 pub use evaluation::Evaluation;
@@ -96,6 +96,8 @@ pub struct Config {
     pub backtest: Backtest,
     /// Verdicts that are explained.
     pub explain: Explain,
+    /// What proves a case.
+    pub evidence: Evidence,
     /// The checks.
     pub evaluate: Evaluate,
     /// Cases.
@@ -395,6 +397,7 @@ impl Config {
             catalog: CatalogFiles::from_raw(&mut raw),
             backtest: Backtest::from_raw(&mut raw),
             explain: Explain::from_raw(&mut raw),
+            evidence: Evidence::from_raw(&mut raw),
             evaluate: Evaluate {
                 snapshot_interval: raw.duration(
                     "evaluate.snapshot_interval",

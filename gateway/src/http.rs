@@ -59,6 +59,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .merge(page::routes())
+        .merge(cases::pages())
         .nest(
             "/api/v1",
             api::routes(gateway.config.catalog.text_bytes_max),

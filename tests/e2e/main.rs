@@ -18,6 +18,7 @@ mod deliveries;
 mod duty;
 mod encryption;
 mod evaluation;
+mod evidence;
 mod explain;
 mod fleet;
 mod handshake;

@@ -98,3 +98,22 @@ impl Explain {
         }
     }
 }
+
+/// `[evidence]`
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The track of a case is shown from so long before it until so long after it. Default 15 min.
+    pub margin: Duration,
+    /// Positions of that track; of more the newest. Default 20,000.
+    pub positions_max: u32,
+}
+
+impl Evidence {
+    pub(super) fn from_raw(raw: &mut Raw) -> Self {
+        let day = seconds(86_400);
+        Self {
+            margin: raw.duration("evidence.margin", seconds(900), seconds(0)..=day),
+            positions_max: raw.count("evidence.positions_max", 20_000, 100..=1_000_000),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Who acts says so himself, in which part and for which jurisdiction: until there are users, HTTP
 //! is for those on this machine. In the part of the system nobody can act.
 
+mod evidence;
 mod request;
 mod view;
 
@@ -28,6 +29,7 @@ use geofence::{
 use serde::Deserialize;
 use storage::store::{CaseOrder, CaseQuery, Moved};
 
+pub(super) use self::evidence::pages;
 use self::{
     request::{CaseBody, MoveBody},
     view::{CaseDetail, MoveMade, RuleRow},
@@ -45,6 +47,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/cases/{id}", get(case))
         .route("/cases/{id}/moves", post(make))
         .route("/case-moves", get(table))
+        .merge(evidence::routes())
 }
 
 #[derive(Debug, Deserialize)]

@@ -56,10 +56,10 @@ struct Parameters {
 
 /// A version of the catalog, and since when it judges.
 #[derive(Clone, Debug)]
-struct Version {
-    number: u64,
+pub(super) struct Version {
+    pub(super) number: u64,
     from: Timestamp,
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
 }
 
 async fn answer(
@@ -105,7 +105,7 @@ async fn of_case(
     explained(&gateway, violation.terminal, violation.rule.id, at, version).await
 }
 
-async fn explained(
+pub(super) async fn explained(
     gateway: &Arc<Gateway>,
     terminal: TerminalId,
     rule: String,
@@ -127,7 +127,8 @@ async fn explained(
         .and_then(|catalog| explain::needed_from(catalog, &question))
         .ok_or_else(|| Problem::not_found("rule: the catalog has none of this id"))?;
     let from = needed_from.min(at.before(lookback));
-    let (positions, is_cut) = positions(gateway, terminal, from, at).await?;
+    let positions_max = gateway.config.explain.positions_max as usize;
+    let (positions, is_cut) = positions(gateway, terminal, (from, at), positions_max).await?;
     let number = versions.last().map_or(0, |version| version.number);
     let work = move || {
         let eras = versions.iter().map(|version| Era {
@@ -157,7 +158,7 @@ async fn explained(
 
 /// The versions that judge, the oldest first: the one that is named, as if it had always been in
 /// force; or those that were in force from then until then.
-fn versions(
+pub(super) fn versions(
     gateway: &Gateway,
     named: Option<u64>,
     from: Timestamp,
@@ -207,13 +208,12 @@ fn versions(
 }
 
 /// The positions of a period, in order; of too many the newest. Says whether some were left out.
-async fn positions(
+pub(super) async fn positions(
     gateway: &Gateway,
     terminal: TerminalId,
-    from: Timestamp,
-    at: Timestamp,
+    (from, at): (Timestamp, Timestamp),
+    positions_max: usize,
 ) -> Result<(Vec<Position>, bool), Problem> {
-    let positions_max = gateway.config.explain.positions_max as usize;
     let mut query = PositionQuery {
         terminal: Some(terminal),
         from,
@@ -240,7 +240,7 @@ async fn positions(
 }
 
 #[derive(Debug, Serialize)]
-struct ExplanationView {
+pub(super) struct ExplanationView {
     #[serde(flatten)]
     subject: Subject,
     at: String,

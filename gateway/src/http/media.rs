@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 }
 
 #[derive(Debug, Serialize)]
-struct MediaView {
+pub(super) struct MediaView {
     id: MediaId,
     #[serde(flatten)]
     subject: Subject,
@@ -60,7 +60,7 @@ struct MediaView {
 }
 
 impl MediaView {
-    fn new(media: Media, catalog: &Catalog) -> Self {
+    pub(super) fn new(media: Media, catalog: &Catalog) -> Self {
         let facts = media.facts;
         Self {
             href: format!("/api/v1/media/{}/content", media.id),
@@ -152,7 +152,7 @@ async fn content(State(gateway): Shared, Path(id): Path<String>) -> Result<Respo
     Ok((headers, Body::from_stream(stream)).into_response())
 }
 
-async fn in_background<T: Send + 'static>(
+pub(super) async fn in_background<T: Send + 'static>(
     gateway: &Gateway,
     work: impl FnOnce(&MediaStore) -> Result<T, MediaError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -163,7 +163,7 @@ async fn in_background<T: Send + 'static>(
 }
 
 /// Browsers show it, and nothing in it runs.
-const fn is_shown(kind: MediaKind) -> bool {
+pub(super) const fn is_shown(kind: MediaKind) -> bool {
     use MediaKind::{Jpeg, Mp3, Mp4, Png, Wav};
     matches!(kind, Jpeg | Png | Wav | Mp3 | Mp4)
 }

@@ -55,6 +55,11 @@ const FILES: &[(&str, &str, &[u8])] = &[
         SCRIPT,
         include_bytes!("../../web/text.js"),
     ),
+    (
+        "/assets/print.css",
+        CSS,
+        include_bytes!("../../web/print.css"),
+    ),
     ("/assets/map.css", CSS, include_bytes!("../../web/map.css")),
     (
         "/assets/maplibre-gl.js",

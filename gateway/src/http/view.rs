@@ -404,6 +404,8 @@ pub struct CaseView {
     pub department: Option<String>,
     pub due_at: Option<String>,
     pub late: bool,
+    /// What proves it: a path that stays.
+    pub evidence_href: String,
     pub subject: Option<Subject>,
     #[serde(flatten)]
     pub about: AboutView,
@@ -440,6 +442,7 @@ impl CaseView {
             department: case.department.clone(),
             due_at: case.due_at().map(rfc3339),
             late: case.is_late(),
+            evidence_href: format!("/api/v1/cases/{}/evidence", case.id),
             subject: case.terminal.map(|terminal| Subject::of(terminal, catalog)),
             about,
         }
