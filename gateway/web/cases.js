@@ -5,14 +5,23 @@ import { element, quantity, t, time } from "./text.js";
 
 const CASES_MAX = 200;
 const NEW_MS = 12_000;
-const KINDS = [
+export const KINDS = [
   "stay_in", "keep_out", "speeding", "route_deviation", "wrong_order", "missed_point", "coverage",
   "long_stop", "idling", "too_fast_to_clean", "unloading", "terminal_alarm",
   "outside_hours", "late_start", "early_end", "off_post", "patrol_coverage", "silence",
 ];
 
 export function nameOf(subject) {
-  return subject.plate ?? subject.vehicle ?? subject.phone;
+  return subject?.plate ?? subject?.vehicle ?? subject?.phone ?? t("reportedCase");
+}
+
+/** What a case is about, in words: a person reports without a rule. */
+export function aboutOf(item) {
+  return item.rule?.name ?? item.description;
+}
+
+export function kindOf(item) {
+  return t(item.kind ?? "reportedCase");
 }
 
 export function isFinal(stage) {
@@ -66,7 +75,7 @@ export class Cases {
 
   announce(fresh) {
     const [one] = fresh;
-    this.news.textContent = fresh.length === 1 ? t("newCase")(t(one.kind), nameOf(one.subject), one.rule.name) : t("newCases")(fresh.length);
+    this.news.textContent = fresh.length === 1 ? t("newCase")(kindOf(one), nameOf(one.subject), aboutOf(one)) : t("newCases")(fresh.length);
   }
 
   sort(changes) {
@@ -97,18 +106,19 @@ export class Cases {
       node.dataset.id = item.id;
       this.items.set(item.id, node);
     }
-    node.dataset.kind = item.kind;
+    node.dataset.kind = item.kind ?? "reported";
     node.classList.toggle("final", isFinal(item.stage));
     node.classList.toggle("chosen", item.id === this.chosen);
     const button = element("button", "case-button");
     button.type = "button";
     const head = element("span", "case-line");
-    head.append(element("strong", "case-kind", t(item.kind)), element("time", "case-time", time(item.opened_at)));
+    head.append(element("strong", "case-kind", kindOf(item)), element("time", "case-time", time(item.opened_at)));
     const who = element("span", "case-line");
     who.append(element("span", "case-plate", nameOf(item.subject)), element("span", "chip", t(item.stage)));
-    const rule = element("span", "case-rule", item.rule.name);
+    const rule = element("span", "case-rule", aboutOf(item));
     const where = element("span", "case-line case-where");
-    where.append(element("span", "case-grid", this.gridLabel(item.unit_grid)), element("span", "case-worst", quantity(item.worst, item.worst_unit)));
+    where.append(element("span", "case-grid", this.gridLabel(item.unit_grid)));
+    if (item.rule) where.append(element("span", "case-worst", quantity(item.worst, item.worst_unit)));
     button.append(head, who, rule, where);
     const hadFocus = node.contains(document.activeElement);
     node.replaceChildren(button);
@@ -179,7 +189,7 @@ export class Cases {
 
   /** The places of all cases, for the map. */
   picture() {
-    const features = [...this.cases.values()].filter((item) => !isFinal(item.stage)).reverse().map((item) => ({
+    const features = [...this.cases.values()].filter((item) => !isFinal(item.stage) && typeof item.lon === "number").reverse().map((item) => ({
       type: "Feature",
       properties: { id: item.id, color: KIND_COLORS[item.kind] ?? OTHER_COLOR },
       geometry: { type: "Point", coordinates: [item.lon, item.lat] },

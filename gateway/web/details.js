@@ -1,9 +1,9 @@
 // The card of the chosen vehicle or case, and what is drawn on the map for it.
 
 import { KIND_COLORS, OTHER_COLOR, highlightRule } from "./city.js";
-import { nameOf } from "./cases.js";
+import { aboutOf, kindOf, nameOf } from "./cases.js";
 import { Explain } from "./explain.js";
-import { duration, element, facts, heading, number, quantity, t, threshold, time } from "./text.js";
+import { currentLanguage, duration, element, facts, heading, number, quantity, t, threshold, time } from "./text.js";
 
 const TRACK_MS = 2 * 3_600_000;
 /** So many the server may leave of a track; those that arrive afterwards come on top. */
@@ -43,7 +43,7 @@ export class Details {
 
   showCase(item, move = true) {
     this.open({ type: "case", id: item.id, item });
-    if (move) this.flyTo(item.evidence.fixes.map((fix) => [fix.lon, fix.lat]).concat([[item.lon, item.lat]]));
+    if (move) this.flyTo(placesOf(item).concat(typeof item.lon === "number" ? [[item.lon, item.lat]] : []));
   }
 
   showVehicle(phone, move = false) {
@@ -162,14 +162,14 @@ export class Details {
     ]));
     card.push(element("h3", "", t("track")), element("p", "track-note", this.trackNote()));
     const own = [...this.cases.cases.values()]
-      .filter((item) => item.subject.phone === phone)
+      .filter((item) => item.subject?.phone === phone)
       .sort((a, b) => Date.parse(b.opened_at) - Date.parse(a.opened_at))
       .slice(0, OWN_CASES_MAX);
     if (own.length > 0) {
       card.push(element("h3", "", `${t("cases")} · ${own.length}`));
       const list = element("ul", "own-cases");
       for (const item of own) {
-        const button = element("button", "link", `${time(item.opened_at)} ${t(item.kind)}`);
+        const button = element("button", "link", `${time(item.opened_at)} ${kindOf(item)}`);
         button.type = "button";
         button.dataset.focus = item.id;
         button.addEventListener("click", () => this.onChange({ type: "case", id: item.id }));
@@ -182,11 +182,36 @@ export class Details {
     return card;
   }
 
+  /** What leads from a case to the desk and to what proves it. */
+  caseLinks(item) {
+    const links = element("p", "case-links");
+    for (const [key, href] of [["desk", `/desk#${item.id}`], ["evidencePack", `/cases/${item.id}/print?lang=${currentLanguage()}`]]) {
+      const link = element("a", "link", t(key));
+      link.href = href;
+      links.append(link, " ");
+    }
+    return links;
+  }
+
+  /** A case that a person reported: there is no rule and no fix. */
+  reportCard(item) {
+    return [this.head(kindOf(item), t(item.stage), "kind-reported"), this.caseLinks(item), facts([
+      [t("description"), item.description],
+      [t("vehicle"), item.subject ? nameOf(item.subject) : t("unknown")],
+      [t("unitGrid"), item.unit_grid ? [this.city().gridLabel(item.unit_grid), item.unit_grid] : t("unknown")],
+      [t("startedAt"), time(item.started_at)],
+      [t("openedAt"), time(item.opened_at)],
+      [t("caseId"), item.id],
+    ])];
+  }
+
   caseCard(item) {
     const { subject, rule, evidence } = item;
+    if (!rule) return this.reportCard(item);
     const card = [this.head(t(item.kind), t(item.stage), `kind-${item.kind}`)];
     const why = t(`why_${item.kind}`);
     if (typeof why === "function") card.push(element("p", "why", why(quantity(item.worst, item.worst_unit), rule.name)));
+    card.push(this.caseLinks(item));
     const end = item.ended_at ? Date.parse(item.ended_at) : null;
     const vehicle = element("button", "link", nameOf(subject));
     vehicle.type = "button";
@@ -302,11 +327,11 @@ export class Details {
     if (this.chosen?.type === "case") {
       const { item } = this.chosen;
       const color = KIND_COLORS[item.kind] ?? OTHER_COLOR;
-      const line = item.evidence.fixes.map((fix) => [fix.lon, fix.lat]);
+      const line = placesOf(item);
       if (line.length > 1) add("line", "LineString", line, color);
       for (const place of line) add("fix", "Point", place, color);
-      add("mark", "Point", this.mark ?? [item.lon, item.lat], color);
-      fence = item.rule.id;
+      if (this.mark || typeof item.lon === "number") add("mark", "Point", this.mark ?? [item.lon, item.lat], color);
+      fence = item.rule?.id ?? null;
     } else if (this.track) {
       if (this.mark) add("mark", "Point", this.mark, TRACK_COLOR);
       const { lines, gaps } = parts(this.track.points);
@@ -315,10 +340,15 @@ export class Details {
       for (const { lon, lat, isStop } of this.track.points) if (isStop) add("fix", "Point", [lon, lat], TRACK_COLOR);
     }
     source.setData({ type: "FeatureCollection", features });
-    const chosenPhone = this.chosen?.type === "vehicle" ? this.chosen.id : this.chosen?.item?.subject.phone;
+    const chosenPhone = this.chosen?.type === "vehicle" ? this.chosen.id : this.chosen?.item?.subject?.phone;
     this.fleet.choose(chosenPhone ?? null);
     highlightRule(map, fence);
   }
+}
+
+/** The fixes that decided. */
+function placesOf(item) {
+  return (item.evidence?.fixes ?? []).map((fix) => [fix.lon, fix.lat]);
 }
 
 function pointOf({ lon, lat, fixed_at: fixedAt, gap_s: gap, stop_s: stop }) {

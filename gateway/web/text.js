@@ -3,7 +3,7 @@
 const TEXTS = {
   zh: {
     online: "在线", moving: "行驶", stopped: "停驶", offline: "离线",
-    cases: "案件", noCases: "暂无案件", noMatch: "没有匹配的车辆", search: "搜索车牌或终端号", map: "地图",
+    cases: "案件", desk: "案件办理", evidencePack: "证据材料", noCases: "暂无案件", reportedCase: "人工上报", description: "描述", noMatch: "没有匹配的车辆", search: "搜索车牌或终端号", map: "地图",
     legend: "图例", kind: "类型", close: "关闭", retry: "立即重试", language: "English",
     connecting: "连接中", live: "实时", silent: "无新数据", waiting: "已断开",
     lost: (time) => `连接中断，地图停留在 ${time} 的状态，正在重新连接…`,
@@ -79,7 +79,7 @@ const TEXTS = {
   },
   en: {
     online: "Online", moving: "Moving", stopped: "Stopped", offline: "Offline",
-    cases: "Cases", noCases: "No cases yet", noMatch: "No such vehicle", search: "Find plate or terminal", map: "Map",
+    cases: "Cases", desk: "Case desk", evidencePack: "Evidence", noCases: "No cases yet", reportedCase: "Reported by hand", description: "Description", noMatch: "No such vehicle", search: "Find plate or terminal", map: "Map",
     legend: "Legend", kind: "Kind", close: "Close", retry: "Retry now", language: "中文",
     connecting: "Connecting", live: "Live", silent: "No new data", waiting: "Disconnected",
     lost: (time) => `Connection lost. The map shows the state of ${time}. Reconnecting…`,
@@ -168,6 +168,14 @@ function startLanguage() {
     // Storage may be forbidden; the browser's language serves.
   }
   return (navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+/** Words of another page. */
+export function addTexts(words) {
+  for (const [key, [zh, en]] of Object.entries(words)) {
+    TEXTS.zh[key] = zh;
+    TEXTS.en[key] = en;
+  }
 }
 
 /** The text of a key; a word without a text (a kind of a later version) stands for itself. */

@@ -7,6 +7,8 @@
     reason = "helpers of tests"
 )]
 
+mod desk;
+
 use std::time::Duration;
 
 use fantoccini::Locator;

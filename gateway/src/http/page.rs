@@ -55,6 +55,32 @@ const FILES: &[(&str, &str, &[u8])] = &[
         SCRIPT,
         include_bytes!("../../web/text.js"),
     ),
+    ("/desk", HTML, include_bytes!("../../web/desk.html")),
+    (
+        "/assets/desk.css",
+        CSS,
+        include_bytes!("../../web/desk.css"),
+    ),
+    (
+        "/assets/desk.js",
+        SCRIPT,
+        include_bytes!("../../web/desk.js"),
+    ),
+    (
+        "/assets/desk-api.js",
+        SCRIPT,
+        include_bytes!("../../web/desk-api.js"),
+    ),
+    (
+        "/assets/desk-case.js",
+        SCRIPT,
+        include_bytes!("../../web/desk-case.js"),
+    ),
+    (
+        "/assets/desk-text.js",
+        SCRIPT,
+        include_bytes!("../../web/desk-text.js"),
+    ),
     (
         "/assets/print.css",
         CSS,
