@@ -10,7 +10,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use geofence::case::Stage;
+use geofence::case::{Case, Stage};
 use protocols::jt808::reassembly::ReassemblyPool;
 use storage::{
     commands::Commands,
@@ -19,7 +19,7 @@ use storage::{
     log::{Log, LogConfig, LogError},
     media::{MediaError, MediaStore},
     registry::Registry,
-    store::{Store, StoreError},
+    store::{CaseQuery, Store, StoreError},
     timescale::TimescaleStore,
 };
 use tokio::{net::TcpListener, task::JoinHandle as Task, time::Instant};
@@ -41,13 +41,15 @@ use crate::{
     http,
     ingest::{RejectedFrames, record},
     inspectors::{self, PhotoInbox, Photos},
-    listen::{self, Kind, ListenError, Sockets, Tls, TlsError},
+    listen::{self, Kind, ListenError, Sockets, Tls, TlsError, Users},
     log_thread, media,
     metrics::Metrics,
     outlets::{
         self, Consumer as _,
+        bridge::{self, BridgeConsumer},
         delivery::{DeliveryDesk, webhook::WebhookError},
         evaluator::EvaluatorConsumer,
+        fanout::Fanout,
         live_map::LiveMap,
         reports::ReportsConsumer,
         runtime::OutletsRuntime,
@@ -221,10 +223,19 @@ impl App {
         let attachments_at = sockets.attachments().map_err(no_address)?;
         let (attachments, alarms) = AttachmentRequests::new(&config.attachments, attachments_at);
         let (photos, pictures) = Photos::new(&config.inspectors);
+        let live = Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics)));
+        let fanout = Fanout::start(&config.mqtt, Arc::clone(&metrics));
+        let fanout = Arc::new(fanout.map_err(|cause| StartError::Io {
+            what: "fan-out of MQTT".into(),
+            cause,
+        })?);
+        live.attach(Arc::clone(&fanout));
         let gateway = Arc::new(Gateway {
             photos,
-            live: Arc::new(LiveMap::new(Arc::clone(&catalog), Arc::clone(&metrics))),
+            live,
             evaluations,
+            fanout,
+            users: Users::new(&config),
             track_readers: TrackReaders::new(config.tracks.readers_max),
             backtests: backtest::Jobs::default(),
             delivery,
@@ -279,6 +290,11 @@ impl App {
                 .log
                 .register_consumer(consumer, gateway.log.status().first);
         }
+        let bridge = BridgeConsumer::new(&gateway.config.bridge, &gateway.config.data_dir);
+        if bridge.is_some() {
+            let first = gateway.log.status().first;
+            gateway.log.register_consumer(BridgeConsumer::NAME, first);
+        }
         let log_thread =
             log_thread::start(Arc::clone(&gateway), writer).map_err(|cause| StartError::Io {
                 what: "thread of the log".into(),
@@ -302,7 +318,7 @@ impl App {
             gateway.commands.file(),
             gateway.config.evaluate.snapshot_interval,
         );
-        let outlets = vec![
+        let mut outlets = vec![
             outlets_handle.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
             outlets_handle.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
             outlets_handle.spawn(outlets::follow(share(), reports, stop_outlets.clone())),
@@ -310,8 +326,13 @@ impl App {
             outlets_handle.spawn(case_desk::run(share(), stop_outlets.clone())),
             outlets_handle.spawn(outlets::delivery::run(share(), stop_outlets.clone())),
         ];
+        if let Some(bridge) = bridge {
+            let run = bridge::run(share(), bridge, stop_outlets.clone());
+            outlets.push(outlets_handle.spawn(run));
+        }
         let background = vec![
             tokio::spawn(preload(share())),
+            tokio::spawn(preload_cases(share())),
             tokio::spawn(publish(share())),
             tokio::spawn(tick(share())),
             tokio::spawn(upkeep(share())),
@@ -509,6 +530,31 @@ async fn preload(gateway: Arc<Gateway>) {
             gateway.live.preload(row.position, is_online);
         }
     }
+}
+
+/// Open cases of before, for newcomers among the MQTT subscribers. Eldest first, as they came.
+async fn preload_cases(gateway: Arc<Gateway>) {
+    if gateway.config.mqtt.users.is_empty() {
+        return;
+    }
+    let max = gateway.config.mqtt.retained_cases_max as usize;
+    let mut query = CaseQuery {
+        limit: LATEST_PAGE,
+        ..CaseQuery::default()
+    };
+    let mut cases: Vec<Case> = Vec::new();
+    while cases.len() < max {
+        let page = match gateway.store.cases(&query).await {
+            Ok(page) => page,
+            Err(error) => return tracing::warn!(%error, "newcomers get no cases of before"),
+        };
+        let Some(last) = page.last() else { break };
+        query.after = query.key(last);
+        cases.extend(page.into_iter().filter(|case| !case.stage.is_final()));
+    }
+    cases.truncate(max);
+    cases.reverse();
+    gateway.live.tell_subscribers(&cases);
 }
 
 async fn publish(gateway: Arc<Gateway>) {

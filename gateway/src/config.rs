@@ -4,6 +4,7 @@
 //! Sources, later ones win: TOML file, environment `GRIDTRACE__SECTION__KEY`, command line.
 
 mod attachments;
+mod bridge;
 mod cases;
 mod catalog;
 mod commands;
@@ -20,6 +21,7 @@ mod profiles;
 pub mod source;
 mod store;
 mod tracks;
+mod users;
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +31,7 @@ use std::{
 };
 
 pub use attachments::Attachments;
+pub use bridge::Bridge;
 pub use cases::Cases;
 pub use catalog::{Backtest, CatalogFiles, Evidence, Explain};
 pub use commands::{CommandRules, Commands};
@@ -46,6 +49,7 @@ use protocols::jt808::reassembly::ReassemblyLimits;
 pub use source::{Mistake, Raw};
 pub use store::{StoreChoice, StoreRules, mask_password};
 pub use tracks::Tracks;
+pub use users::{MqttUser, PasswordHash, Scope};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -68,6 +72,8 @@ pub struct Config {
     pub udp: Udp,
     /// MQTT.
     pub mqtt: Mqtt,
+    /// The outer broker.
+    pub bridge: Bridge,
     /// Who may be a terminal.
     pub terminals: Terminals,
     /// What some of them do otherwise.
@@ -303,6 +309,7 @@ impl Config {
             tls: Tls::from_raw(&mut raw),
             udp: Udp::from_raw(&mut raw),
             mqtt: Mqtt::from_raw(&mut raw),
+            bridge: Bridge::from_raw(&mut raw),
             terminals: Terminals {
                 registration: raw.choice(
                     "terminals.registration",

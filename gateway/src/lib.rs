@@ -66,7 +66,9 @@ use crate::{
     inspectors::Photos,
     listen::Listeners,
     metrics::Metrics,
-    outlets::{delivery::DeliveryDesk, live_map::LiveMap, vendor_items::VendorItems},
+    outlets::{
+        delivery::DeliveryDesk, fanout::Fanout, live_map::LiveMap, vendor_items::VendorItems,
+    },
     session::directory::Directory,
     tracks::TrackReaders,
 };
@@ -117,6 +119,10 @@ pub struct Gateway {
     pub delivery: DeliveryDesk,
     /// The newest positions.
     pub live: Arc<LiveMap>,
+    /// What MQTT subscribers get of them.
+    pub fanout: Arc<Fanout>,
+    /// Users of MQTT, and who tries to be one.
+    pub users: listen::Users,
     /// Files and simplified tracks that are being made.
     pub track_readers: TrackReaders,
     /// The newest items of the makers.

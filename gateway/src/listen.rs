@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{admission::Admission, connection::Closed};
 pub use self::{
     admission::{ListenerStatus, Listeners},
+    mqtt::Users,
     tls::{Tls, TlsError, reload, reload_on_hangup},
     transport::Kind,
 };

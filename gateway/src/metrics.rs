@@ -6,6 +6,7 @@
 //!
 //! Labels come from closed lists; never a terminal, a vehicle or an address.
 
+mod bridge;
 mod inspectors;
 mod list;
 mod mqtt;
@@ -28,7 +29,7 @@ const BATCH_BUCKETS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_
 
 /// All of them, wherever they are declared.
 pub fn declared() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    [METRICS, mqtt::METRICS, inspectors::METRICS]
+    [METRICS, mqtt::METRICS, inspectors::METRICS, bridge::METRICS]
         .into_iter()
         .flatten()
 }

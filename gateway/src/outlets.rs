@@ -1,8 +1,10 @@
 //! What follows the log: each consumer with its own cursor, which moves only after its work is
 //! durable. A slow or dead store makes a consumer lag, never a terminal wait.
 
+pub mod bridge;
 pub mod delivery;
 pub mod evaluator;
+pub mod fanout;
 pub mod follower;
 pub mod live_map;
 pub mod reports;

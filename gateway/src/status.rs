@@ -6,7 +6,10 @@ use storage::log::LogState;
 use crate::{
     Gateway,
     listen::ListenerStatus,
-    outlets::{Consumer as _, evaluator::EvaluatorConsumer, store_writer::StoreWriter},
+    outlets::{
+        Consumer as _, bridge::BridgeConsumer, evaluator::EvaluatorConsumer,
+        store_writer::StoreWriter,
+    },
 };
 
 /// Whether terminals get their positions acknowledged, and why not.
@@ -75,7 +78,11 @@ impl Gateway {
             } else {
                 0.0
             });
-        for consumer in [StoreWriter::NAME, EvaluatorConsumer::NAME] {
+        for consumer in [
+            StoreWriter::NAME,
+            EvaluatorConsumer::NAME,
+            BridgeConsumer::NAME,
+        ] {
             if let Some(lag) = self.log.lag(consumer) {
                 metrics.gauge(
                     "log_lag_records",

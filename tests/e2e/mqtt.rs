@@ -1,11 +1,13 @@
 //! MQTT: terminals over real sockets with clients that are not ours.
 
+mod bridge;
 mod commands;
 mod interoperability;
 mod kills;
 mod limits;
 mod neighbours;
 mod paho;
+mod published;
 mod rights;
 mod tools;
 mod uplink;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{KIB, MIB, Raw, Tls, seconds};
+use super::{KIB, MIB, MqttUser, Raw, Tls, seconds, users};
 
 /// `[mqtt]`: MQTT 3.1.1 and 5. Connections count in the limits of `[tcp]`, and `tcp.write_timeout`
 /// holds for them; TLS has the files and limits of `[tls]`.
@@ -33,6 +33,17 @@ pub struct Mqtt {
     pub topic_levels_max: u32,
     /// The longest keep-alive, also for clients that want none. Default 1 h.
     pub keep_alive_max: Duration,
+    /// Who reads what is published; nobody by default, and then nothing is published.
+    pub users: Vec<MqttUser>,
+    /// Users that are connected at one time. Default 1,000.
+    pub subscribers_max: u32,
+    /// Topics with a message that a slow subscriber has not taken. Default 20,000.
+    pub waiting_topics_max: u32,
+    /// Open cases kept for newcomers; of more, the newest. Default 10,000.
+    pub retained_cases_max: u32,
+    /// What the fan-out keeps for subscribers that are behind, for each county and kind of topic.
+    /// Default 4 MiB.
+    pub fanout_bytes_max: u64,
 }
 
 impl Mqtt {
@@ -58,6 +69,11 @@ impl Mqtt {
                 seconds(3_600),
                 seconds(1)..=seconds(43_200),
             ),
+            users: users::from_raw(raw),
+            subscribers_max: raw.count("mqtt.subscribers_max", 1_000, 1..=100_000),
+            waiting_topics_max: raw.count("mqtt.waiting_topics_max", 20_000, 1..=10_000_000),
+            retained_cases_max: raw.count("mqtt.retained_cases_max", 10_000, 0..=1_000_000),
+            fanout_bytes_max: raw.bytes("mqtt.fanout_bytes_max", 4 * MIB, 64 * KIB..=1024 * MIB),
         }
     }
 

@@ -385,6 +385,20 @@ impl Raw {
         found
     }
 
+    /// Tables (`[[key]]`, or a list of inline ones); none by default. What is in them is not shown.
+    pub fn secret_tables(&mut self, key: &str) -> Vec<toml::Table> {
+        let show = |tables: &Vec<toml::Table>| match tables.len() {
+            0 => "[]".to_owned(),
+            count => format!("[] # {count}, not shown"),
+        };
+        self.parsed(key, Vec::new(), show, |text| {
+            let list = format!("list = {text}").parse::<toml::Table>();
+            let list = list.ok().and_then(|mut table| table.remove("list"));
+            let tables = list.and_then(|list| list.try_into::<Vec<toml::Table>>().ok());
+            tables.ok_or_else(|| "expected a list of tables".to_owned())
+        })
+    }
+
     /// A path; the empty path is "not set".
     pub fn path(&mut self, key: &str, default: &str) -> Option<PathBuf> {
         let text = self.text(key, default, str::to_owned);

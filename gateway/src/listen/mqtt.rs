@@ -19,13 +19,16 @@ mod connect;
 mod downlink;
 mod packet;
 mod rate;
+mod subscriber;
 mod topics;
 mod uplink;
+mod users;
 
 use std::{net::IpAddr, sync::Arc};
 
 use tokio::net::TcpStream;
 
+pub use self::users::Users;
 use super::{
     connection::Closed,
     tcp,

@@ -24,4 +24,9 @@ pub(super) const METRICS: &[(&str, &str)] = &[
         "mqtt_dropped_total",
         "MQTT messages that were not sent, by reason.",
     ),
+    (
+        "mqtt_published_total",
+        "MQTT messages published to subscribers, by kind.",
+    ),
+    ("mqtt_subscribers", "Subscribers that are connected."),
 ];

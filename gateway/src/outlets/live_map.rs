@@ -6,7 +6,7 @@
 //! message that all streams share. A stream that is too slow loses messages, is told so by the
 //! gap in their numbers, and gets a snapshot instead.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use geofence::{case::Case, identity::TerminalId, position::Position, units::Timestamp};
@@ -19,6 +19,7 @@ use crate::{
     clock,
     http::view::{CaseView, PositionView},
     metrics::Metrics,
+    outlets::fanout::Fanout,
 };
 
 /// Messages that a slow stream may be behind before it loses some.
@@ -69,7 +70,7 @@ enum Body<'a> {
     },
     Positions {
         seq: u64,
-        items: Vec<PositionView>,
+        items: &'a [PositionView],
     },
     Cases {
         seq: u64,
@@ -88,6 +89,7 @@ pub struct LiveMap {
     updates: broadcast::Sender<Update>,
     catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
+    fanout: OnceLock<Arc<Fanout>>,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +109,14 @@ impl LiveMap {
             updates: broadcast::channel(BACKLOG_MESSAGES).0,
             catalog,
             metrics,
+            fanout: OnceLock::new(),
         }
+    }
+
+    /// Tells MQTT subscribers as well from now on.
+    pub fn attach(&self, fanout: Arc<Fanout>) {
+        // A second one is of no use, and there is none.
+        drop(self.fanout.set(fanout));
     }
 
     /// A position arrived. Older ones than the newest change nothing.
@@ -213,7 +222,10 @@ impl LiveMap {
             .map(|vehicle| self.view(&vehicle))
             .collect();
         self.metrics.live_updates.increment(items.len() as u64);
-        self.send(|seq| Body::Positions { seq, items });
+        self.send(|seq| Body::Positions { seq, items: &items });
+        if let Some(fanout) = self.fanout.get() {
+            fanout.positions(&items);
+        }
     }
 
     /// Sends cases that were opened or changed.
@@ -223,6 +235,14 @@ impl LiveMap {
                 .map(|case| CaseView::new(case, &self.catalog))
                 .collect();
             self.send(|seq| Body::Cases { seq, items: &items });
+            self.tell_subscribers(cases);
+        }
+    }
+
+    /// Tells MQTT subscribers alone, of cases that pages ask the store for.
+    pub fn tell_subscribers(&self, cases: &[Case]) {
+        if let Some(fanout) = self.fanout.get() {
+            fanout.cases(cases, &self.catalog);
         }
     }
 

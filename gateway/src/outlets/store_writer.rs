@@ -79,7 +79,7 @@ impl Consumer for StoreWriter {
 }
 
 /// What records say, and how many of them cannot be read.
-fn rows(place: &Workplace, batch: &Batch) -> (PositionBatch, u64) {
+pub(super) fn rows(place: &Workplace, batch: &Batch) -> (PositionBatch, u64) {
     let window = Window::from(&place.ingest);
     let catalog = place.catalog.current();
     let mut positions = Vec::with_capacity(batch.records.len());

@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use geofence::identity::TerminalId;
 use storage::log::WaitDurable;
 use tokio::time::{Instant, Sleep, timeout};
 
@@ -19,6 +18,7 @@ use super::{
     downlink::Outbox,
     packet::{self, Bad, DisconnectReasonCode, Incoming, Version, Will},
     rate::Rate,
+    subscriber::Reader,
     topics::{Subscriptions, Topics},
 };
 use crate::{
@@ -58,7 +58,8 @@ enum Wake {
 /// A client that has shown its password.
 pub(super) struct Established {
     pub(super) version: Version,
-    pub(super) terminal: TerminalId,
+    /// Of a user; none of a terminal.
+    pub(super) reader: Option<Reader>,
     pub(super) topics: Topics,
     /// Silence that ends the connection.
     pub(super) silence_max: Duration,
@@ -69,6 +70,9 @@ pub(super) struct Established {
 
 pub(super) struct Client<T> {
     pub(super) gateway: Arc<Gateway>,
+    pub(super) peer: IpAddr,
+    /// Its number.
+    pub(super) connection: u64,
     pub(super) transport: T,
     pub(super) session: Session,
     pub(super) control: Arc<Control>,
@@ -111,6 +115,8 @@ pub(super) async fn serve<T: Transport>(
     let limits = &gateway.config.mqtt;
     let mut client = Client {
         rate: Rate::new(limits.packets_per_second_max, limits.packets_burst_max, now),
+        peer,
+        connection: number,
         transport,
         session,
         control,
@@ -396,7 +402,7 @@ impl<T: Transport> Client<T> {
     async fn on_packet(&mut self, packet: Bytes, read_at: Instant) -> Result<(), Closed> {
         let Some(version) = self.established.as_ref().map(|client| client.version) else {
             self.count_packet("connect");
-            return self.on_connect(&packet);
+            return self.on_connect(&packet).await;
         };
         let incoming = match packet::decode(version, &packet) {
             Ok(incoming) => incoming,

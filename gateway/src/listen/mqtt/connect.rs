@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl<T: Transport> Client<T> {
-    pub(super) fn on_connect(&mut self, packet: &[u8]) -> Result<(), Closed> {
+    pub(super) async fn on_connect(&mut self, packet: &[u8]) -> Result<(), Closed> {
         let connect = match packet::connect(packet) {
             Ok(connect) => connect,
             Err(Bad::Version) => {
@@ -31,10 +31,16 @@ impl<T: Transport> Client<T> {
             }
         };
         let version = connect.version;
-        match self.judge(connect) {
+        let judged = match self.user_of(&connect) {
+            Some(user) => self.judge_user(connect, user).await,
+            None => self.judge(connect),
+        };
+        match judged {
             Ok((established, limits)) => {
                 self.count_connect("ok");
-                self.gateway.live.set_online(established.terminal, true);
+                if let Some(terminal) = self.session.terminal() {
+                    self.gateway.live.set_online(terminal, true);
+                }
                 self.established = Some(established);
                 let packet = packet::connack(version, &limits);
                 self.responses.push_packet(&packet, None, None);
@@ -101,10 +107,11 @@ impl<T: Transport> Client<T> {
             receive_max: u16::try_from(config.inflight_max).unwrap_or(u16::MAX),
             packet_bytes_max: u32::try_from(config.packet_bytes_max).unwrap_or(u32::MAX),
             keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            has_retained: false,
         };
         let established = Established {
             version: connect.version,
-            terminal,
+            reader: None,
             topics,
             silence_max: Duration::from_secs(u64::from(keep_alive_s)) * 3 / 2,
             will: connect.will,
@@ -127,7 +134,7 @@ fn terminal_of(name: &str) -> Option<TerminalId> {
 }
 
 /// Seconds.
-fn keep_alive(asked: u16, config: &Mqtt) -> u16 {
+pub(super) fn keep_alive(asked: u16, config: &Mqtt) -> u16 {
     let max = u16::try_from(config.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
     if asked == 0 { max } else { asked.min(max) }
 }

@@ -22,10 +22,10 @@ pub(super) struct Outbox {
     /// again what is not answered.
     has_more: bool,
     waiting: VecDeque<Bytes>,
-    unacknowledged: HashSet<u16>,
+    pub(super) unacknowledged: HashSet<u16>,
     next_pid: u16,
     unacknowledged_max: usize,
-    packet_bytes_max: usize,
+    pub(super) packet_bytes_max: usize,
 }
 
 impl Outbox {
@@ -40,12 +40,12 @@ impl Outbox {
         }
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.unacknowledged.len() < self.unacknowledged_max
     }
 
     /// A packet id that is free; there is one, since those in use are bounded.
-    fn pid(&mut self) -> u16 {
+    pub(super) fn pid(&mut self) -> u16 {
         loop {
             self.next_pid = self.next_pid.checked_add(1).unwrap_or(1);
             if self.unacknowledged.insert(self.next_pid) {
@@ -67,6 +67,11 @@ impl<T: Transport> Client<T> {
     pub(super) fn can_pump(&self) -> bool {
         self.established.as_ref().is_some_and(|client| {
             let outbox = &client.outbox;
+            if let Some(reader) = &client.reader {
+                return !reader.is_empty()
+                    && outbox.has_room()
+                    && self.responses.unsent_bytes() < UNSENT_BYTES_MAX;
+            }
             (outbox.has_more || !outbox.waiting.is_empty())
                 && outbox.has_room()
                 && client.subscriptions.commands().is_some()
@@ -80,6 +85,10 @@ impl<T: Transport> Client<T> {
             let Some(client) = &mut self.established else {
                 return;
             };
+            if client.reader.is_some() {
+                self.send_published();
+                continue;
+            }
             let Some((topic, is_acknowledged)) = client.subscriptions.commands() else {
                 return;
             };
@@ -100,7 +109,7 @@ impl<T: Transport> Client<T> {
             };
             let pid = is_acknowledged.then(|| client.outbox.pid());
             let text = client.topics.down(topic);
-            let packet = packet::publish(client.version, &text, payload, pid);
+            let packet = packet::publish(client.version, &text, payload, pid, false);
             if packet.len() > client.outbox.packet_bytes_max {
                 if let Some(pid) = pid {
                     client.outbox.unacknowledged.remove(&pid);
@@ -135,7 +144,7 @@ impl<T: Transport> Client<T> {
             return false;
         }
         let text = client.topics.down(topic);
-        let packet = packet::publish(client.version, &text, payload, None);
+        let packet = packet::publish(client.version, &text, payload, None, false);
         if packet.len() > client.outbox.packet_bytes_max {
             self.count_dropped("oversize");
             return false;
@@ -151,7 +160,7 @@ impl<T: Transport> Client<T> {
             .count("mqtt_sent_total", "topic", topic.as_str(), 1);
     }
 
-    fn count_dropped(&self, reason: &'static str) {
+    pub(super) fn count_dropped(&self, reason: &'static str) {
         self.gateway
             .metrics
             .count("mqtt_dropped_total", "reason", reason, 1);
@@ -168,6 +177,9 @@ impl<T: Transport> Client<T> {
             }
             if levels(text) > limits.topic_levels_max as usize {
                 return Granted::NotAllowed;
+            }
+            if let Some(reader) = &mut client.reader {
+                return reader.add(text, is_acknowledged, limits.filters_max);
             }
             let Some(filter) = client.topics.filter(text) else {
                 return Granted::NotAllowed;
@@ -201,7 +213,10 @@ impl<T: Transport> Client<T> {
         };
         let were_there: Vec<_> = filters
             .iter()
-            .map(|text| client.subscriptions.remove(text))
+            .map(|text| match &mut client.reader {
+                Some(reader) => reader.remove(text),
+                None => client.subscriptions.remove(text),
+            })
             .collect();
         let packet = packet::unsuback(client.version, pid, &were_there);
         self.responses.push_packet(&packet, None, None);

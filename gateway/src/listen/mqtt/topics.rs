@@ -68,6 +68,13 @@ impl Topics {
         }
     }
 
+    /// Those of somebody who is no terminal: none.
+    pub(super) fn of_nobody() -> Self {
+        Self {
+            prefix: "\0".to_owned(),
+        }
+    }
+
     pub(super) fn up(&self, topic: &str) -> Option<Up> {
         match topic.strip_prefix(&self.prefix)? {
             "up/json" => Some(Up::Json),

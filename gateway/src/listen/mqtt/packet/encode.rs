@@ -74,6 +74,8 @@ pub(in crate::listen::mqtt) struct Limits {
     pub(in crate::listen::mqtt) packet_bytes_max: u32,
     /// Seconds; set where it is not what the client asked for.
     pub(in crate::listen::mqtt) keep_alive_s: Option<u16>,
+    /// It may get messages that were retained.
+    pub(in crate::listen::mqtt) has_retained: bool,
 }
 
 /// What became of a publish.
@@ -119,7 +121,7 @@ pub(in crate::listen::mqtt) fn connack(version: Version, limits: &Limits) -> Vec
             properties.session_expiry_interval = Some(0);
             properties.receive_max = Some(limits.receive_max);
             properties.max_qos = Some(QoS::Level1);
-            properties.retain_available = Some(false);
+            properties.retain_available = Some(limits.has_retained);
             properties.max_packet_size = Some(limits.packet_bytes_max);
             properties.subscription_id_available = Some(false);
             properties.shared_subscription_available = Some(false);
@@ -232,6 +234,7 @@ pub(in crate::listen::mqtt) fn publish(
     topic: &str,
     payload: Bytes,
     pid: Option<u16>,
+    is_retained: bool,
 ) -> Vec<u8> {
     let Ok(topic) = TopicName::try_from(topic) else {
         return Vec::new();
@@ -239,8 +242,16 @@ pub(in crate::listen::mqtt) fn publish(
     let pid = pid.and_then(|pid| Pid::try_from(pid).ok());
     let qos = pid.map_or(QosPid::Level0, QosPid::Level1);
     match version {
-        Version::V3 => of_3(&v3::Packet::Publish(v3::Publish::new(qos, topic, payload))),
-        Version::V5 => of_5(&v5::Packet::Publish(v5::Publish::new(qos, topic, payload))),
+        Version::V3 => {
+            let mut publish = v3::Publish::new(qos, topic, payload);
+            publish.retain = is_retained;
+            of_3(&v3::Packet::Publish(publish))
+        }
+        Version::V5 => {
+            let mut publish = v5::Publish::new(qos, topic, payload);
+            publish.retain = is_retained;
+            of_5(&v5::Packet::Publish(publish))
+        }
     }
 }
 

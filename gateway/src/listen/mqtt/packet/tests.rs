@@ -113,7 +113,7 @@ fn refusals_are_written_as_the_standard_says() {
 fn a_message_is_written_as_it_is_read() {
     for version in [Version::V3, Version::V5] {
         for pid in [None, Some(9)] {
-            let bytes = publish(version, "a/b", Bytes::from_static(b"payload"), pid);
+            let bytes = publish(version, "a/b", Bytes::from_static(b"payload"), pid, false);
             let expected = Publish {
                 topic: "a/b".to_owned(),
                 payload: Bytes::from_static(b"payload"),
