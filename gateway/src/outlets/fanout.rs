@@ -65,7 +65,7 @@ const LINK_MESSAGES: u64 = 200;
 /// Counties with a filter of their own in the router, whose memory for filters never shrinks.
 const COUNTIES_MAX: usize = 512;
 
-type Connect = Box<dyn Fn(&str) -> Result<(LinkTx, LinkRx), LinkError> + Send + Sync>;
+type Connect = Box<dyn Fn(&str) -> Result<(LinkTx, LinkRx), Box<LinkError>> + Send + Sync>;
 
 /// See the module.
 pub struct Fanout {

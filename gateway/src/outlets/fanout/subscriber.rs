@@ -137,7 +137,7 @@ impl Link {
         &mut self,
         mut receiver: LinkRx,
         mut changes: mpsc::Receiver<Change>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<(), Box<LinkError>> {
         loop {
             tokio::select! {
                 change = changes.recv() => match change {
@@ -155,7 +155,7 @@ impl Link {
                     }
                     Some(Notification::Unschedule) => receiver.wake().await?,
                     Some(Notification::Disconnect(..)) => {
-                        return Err(LinkError::NotConnectionAck);
+                        return Err(Box::new(LinkError::NotConnectionAck));
                     }
                     Some(_) | None => {}
                 },
@@ -173,7 +173,7 @@ impl Link {
         }
     }
 
-    fn add(&mut self, filter: Filter) -> Result<(), LinkError> {
+    fn add(&mut self, filter: Filter) -> Result<(), Box<LinkError>> {
         if !self.filters.iter().any(|known| known.text == filter.text) {
             for name in self.router_filters_of(&filter) {
                 let users = self.router_filters.entry(name.clone()).or_insert(0);
@@ -191,7 +191,7 @@ impl Link {
         Ok(())
     }
 
-    fn remove(&mut self, text: &str) -> Result<(), LinkError> {
+    fn remove(&mut self, text: &str) -> Result<(), Box<LinkError>> {
         let Some(place) = self.filters.iter().position(|known| known.text == text) else {
             return Ok(());
         };
