@@ -294,6 +294,7 @@ impl<'a> Writer<'a> {
         let state = |state: StretchState| match state {
             StretchState::Missed => "missed",
             StretchState::TooFast => "too_fast",
+            StretchState::Idle => "idle",
             StretchState::Unobserved => "unobserved",
         };
         html! {

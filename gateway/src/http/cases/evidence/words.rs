@@ -185,6 +185,7 @@ const WORDS: &[Row] = &[
     ("state", "状态", "State"),
     ("missed", "未到", "missed"),
     ("too_fast", "过快", "too fast"),
+    ("idle", "未作业", "not at work"),
     ("unobserved", "无数据", "unobserved"),
     ("grids", "未巡查的单元网格", "Unit grids not visited"),
     ("explanation", "判定说明", "How it was judged"),
