@@ -1,53 +1,53 @@
 //! Builds the stages in the order of the data's way, starts them, and stops them in order.
 
+mod background;
+mod start_error;
+
 use std::{
     io,
     net::SocketAddr,
     path::Path,
     sync::{Arc, OnceLock, atomic::AtomicU32},
     thread::JoinHandle,
-    time::Duration,
 };
 
 use dashmap::DashMap;
-use geofence::case::{Case, Stage};
 use protocols::jt808::reassembly::ReassemblyPool;
 use storage::{
     commands::Commands,
     embedded::EmbeddedStore,
     file_system::RealFileSystem,
-    log::{Log, LogConfig, LogError},
-    media::{MediaError, MediaStore},
+    log::{Log, LogConfig},
+    media::MediaStore,
     registry::Registry,
-    store::{CaseQuery, Store, StoreError},
+    store::Store,
     timescale::TimescaleStore,
 };
 use tokio::{net::TcpListener, task::JoinHandle as Task, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    EXIT_CONFIG, EXIT_DAMAGED, EXIT_NEWER, Gateway,
+    Gateway,
     auth::AuthKey,
     backtest,
-    case_desk::{self, CaseDesk, PolicyError},
-    catalog::{self, Catalog, CatalogError},
-    clock,
+    case_desk::{self, CaseDesk},
+    catalog::{self, Catalog},
     commands::{
         self, CommandDesk, DeskInbox,
         attachments::{self, AlarmInbox, AttachmentRequests},
     },
     config::{Config, StoreChoice},
-    evaluation::{Evaluations, formulas::FormulasError},
+    evaluation::Evaluations,
     http,
-    ingest::{RejectedFrames, record},
+    ingest::RejectedFrames,
     inspectors::{self, PhotoInbox, Photos},
-    listen::{self, Kind, ListenError, Sockets, Tls, TlsError, Users},
-    log_thread, media,
+    listen::{self, Kind, Sockets, Tls, TlsError, Users},
+    log_thread,
     metrics::Metrics,
     outlets::{
         self, Consumer as _,
         bridge::{self, BridgeConsumer},
-        delivery::{DeliveryDesk, webhook::WebhookError},
+        delivery::DeliveryDesk,
         evaluator::EvaluatorConsumer,
         fanout::Fanout,
         live_map::LiveMap,
@@ -56,80 +56,13 @@ use crate::{
         store_writer::StoreWriter,
         vendor_items::VendorItems,
     },
-    platform_key::{PlatformKey, PlatformKeyError},
-    profiles::{ProfilesError, TerminalProfiles},
+    platform_key::PlatformKey,
+    profiles::TerminalProfiles,
     session::{directory::Directory, saver},
     tracks::TrackReaders,
 };
 
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-const LATEST_PAGE: u32 = 5_000;
-
-/// Why the gateway did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Nothing to do with the configuration's text: the catalog it names.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// The profiles of terminals.
-    #[error(transparent)]
-    Profiles(#[from] ProfilesError),
-    /// What is to become of violations.
-    #[error("cases.policy: {0}")]
-    Policy(#[from] PolicyError),
-    /// The formulas of evaluations.
-    #[error("evaluation.formulas: {0}")]
-    Formulas(#[from] FormulasError),
-    /// The log.
-    #[error("log: {0}")]
-    Log(#[from] LogError),
-    /// The store, or one of the files beside it.
-    #[error("store: {0}")]
-    Store(#[from] StoreError),
-    /// The media.
-    #[error("media: {0}")]
-    Media(#[from] MediaError),
-    /// A receiver of cases.
-    #[error(transparent)]
-    Receiver(#[from] WebhookError),
-    /// A file or a socket.
-    #[error("{what}: {cause}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// The cause.
-        cause: io::Error,
-    },
-    /// A listener for terminals.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The key that terminals encrypt with.
-    #[error("terminals.rsa_key: {0}")]
-    PlatformKey(#[from] PlatformKeyError),
-    /// The exporter.
-    #[error("metrics: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
-}
-
-impl StartError {
-    /// The exit code of the process: what a person must mend has a code of its own.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Log(LogError::Damaged(_)) => EXIT_DAMAGED,
-            Self::Log(LogError::Version { .. })
-            | Self::Catalog(CatalogError::Versions(StoreError::Newer { .. }))
-            | Self::Store(StoreError::Newer { .. })
-            | Self::Media(MediaError::Index(StoreError::Newer { .. })) => EXIT_NEWER,
-            Self::Catalog(_)
-            | Self::Profiles(_)
-            | Self::Policy(_)
-            | Self::Formulas(_)
-            | Self::Receiver(_) => EXIT_CONFIG,
-            _ => 1,
-        }
-    }
-}
+pub use start_error::StartError;
 
 /// A running gateway.
 #[derive(Debug)]
@@ -331,11 +264,11 @@ impl App {
             outlets.push(outlets_handle.spawn(run));
         }
         let background = vec![
-            tokio::spawn(preload(share())),
-            tokio::spawn(preload_cases(share())),
-            tokio::spawn(publish(share())),
-            tokio::spawn(tick(share())),
-            tokio::spawn(upkeep(share())),
+            tokio::spawn(background::preload(share())),
+            tokio::spawn(background::preload_cases(share())),
+            tokio::spawn(background::publish(share())),
+            tokio::spawn(background::tick(share())),
+            tokio::spawn(background::upkeep(share())),
             tokio::spawn(catalog::run(share(), stop_outlets.clone())),
             tokio::spawn(saver::run(share(), stop_outlets.clone())),
             tokio::spawn(commands::run(share(), desk, stop_outlets.clone())),
@@ -512,101 +445,5 @@ fn log_config(config: &Config) -> LogConfig {
         staged_bytes_max: config.log.staged_bytes_max,
         commit_interval: config.log.commit_interval,
         ..LogConfig::default()
-    }
-}
-
-/// Shows what the store knows until the terminals report again.
-async fn preload(gateway: Arc<Gateway>) {
-    let mut after = None;
-    loop {
-        let page = match gateway.store.latest_positions(after, LATEST_PAGE).await {
-            Ok(page) => page,
-            Err(error) => return tracing::warn!(%error, "the live map begins empty"),
-        };
-        let Some(last) = page.last() else { return };
-        after = Some(last.position.terminal);
-        for row in page {
-            let is_online = gateway.directory.is_online(row.position.terminal);
-            gateway.live.preload(row.position, is_online);
-        }
-    }
-}
-
-/// Open cases of before, for newcomers among the MQTT subscribers. Eldest first, as they came.
-async fn preload_cases(gateway: Arc<Gateway>) {
-    if gateway.config.mqtt.users.is_empty() {
-        return;
-    }
-    let max = gateway.config.mqtt.retained_cases_max as usize;
-    let mut query = CaseQuery {
-        limit: LATEST_PAGE,
-        ..CaseQuery::default()
-    };
-    let mut cases: Vec<Case> = Vec::new();
-    while cases.len() < max {
-        let page = match gateway.store.cases(&query).await {
-            Ok(page) => page,
-            Err(error) => return tracing::warn!(%error, "newcomers get no cases of before"),
-        };
-        let Some(last) = page.last() else { break };
-        query.after = query.key(last);
-        cases.extend(page.into_iter().filter(|case| !case.stage.is_final()));
-    }
-    cases.truncate(max);
-    cases.reverse();
-    gateway.live.tell_subscribers(&cases);
-}
-
-async fn publish(gateway: Arc<Gateway>) {
-    let mut interval = tokio::time::interval(gateway.config.http.live_interval);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = gateway.stop.cancelled() => return,
-            _ = interval.tick() => gateway.live.publish_positions(),
-        }
-    }
-}
-
-/// Tells the checks the time when nothing arrives.
-async fn tick(gateway: Arc<Gateway>) {
-    let mut seen = gateway.log.status().next;
-    loop {
-        tokio::select! {
-            () = gateway.stop.cancelled() => return,
-            () = tokio::time::sleep(gateway.config.ingest.tick_interval) => {}
-        }
-        if gateway.log.status().next == seen
-            && let Err(error) = gateway
-                .log
-                .append_parts(record::TICK, clock::now().millis(), &[])
-        {
-            tracing::debug!(%error, "no room for a tick");
-        }
-        seen = gateway.log.status().next;
-    }
-}
-
-async fn upkeep(gateway: Arc<Gateway>) {
-    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
-    loop {
-        tokio::select! {
-            () = gateway.stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        gateway.metrics.upkeep();
-        if let Err(error) = tokio::task::block_in_place(|| gateway.log.retain()) {
-            tracing::warn!(%error, "old segments cannot be removed");
-        }
-        media::make_room(&gateway).await;
-        if let Ok(stages) = gateway.store.cases_by_stage().await {
-            for stage in Stage::ALL {
-                let count = stages.get(&stage).copied().unwrap_or_default();
-                let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-                gateway
-                    .metrics
-                    .gauge("cases_open", &[("stage", stage.as_str())], count);
-            }
-        }
     }
 }
