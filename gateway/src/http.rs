@@ -11,6 +11,7 @@ mod evaluation;
 mod explain;
 pub mod live;
 pub mod media;
+mod openapi;
 pub mod page;
 mod passwords;
 mod tasks;
@@ -26,18 +27,22 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::Serialize;
 use storage::store::StoreError;
 use tokio::net::TcpListener;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::Gateway;
+use crate::{Gateway, status::Readiness};
 
 /// Only this origin, no inline script; the map draws in a worker of its own file.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; \
      connect-src 'self' ws: wss:; worker-src 'self'; style-src 'self'; script-src 'self'; \
      object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Longer texts of a refusal are left out.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves until `stop` is done.
 ///
@@ -54,19 +59,22 @@ pub async fn serve(
 }
 
 fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    let (described, _) = described(gateway.config.catalog.text_bytes_max).split_for_parts();
+    described
         .merge(page::routes())
         .merge(cases::pages())
-        .nest(
-            "/api/v1",
-            api::routes(gateway.config.catalog.text_bytes_max),
-        )
         .fallback(async || Problem::not_found("no such path"))
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), guard))
         .with_state(gateway)
+}
+
+/// Everything but the page, with its description; texts of the catalog may have so many bytes.
+fn described(text_bytes_max: usize) -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(healthy))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
+        .nest("/api/v1", api::routes(text_bytes_max))
 }
 
 /// Counts requests by route, refuses foreign hosts and origins, and sets the headers that protect
@@ -78,10 +86,12 @@ async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
         .get::<axum::extract::MatchedPath>()
         .map_or("other", |path| path.as_str())
         .to_owned();
-    let mut response = if is_from_here(&request) {
-        next.run(request).await
-    } else {
+    let mut response = if !is_from_here(&request) {
         Problem::new(StatusCode::FORBIDDEN, "this host or origin may not ask").into_response()
+    } else if let Some(name) = openapi::unknown_parameter(&route, &request) {
+        Problem::bad_request(format!("{name}: no such parameter")).into_response()
+    } else {
+        as_problem(next.run(request).await).await
     };
     let class = match response.status().as_u16() {
         100..=199 => "1xx",
@@ -103,6 +113,34 @@ async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
         HeaderValue::from_static("no-referrer"),
     );
     response
+}
+
+/// What was refused before a handler saw it, such as a number that is none, as a problem document
+/// like everything else.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_text = match response.headers().get(header::CONTENT_TYPE) {
+        Some(kind) => kind.as_bytes().starts_with(b"text/plain"),
+        None => true,
+    };
+    if !is_text || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await;
+    let text = text.unwrap_or_default();
+    let detail = if text.is_empty() {
+        status.canonical_reason().unwrap_or_default().into()
+    } else {
+        String::from_utf8_lossy(&text)
+    };
+    let problem = Problem::new(status, detail).into_response();
+    // `Allow` stays.
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_TYPE);
+    let (problem_parts, body) = problem.into_parts();
+    parts.headers.extend(problem_parts.headers);
+    Response::from_parts(parts, body)
 }
 
 fn is_from_here(request: &Request) -> bool {
@@ -135,8 +173,8 @@ fn is_from_here(request: &Request) -> bool {
     is_local && same_origin
 }
 
-/// RFC 9457.
-#[derive(Debug, Serialize)]
+/// What is wrong, after RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -148,6 +186,7 @@ pub struct Problem {
     mistakes: Vec<String>,
     /// Members beyond those of the RFC.
     #[serde(flatten)]
+    #[schema(ignore)]
     more: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -219,7 +258,27 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Says `ok` while the process answers at all.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "operation",
+    responses((status = 200, body = String)),
+)]
+async fn healthy() -> &'static str {
+    "ok\n"
+}
+
 /// Ready means: terminals get their positions acknowledged.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operation",
+    responses(
+        (status = 200, description = "Ready.", body = Readiness),
+        (status = 503, description = "Not ready.", body = Readiness),
+    ),
+)]
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let readiness = gateway.readiness();
     let status = if readiness.ready {
@@ -230,6 +289,13 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     (status, Json(readiness)).into_response()
 }
 
+/// All metrics, as Prometheus reads them.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operation",
+    responses((status = 200, body = String)),
+)]
 async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     gateway.refresh_gauges();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Whether terminals get their positions acknowledged, and why not.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Readiness {
     /// The answer.
     pub ready: bool,

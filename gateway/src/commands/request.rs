@@ -22,13 +22,14 @@ use storage::commands::{Command, NewCommand};
 const BODY_HEX: &str = "body_hex";
 
 /// A command as the API takes it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandRequest {
     /// The message: its name, or its id as `0x8300`.
     pub message: String,
     /// Its fields.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub body: Option<Object>,
     /// Its body as it goes over the wire, in hex, in place of fields.
     #[serde(default)]

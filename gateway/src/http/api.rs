@@ -4,28 +4,29 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State},
-    routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use geofence::{identity::TerminalId, units::Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use storage::store::QuarantinedRow;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem, backtests, callbacks, cases, catalog, commands, deliveries, evaluation, explain, live,
-    media, passwords, tasks, terminals, tracks,
+    media, openapi, passwords, tasks, terminals, tracks,
     view::{QuarantineView, hex},
 };
 use crate::{Gateway, clock};
 
-const LIMIT_DEFAULT: u32 = 1_000;
-const LIMIT_MAX: u32 = 10_000;
+pub(super) const LIMIT_DEFAULT: u32 = 1_000;
+pub(super) const LIMIT_MAX: u32 = 10_000;
 
 /// Every path of the API; texts of the catalog may have so many bytes.
-pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
-    Router::new()
+pub fn routes(text_bytes_max: usize) -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
         .merge(terminals::routes())
         .merge(commands::routes())
         .merge(passwords::routes())
@@ -39,16 +40,18 @@ pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
         .merge(evaluation::routes())
         .merge(tasks::routes())
         .merge(backtests::routes(text_bytes_max))
-        .route("/quarantine", get(quarantine))
-        .route("/rejected-frames", get(rejected_frames))
-        .route("/live", get(live::stream))
+        .routes(routes!(quarantine))
+        .routes(routes!(rejected_frames))
+        .routes(routes!(live::stream))
+        .routes(routes!(openapi::document))
 }
 
 pub(super) type Shared = State<Arc<Gateway>>;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
+    /// Where the next page begins; `null` where there is none.
     pub(super) next: Option<String>,
 }
 
@@ -115,19 +118,32 @@ pub(super) fn terminal(text: &str) -> Result<TerminalId, Problem> {
         .map_err(|error| Problem::bad_request(format!("phone: {error}")))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageParameters {
     pub(super) cursor: Option<String>,
     pub(super) limit: Option<u32>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct LimitParameters {
     pub(super) limit: Option<u32>,
 }
 
+/// Reports that were not believed, the newest first.
+#[utoipa::path(
+    get,
+    path = "/quarantine",
+    tag = "positions",
+    params(PageParameters),
+    responses(
+        (status = 200, body = Page<QuarantineView>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn quarantine(
     State(gateway): Shared,
     Query(parameters): Query<PageParameters>,
@@ -140,7 +156,7 @@ async fn quarantine(
     Ok(Json(Page::of(rows, limit, key, view)))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RejectedView {
     reason: &'static str,
     received_at: String,
@@ -148,6 +164,16 @@ struct RejectedView {
     frame_hex: String,
 }
 
+/// The newest frames that were no frames, as they came; a start forgets them.
+#[utoipa::path(
+    get,
+    path = "/rejected-frames",
+    tag = "terminals",
+    params(LimitParameters),
+    responses(
+        (status = 200, body = Page<RejectedView>),
+    ),
+)]
 async fn rejected_frames(
     State(gateway): Shared,
     Query(parameters): Query<LimitParameters>,

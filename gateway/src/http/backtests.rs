@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{DefaultBodyLimit, Path, State, rejection::JsonRejection},
     http::StatusCode,
-    routing::get,
 };
 use geofence::{catalog::Catalog as Snapshot, violation::ViolationKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -26,19 +27,24 @@ use crate::{
 };
 
 /// The paths below `/api/v1`; drafts may have so many bytes.
-pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/backtests", get(list).post(begin))
-        .route("/backtests/{id}", get(one).delete(cancel))
+pub fn routes(text_bytes_max: usize) -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, begin))
+        .routes(routes!(one, cancel))
         .layer(DefaultBodyLimit::max(text_bytes_max))
 }
 
 /// What is to be tried.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = BacktestRequest)]
 struct Request {
+    #[schema(format = DateTime)]
     from: String,
+    /// Now where it is not given.
+    #[schema(format = DateTime)]
     to: Option<String>,
+    /// All where none is named.
     #[serde(default)]
     terminals: Vec<String>,
     /// Begin from this version of the catalog; from the one in force without it.
@@ -46,9 +52,22 @@ struct Request {
     /// Texts in place of those of the version, by their paths: `{"fences": {…}}`; JSON as an
     /// object or a text, CSV as a text.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     catalog: BTreeMap<String, Value>,
 }
 
+/// Begins a backtest.
+#[utoipa::path(
+    post,
+    path = "/backtests",
+    tag = "backtests",
+    request_body = Request,
+    responses(
+        (status = 202, description = "It runs.", body = JobView),
+        (status = 422, description = "The draft has mistakes; with each of them."),
+        (status = 429, description = "As many run as `backtest.running_max` allows."),
+    ),
+)]
 async fn begin(
     State(gateway): Shared,
     request: Result<Json<Request>, JsonRejection>,
@@ -139,7 +158,7 @@ fn draft(request: &Request) -> Result<Draft, Problem> {
     Ok(draft)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct JobView {
     id: u64,
     state: &'static str,
@@ -188,14 +207,15 @@ impl JobView {
 }
 
 /// A day's counts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct DayView {
     date: String,
+    #[schema(value_type = BTreeMap<String, u64>)]
     by_kind: BTreeMap<&'static str, u64>,
 }
 
 /// What a backtest found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FoundView {
     days: Vec<DayView>,
     violations: Vec<ViolationView>,
@@ -221,7 +241,7 @@ impl From<&Found> for FoundView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct WholeView {
     #[serde(flatten)]
     job: JobView,
@@ -229,6 +249,15 @@ struct WholeView {
     found: Option<FoundView>,
 }
 
+/// Backtests since the start.
+#[utoipa::path(
+    get,
+    path = "/backtests",
+    tag = "backtests",
+    responses(
+        (status = 200, body = Page<JobView>),
+    ),
+)]
 async fn list(State(gateway): Shared) -> Json<Page<JobView>> {
     let jobs = gateway.backtests.list();
     let items = jobs
@@ -243,6 +272,17 @@ fn job(gateway: &Gateway, id: u64) -> Result<Arc<Job>, Problem> {
     job.ok_or_else(|| Problem::not_found("no such backtest; a start forgets them"))
 }
 
+/// One backtest, with what it found once it is done.
+#[utoipa::path(
+    get,
+    path = "/backtests/{id}",
+    tag = "backtests",
+    params(("id" = u64, Path)),
+    responses(
+        (status = 200, body = WholeView),
+        (status = 404, description = "No such backtest."),
+    ),
+)]
 async fn one(State(gateway): Shared, Path(id): Path<u64>) -> Result<Json<WholeView>, Problem> {
     let job = job(&gateway, id)?;
     let found = job.outcome.get().and_then(|outcome| outcome.as_ref().ok());
@@ -252,6 +292,17 @@ async fn one(State(gateway): Shared, Path(id): Path<u64>) -> Result<Json<WholeVi
     }))
 }
 
+/// Stops a backtest.
+#[utoipa::path(
+    delete,
+    path = "/backtests/{id}",
+    tag = "backtests",
+    params(("id" = u64, Path)),
+    responses(
+        (status = 204, description = "It stops."),
+        (status = 404, description = "No such backtest."),
+    ),
+)]
 async fn cancel(State(gateway): Shared, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
     job(&gateway, id)?.stop.cancel();
     Ok(StatusCode::NO_CONTENT)

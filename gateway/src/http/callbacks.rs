@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::{
-    Json, Router,
+    Json,
     body::{Body, to_bytes},
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
-    routing::post,
 };
 use geofence::{
     case::{
@@ -23,6 +22,8 @@ use storage::{
     outbox::Outbox,
     store::{MoveOrder, Moved, StoreError},
 };
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Problem, api::Shared};
 use crate::{
@@ -34,18 +35,36 @@ use crate::{
     },
 };
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new().route("/callbacks/{receiver}", post(take))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new().routes(routes!(take))
 }
 
 /// What a receiver is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CallbackAnswer)]
 struct Answer {
     stage: String,
     version: u32,
     repeated: bool,
 }
 
+/// A move that a receiver of cases asks for, signed as deliveries are.
+#[utoipa::path(
+    post,
+    path = "/callbacks/{receiver}",
+    tag = "deliveries",
+    params(("receiver" = String, Path, description = "The name of the receiver that asks."), ("webhook-id" = String, Header, description = "The same again is the same move, made once."), ("webhook-timestamp" = String, Header, description = "When it was sent; seconds since 1970."), ("webhook-signature" = String, Header, description = "Signatures, separated by spaces.")),
+    request_body = Asked,
+    responses(
+        (status = 200, description = "What the case is now.", body = Answer),
+        (status = 401, description = "The signature or the time is not right."),
+        (status = 404, description = "No such receiver, or no such case."),
+        (status = 409, description = "It came before, or the move is refused."),
+        (status = 413, description = "Longer than `delivery.callback_bytes_max`."),
+        (status = 422, description = "`webhook-id` came before with another text."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn take(
     State(gateway): Shared,
     Path(name): Path<String>,

@@ -10,11 +10,10 @@ mod view;
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State, rejection::JsonRejection},
     http::StatusCode,
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
 use geofence::{
     case::{
@@ -28,8 +27,10 @@ use geofence::{
 };
 use serde::Deserialize;
 use storage::store::{CaseOrder, CaseQuery, Moved};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) use self::evidence::pages;
+pub(super) use self::view::MoveRefused;
 use self::{
     request::{CaseBody, MoveBody},
     view::{CaseDetail, MoveMade, RuleRow},
@@ -37,35 +38,49 @@ use self::{
 use super::{
     Problem,
     api::{Page, Shared, decode_cursor, limit, moment, terminal},
+    openapi::words,
     view::CaseView,
 };
 use crate::{Gateway, case_desk, clock};
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/cases", get(cases).post(open))
-        .route("/cases/{id}", get(case))
-        .route("/cases/{id}/moves", post(make))
-        .route("/case-moves", get(table))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(cases, open))
+        .routes(routes!(case))
+        .routes(routes!(make))
+        .routes(routes!(table))
         .merge(evidence::routes())
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct CaseParameters {
+    /// Where they stand.
+    #[param(schema_with = words::stage, required = false)]
     stage: Option<String>,
+    /// What a check found.
+    #[param(schema_with = words::kind, required = false)]
     kind: Option<String>,
     terminal: Option<String>,
     /// Cases that lie or are handled there.
     jurisdiction: Option<String>,
     /// Whose list it is: nothing outside of it is shown.
     scope: Option<String>,
+    /// Who brought them.
+    #[param(schema_with = words::source, required = false)]
     source: Option<String>,
+    /// A code of the table of categories.
     category: Option<String>,
+    /// The responsible department.
     department: Option<String>,
+    /// Only those with a clock that has run out.
     overdue: Option<bool>,
     from: Option<String>,
     to: Option<String>,
+    /// By when they were opened or changed, the newest first, or by when they are due, the soonest
+    /// first.
+    #[param(schema_with = words::case_order, required = false)]
     sort: Option<String>,
     cursor: Option<String>,
     limit: Option<u32>,
@@ -81,6 +96,18 @@ fn word<T>(
     text.map(read).transpose()
 }
 
+/// Cases.
+#[utoipa::path(
+    get,
+    path = "/cases",
+    tag = "cases",
+    params(CaseParameters),
+    responses(
+        (status = 200, body = Page<CaseView>),
+        (status = 403, description = "The jurisdiction lies outside of the scope."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn cases(
     State(gateway): Shared,
     Query(parameters): Query<CaseParameters>,
@@ -140,12 +167,26 @@ fn within(scope: Option<String>, asked: Option<String>) -> Result<Option<String>
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ScopeParameters {
+    /// Whose view it is: a case outside of it is not shown.
     scope: Option<String>,
 }
 
+/// One case whole.
+#[utoipa::path(
+    get,
+    path = "/cases/{id}",
+    tag = "cases",
+    params(("id" = String, Path), ScopeParameters),
+    responses(
+        (status = 200, body = CaseDetail),
+        (status = 404, description = "No such case."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn case(
     State(gateway): Shared,
     Path(id): Path<CaseId>,
@@ -165,7 +206,21 @@ async fn detail(gateway: &Gateway, case: &Case) -> Result<CaseDetail, Problem> {
     Ok(CaseDetail::new(case, history, &desk, now, &gateway.catalog))
 }
 
-/// By hand. Under a key that was used before, the case of then.
+/// Opens a case by hand. Under a key that was used before, the case of then.
+#[utoipa::path(
+    post,
+    path = "/cases",
+    tag = "cases",
+    request_body = CaseBody,
+    responses(
+        (status = 200, description = "The case that the key has already.", body = CaseDetail),
+        (status = 201, description = "A new case.", body = CaseDetail),
+        (status = 403, description = "The place lies outside of the scope."),
+        (status = 409, description = "The role does not open cases."),
+        (status = 422, description = "The category is not in the table."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn open(
     State(gateway): Shared,
     body: Result<Json<CaseBody>, JsonRejection>,
@@ -189,6 +244,22 @@ async fn open(
     Ok((status, Json(view)).into_response())
 }
 
+/// Moves a case.
+#[utoipa::path(
+    post,
+    path = "/cases/{id}/moves",
+    tag = "cases",
+    params(("id" = String, Path)),
+    request_body = MoveBody,
+    responses(
+        (status = 200, body = MoveMade),
+        (status = 403, description = "It lies outside of the scope."),
+        (status = 404, description = "No such case."),
+        (status = 409, description = "The table forbids it, or the case has changed; with the allowed moves.", body = MoveRefused, content_type = "application/problem+json"),
+        (status = 422, description = "The move lacks something; with the allowed moves.", body = MoveRefused, content_type = "application/problem+json"),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn make(
     State(gateway): Shared,
     Path(id): Path<CaseId>,
@@ -247,6 +318,14 @@ pub(super) fn refused(gateway: &Gateway, refusal: &Refusal, case: &Case) -> Prob
 }
 
 /// The table of moves.
+#[utoipa::path(
+    get,
+    path = "/case-moves",
+    tag = "cases",
+    responses(
+        (status = 200, body = Page<RuleRow>),
+    ),
+)]
 async fn table() -> Json<Page<RuleRow>> {
     Json(Page {
         items: RULES.iter().map(RuleRow::of).collect(),

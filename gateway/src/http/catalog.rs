@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{DefaultBodyLimit, Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, get, put},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::catalog::VersionInfo;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -32,18 +33,18 @@ const NO_RULES: &str = "{\"rules\":[]}";
 const NO_FEATURES: &str = "{\"type\":\"FeatureCollection\",\"features\":[]}";
 
 /// The paths below `/api/v1`; texts may have so many bytes.
-pub fn routes(text_bytes_max: usize) -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/catalog", get(catalog))
-        .route("/catalog/versions", get(versions))
-        .route("/catalog/gaps", get(gaps))
-        .route("/catalog/versions/{number}", delete(cancel))
-        .route("/catalog/{kind}", get(text).put(put_text))
-        .route("/catalog/{kind}/{id}", put(put_thing).delete(remove_thing))
+pub fn routes(text_bytes_max: usize) -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(catalog))
+        .routes(routes!(versions))
+        .routes(routes!(gaps))
+        .routes(routes!(cancel))
+        .routes(routes!(text, put_text))
+        .routes(routes!(put_thing, remove_thing))
         .layer(DefaultBodyLimit::max(text_bytes_max))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct CatalogView {
     name: String,
     version: u64,
@@ -58,6 +59,15 @@ struct CatalogView {
     assignments: usize,
 }
 
+/// The catalog in force, in numbers.
+#[utoipa::path(
+    get,
+    path = "/catalog",
+    tag = "catalog",
+    responses(
+        (status = 200, body = CatalogView),
+    ),
+)]
 async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
     let in_force = gateway.catalog.in_force();
     let snapshot = &in_force.snapshot;
@@ -76,7 +86,7 @@ async fn catalog(State(gateway): Shared) -> Json<CatalogView> {
 }
 
 /// A hole between the unit grids.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct GapView {
     beside: String,
     square_meters: f64,
@@ -85,6 +95,14 @@ struct GapView {
 }
 
 /// The holes between the unit grids of the version in force, the largest first.
+#[utoipa::path(
+    get,
+    path = "/catalog/gaps",
+    tag = "catalog",
+    responses(
+        (status = 200, body = Page<GapView>),
+    ),
+)]
 async fn gaps(State(gateway): Shared) -> Result<Json<Page<GapView>>, Problem> {
     let snapshot = Arc::clone(&gateway.catalog.in_force().snapshot);
     let found = tokio::task::spawn_blocking(move || snapshot.unit_grid_gaps()).await;
@@ -106,13 +124,25 @@ fn kind(path: &str) -> Result<&'static Kind, Problem> {
     Kind::of_path(path).ok_or_else(|| Problem::not_found("no such text of the catalog"))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct TextParameters {
+    /// The one in force where it is not given.
     version: Option<u64>,
 }
 
 /// A text as it was given, of the version in force or of any other.
+#[utoipa::path(
+    get,
+    path = "/catalog/{kind}",
+    tag = "catalog",
+    params(("kind" = String, Path, description = "A text of the catalog, such as `fences`."), TextParameters),
+    responses(
+        (status = 200, description = "The text, with an `ETag`.", content((Object = "application/geo+json"), (Object = "application/json"), (String = "text/csv"))),
+        (status = 404, description = "No such text."),
+    ),
+)]
 async fn text(
     State(gateway): Shared,
     Path(path): Path<String>,
@@ -144,7 +174,7 @@ fn etag(number: u64) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct VersionView {
     number: u64,
     created_at: String,
@@ -167,6 +197,16 @@ impl From<VersionInfo> for VersionView {
     }
 }
 
+/// Versions of the catalog, the newest first.
+#[utoipa::path(
+    get,
+    path = "/catalog/versions",
+    tag = "catalog",
+    params(PageParameters),
+    responses(
+        (status = 200, body = Page<VersionView>),
+    ),
+)]
 async fn versions(
     State(gateway): Shared,
     Query(parameters): Query<PageParameters>,
@@ -182,6 +222,16 @@ async fn versions(
 }
 
 /// Forgets a version that waits for its time.
+#[utoipa::path(
+    delete,
+    path = "/catalog/versions/{number}",
+    tag = "catalog",
+    params(("number" = u64, Path, description = "Of a version.")),
+    responses(
+        (status = 204, description = "It is forgotten."),
+        (status = 404, description = "No version of this number waits."),
+    ),
+)]
 async fn cancel(State(gateway): Shared, Path(number): Path<u64>) -> Result<StatusCode, Problem> {
     let versions = gateway.catalog.versions();
     let cancelled =
@@ -194,16 +244,38 @@ async fn cancel(State(gateway): Shared, Path(number): Path<u64>) -> Result<Statu
 }
 
 /// What may stand behind the path of a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct EditParameters {
+    /// Who changes it.
     author: Option<String>,
+    /// Why.
     note: Option<String>,
+    /// From when on; at once where it is not given.
+    #[param(format = DateTime)]
     effective_from: Option<String>,
+    /// Check it, and change nothing.
     #[serde(default)]
     rehearsal: bool,
 }
 
+/// Changes a text of the catalog: a version.
+#[utoipa::path(
+    put,
+    path = "/catalog/{kind}",
+    tag = "catalog",
+    params(("kind" = String, Path, description = "A text of the catalog, such as `fences`."), EditParameters, ("If-Match" = Option<String>, Header, description = "The `ETag` of what was seen.")),
+    request_body(content = String, content_type = "text/plain", description = "GeoJSON, JSON or CSV, as the text is."),
+    responses(
+        (status = 200, description = "With its `ETag`; nothing is changed by a rehearsal.", body = EditedView),
+        (status = 404, description = "No such text, or no such thing in it."),
+        (status = 409, description = "A version waits already."),
+        (status = 412, description = "Another version is in force than `If-Match` says."),
+        (status = 422, description = "The catalog would have mistakes; with each of them."),
+        (status = 503, description = "The log or the store takes nothing."),
+    ),
+)]
 async fn put_text(
     State(gateway): Shared,
     Path(path): Path<String>,
@@ -214,6 +286,22 @@ async fn put_text(
     edit(&gateway, &path, Change::Text(text), parameters, &headers).await
 }
 
+/// Changes one thing of a text, or adds it: a version.
+#[utoipa::path(
+    put,
+    path = "/catalog/{kind}/{id}",
+    tag = "catalog",
+    params(("kind" = String, Path, description = "A text of the catalog, such as `fences`."), ("id" = String, Path, description = "By what the text's things are known."), EditParameters, ("If-Match" = Option<String>, Header, description = "The `ETag` of what was seen.")),
+    request_body = Object,
+    responses(
+        (status = 200, description = "With its `ETag`; nothing is changed by a rehearsal.", body = EditedView),
+        (status = 404, description = "No such text, or no such thing in it."),
+        (status = 409, description = "A version waits already."),
+        (status = 412, description = "Another version is in force than `If-Match` says."),
+        (status = 422, description = "The catalog would have mistakes; with each of them."),
+        (status = 503, description = "The log or the store takes nothing."),
+    ),
+)]
 async fn put_thing(
     State(gateway): Shared,
     Path((path, id)): Path<(String, String)>,
@@ -231,6 +319,21 @@ async fn put_thing(
     .await
 }
 
+/// Takes one thing out of a text: a version.
+#[utoipa::path(
+    delete,
+    path = "/catalog/{kind}/{id}",
+    tag = "catalog",
+    params(("kind" = String, Path, description = "A text of the catalog, such as `fences`."), ("id" = String, Path, description = "By what the text's things are known."), EditParameters, ("If-Match" = Option<String>, Header, description = "The `ETag` of what was seen.")),
+    responses(
+        (status = 200, description = "With its `ETag`; nothing is changed by a rehearsal.", body = EditedView),
+        (status = 404, description = "No such text, or no such thing in it."),
+        (status = 409, description = "A version waits already."),
+        (status = 412, description = "Another version is in force than `If-Match` says."),
+        (status = 422, description = "The catalog would have mistakes; with each of them."),
+        (status = 503, description = "The log or the store takes nothing."),
+    ),
+)]
 async fn remove_thing(
     State(gateway): Shared,
     Path((path, id)): Path<(String, String)>,
@@ -240,7 +343,7 @@ async fn remove_thing(
     edit(&gateway, &path, Change::Remove(id), parameters, &headers).await
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct EditedView {
     version: Option<u64>,
     in_force: bool,

@@ -4,10 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State, rejection::JsonRejection},
     http::StatusCode,
-    routing::{get, post},
 };
 use protocols::jt808::message::{Answer, MessageId};
 use serde::{Deserialize, Serialize};
@@ -16,10 +15,13 @@ use storage::commands::{
     Command, CommandId, CommandMove, CommandQuery, CommandState, EnqueueError, Refusal,
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
     api::{Page, Shared, decode_cursor, encode_cursor, limit, terminal},
+    openapi::words,
 };
 use crate::{
     Gateway,
@@ -30,16 +32,16 @@ use crate::{
 /// The longest that an answer is waited for within a request; seconds.
 const WAIT_MAX_S: u64 = 300;
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/messages", get(messages))
-        .route("/commands", get(list))
-        .route("/commands/{id}", get(one).delete(cancel))
-        .route("/terminals/{phone}/commands", post(enqueue))
-        .route("/terminals/{phone}/areas", post(set_areas))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(messages))
+        .routes(routes!(list))
+        .routes(routes!(one, cancel))
+        .routes(routes!(enqueue))
+        .routes(routes!(set_areas))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct MessageView {
     id: String,
     name: &'static str,
@@ -55,6 +57,14 @@ struct MessageView {
 }
 
 /// Every message that has a layout here.
+#[utoipa::path(
+    get,
+    path = "/messages",
+    tag = "commands",
+    responses(
+        (status = 200, body = Page<MessageView>),
+    ),
+)]
 async fn messages() -> Json<Page<MessageView>> {
     let view = |info: protocols::jt808::message::MessageInfo| {
         let is_downlink = info.id.is_downlink();
@@ -83,22 +93,26 @@ async fn messages() -> Json<Page<MessageView>> {
     })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct CommandView {
+    #[schema(value_type = String)]
     id: CommandId,
     phone: String,
     message_id: String,
     message: &'static str,
     /// The fields of its body, or `body_hex`.
+    #[schema(value_type = Option<Object>)]
     body: Option<Box<RawValue>>,
     urgent: bool,
     /// `queued`, `sent`, `answered`, `failed`, `expired`, `cancelled`.
+    #[schema(schema_with = words::command_state)]
     state: CommandState,
     /// Why it failed.
     reason: Option<String>,
     /// The result in the terminal's answer.
     result: Option<u8>,
     /// The fields of the terminal's answer, where that is more than a result.
+    #[schema(value_type = Option<Object>)]
     answer: Option<Box<RawValue>>,
     attempts: u32,
     created_at: String,
@@ -138,9 +152,11 @@ impl From<Command> for CommandView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CommandMoveView)]
 struct MoveView {
     at: String,
+    #[schema(schema_with = words::command_state)]
     state: CommandState,
     detail: String,
 }
@@ -155,7 +171,7 @@ impl From<CommandMove> for MoveView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct CommandWithHistory {
     #[serde(flatten)]
     command: CommandView,
@@ -163,14 +179,29 @@ struct CommandWithHistory {
     history: Vec<MoveView>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct WaitParameters {
     /// Seconds to wait for the answer.
     wait: Option<u64>,
 }
 
-/// 202 with the command as it stands, 200 once it is over.
+/// Queues a command for a terminal: 202 with it as it stands, 200 once it is over.
+#[utoipa::path(
+    post,
+    path = "/terminals/{phone}/commands",
+    tag = "commands",
+    params(("phone" = String, Path), WaitParameters),
+    request_body = CommandRequest,
+    responses(
+        (status = 200, description = "It is over.", body = CommandWithHistory),
+        (status = 202, description = "It waits, or its answer has not come.", body = CommandWithHistory),
+        (status = 409, description = "The idempotency key has another command."),
+        (status = 413, description = "Its body is larger than commands may be."),
+        (status = 429, description = "The queue, or that of the terminal, is full."),
+    ),
+)]
 async fn enqueue(
     State(gateway): Shared,
     Path(phone): Path<String>,
@@ -207,7 +238,7 @@ async fn enqueue(
     Ok((status, Json(command)))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AreasRequest {
     /// Ids of fences of the catalog.
@@ -220,6 +251,18 @@ struct AreasRequest {
 }
 
 /// Tells a terminal of our fences, a command for each. 202 with the commands.
+#[utoipa::path(
+    post,
+    path = "/terminals/{phone}/areas",
+    tag = "commands",
+    params(("phone" = String, Path)),
+    request_body = AreasRequest,
+    responses(
+        (status = 202, description = "A command for each.", body = Page<CommandView>),
+        (status = 409, description = "The idempotency key has another command."),
+        (status = 429, description = "The queue, or that of the terminal, is full."),
+    ),
+)]
 async fn set_areas(
     State(gateway): Shared,
     Path(phone): Path<String>,
@@ -304,6 +347,17 @@ fn command_id(text: &str) -> Result<CommandId, Problem> {
         .map_err(|_| Problem::not_found("no such command"))
 }
 
+/// One command, with what became of it.
+#[utoipa::path(
+    get,
+    path = "/commands/{id}",
+    tag = "commands",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = CommandWithHistory),
+        (status = 404, description = "No such command."),
+    ),
+)]
 async fn one(
     State(gateway): Shared,
     Path(id): Path<String>,
@@ -311,12 +365,26 @@ async fn one(
     read(&gateway, command_id(&id)?).await.map(Json)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct CancelParameters {
+    /// Who cancels.
     by: Option<String>,
 }
 
+/// Cancels a command that is not over.
+#[utoipa::path(
+    delete,
+    path = "/commands/{id}",
+    tag = "commands",
+    params(("id" = String, Path), CancelParameters),
+    responses(
+        (status = 204, description = "It is cancelled."),
+        (status = 404, description = "No such command."),
+        (status = 409, description = "It is over already."),
+    ),
+)]
 async fn cancel(
     State(gateway): Shared,
     Path(id): Path<String>,
@@ -336,17 +404,28 @@ async fn cancel(
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ListParameters {
     terminal: Option<String>,
-    /// One state, or several with commas between them.
+    /// One state, or several with commas between them: `queued`, `sent`, `answered`, `failed`,
+    /// `expired`, `cancelled`.
     state: Option<String>,
     cursor: Option<String>,
     limit: Option<u32>,
 }
 
-/// The newest first.
+/// Commands, the newest first.
+#[utoipa::path(
+    get,
+    path = "/commands",
+    tag = "commands",
+    params(ListParameters),
+    responses(
+        (status = 200, body = Page<CommandView>),
+    ),
+)]
 async fn list(
     State(gateway): Shared,
     Query(parameters): Query<ListParameters>,

@@ -3,36 +3,40 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State},
     http::StatusCode,
-    routing::{get, post},
 };
 use geofence::{identity::CaseId, units::Timestamp};
 use serde::{Deserialize, Serialize};
 use storage::outbox::{Delivery, DeliveryQuery, DeliveryState, ReceiverNumber};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
     Problem,
     api::{Page, Shared, decode_cursor, limit},
+    openapi::words,
 };
 use crate::{Gateway, clock, clock::rfc3339};
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/receivers", get(receivers))
-        .route("/deliveries", get(deliveries))
-        .route("/deliveries/{id}", get(delivery))
-        .route("/deliveries/{id}/resend", post(resend))
-        .route("/cases/{id}/receivers", get(numbers))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(receivers))
+        .routes(routes!(deliveries))
+        .routes(routes!(delivery))
+        .routes(routes!(resend))
+        .routes(routes!(numbers))
 }
 
 /// A delivery. `id` is the idempotency key that the receiver saw.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct DeliveryView {
+    #[schema(value_type = String)]
     id: Uuid,
     receiver: String,
+    #[schema(value_type = String)]
     case: CaseId,
     sequence: u64,
     event: &'static str,
@@ -65,16 +69,33 @@ impl From<Delivery> for DeliveryView {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Parameters {
+    /// Where they stand.
+    #[param(schema_with = words::delivery_state, required = false)]
     state: Option<String>,
+    /// The name of a receiver.
     receiver: Option<String>,
+    /// The id of a case.
+    #[param(value_type = Option<String>)]
     case: Option<CaseId>,
     cursor: Option<String>,
     limit: Option<u32>,
 }
 
+/// Deliveries.
+#[utoipa::path(
+    get,
+    path = "/deliveries",
+    tag = "deliveries",
+    params(Parameters),
+    responses(
+        (status = 200, body = Page<DeliveryView>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn deliveries(
     State(gateway): Shared,
     Query(parameters): Query<Parameters>,
@@ -100,6 +121,18 @@ async fn deliveries(
     Ok(Json(Page::of(found, limit, key, DeliveryView::from)))
 }
 
+/// One delivery.
+#[utoipa::path(
+    get,
+    path = "/deliveries/{id}",
+    tag = "deliveries",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = DeliveryView),
+        (status = 404, description = "No such delivery."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn delivery(
     State(gateway): Shared,
     Path(id): Path<Uuid>,
@@ -115,6 +148,18 @@ fn no_such_delivery() -> Problem {
 }
 
 /// Sends a dead letter again, with its whole age before it.
+#[utoipa::path(
+    post,
+    path = "/deliveries/{id}/resend",
+    tag = "deliveries",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = DeliveryView),
+        (status = 404, description = "No such delivery."),
+        (status = 409, description = "It is not dead, or its receiver is not configured any more."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn resend(
     State(gateway): Shared,
     Path(id): Path<Uuid>,
@@ -138,7 +183,7 @@ async fn resend(
 }
 
 /// A receiver. Those that are not configured any more have no URL.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ReceiverView {
     name: String,
     url: Option<String>,
@@ -148,6 +193,16 @@ struct ReceiverView {
     oldest_since: Option<String>,
 }
 
+/// Receivers of cases, and what waits for each.
+#[utoipa::path(
+    get,
+    path = "/receivers",
+    tag = "deliveries",
+    responses(
+        (status = 200, body = Page<ReceiverView>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn receivers(State(gateway): Shared) -> Result<Json<Page<ReceiverView>>, Problem> {
     let backlog = gateway.store.backlog().await?;
     let configured = &gateway.config.delivery;
@@ -177,13 +232,24 @@ async fn receivers(State(gateway): Shared) -> Result<Json<Page<ReceiverView>>, P
 }
 
 /// The number that a case has with a receiver.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct NumberView {
     receiver: String,
     number: String,
     at: String,
 }
 
+/// The numbers that a case has with its receivers.
+#[utoipa::path(
+    get,
+    path = "/cases/{id}/receivers",
+    tag = "deliveries",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = Page<NumberView>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn numbers(
     State(gateway): Shared,
     Path(id): Path<CaseId>,

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::get,
 };
 use geofence::{
     case::{Case, policy::is_jurisdiction},
@@ -17,6 +16,7 @@ use geofence::{
 };
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 use storage::evaluation::Span;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -33,23 +33,30 @@ use crate::{
     },
 };
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/evaluation", get(table))
-        .route("/evaluation/cases", get(cases))
-        .route("/evaluation/formulas", get(formulas))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(table))
+        .routes(routes!(cases))
+        .routes(routes!(formulas))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct TableParameters {
+    /// Whose rows; `city` where it is not given.
     level: Option<String>,
+    /// `day`, `week` or `month`, the default.
     period: Option<String>,
-    /// The first and the last day; whole periods are taken.
+    /// The first day; whole periods are taken.
+    #[param(format = Date)]
     from: Option<String>,
+    /// The last day; today where it is not given.
+    #[param(format = Date)]
     to: Option<String>,
     /// Cases that lie or are handled there.
     jurisdiction: Option<String>,
+    /// `json`, the default; `csv`; `xlsx`.
     format: Option<String>,
 }
 
@@ -103,6 +110,17 @@ enum Format {
     Xlsx,
 }
 
+/// Figures, indicators and scores of a level, by periods.
+#[utoipa::path(
+    get,
+    path = "/evaluation",
+    tag = "evaluation",
+    params(TableParameters),
+    responses(
+        (status = 200, description = "The table. As JSON: `items` with `figures` and `indicators` by their names, `score`, `rank`, and `cases`, a URI template (RFC 6570) of the list behind a figure.", content((Object = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))),
+        (status = 503, description = "The store is away, or as many as `evaluation.running_max` are being computed."),
+    ),
+)]
 async fn table(
     State(gateway): Shared,
     Query(parameters): Query<TableParameters>,
@@ -321,14 +339,20 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct CasesParameters {
+    /// The name of a figure of cases.
     figure: String,
+    /// Of the row; `city` where it is not given.
     level: Option<String>,
+    /// `day`, `week` or `month`, the default.
     period: Option<String>,
     /// Any day of the period.
+    #[param(format = Date)]
     day: String,
+    /// Of the row.
     #[serde(default)]
     subject: String,
     jurisdiction: Option<String>,
@@ -336,6 +360,17 @@ struct CasesParameters {
     limit: Option<u32>,
 }
 
+/// The cases behind a figure.
+#[utoipa::path(
+    get,
+    path = "/evaluation/cases",
+    tag = "evaluation",
+    params(CasesParameters),
+    responses(
+        (status = 200, body = Page<CaseView>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn cases(
     State(gateway): Shared,
     Query(parameters): Query<CasesParameters>,
@@ -381,6 +416,15 @@ struct IndicatorView<'a> {
     formula: String,
 }
 
+/// The formulas in force.
+#[utoipa::path(
+    get,
+    path = "/evaluation/formulas",
+    tag = "evaluation",
+    responses(
+        (status = 200, description = "`version`, `figures` and `indicators`, each with its formula.", body = Object),
+    ),
+)]
 async fn formulas(State(gateway): Shared) -> Response {
     let formulas = &gateway.evaluations.formulas;
     let indicators = formulas.indicators.iter().map(|indicator| IndicatorView {

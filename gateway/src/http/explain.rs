@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State},
-    routing::get,
 };
 use geofence::{
     catalog::Catalog as Snapshot,
@@ -19,6 +18,8 @@ use geofence::{
 };
 use serde::{Deserialize, Serialize};
 use storage::store::PositionQuery;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -39,18 +40,24 @@ const PAGE: u32 = 10_000;
 const VERSIONS_LISTED: u32 = 100;
 const ERAS_MAX: usize = 4;
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/explain", get(answer))
-        .route("/cases/{id}/explain", get(of_case))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(answer))
+        .routes(routes!(of_case))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Parameters {
+    #[param(required = true)]
     terminal: Option<String>,
+    /// Its id in the catalog.
+    #[param(required = true)]
     rule: Option<String>,
+    /// Now where it is not given.
     at: Option<String>,
+    /// The version that judges; those of then where it is not given.
     version: Option<u64>,
 }
 
@@ -62,6 +69,18 @@ pub(super) struct Version {
     pub(super) snapshot: Arc<Snapshot>,
 }
 
+/// Why a rule has found something about a vehicle at a moment, or why not.
+#[utoipa::path(
+    get,
+    path = "/explain",
+    tag = "explain",
+    params(Parameters),
+    responses(
+        (status = 200, body = ExplanationView),
+        (status = 404, description = "No such rule, or no such version."),
+        (status = 503, description = "The store is away, or as many as `tracks.readers_max` are being read."),
+    ),
+)]
 async fn answer(
     State(gateway): Shared,
     Query(parameters): Query<Parameters>,
@@ -82,14 +101,28 @@ async fn answer(
     explained(&gateway, terminal, rule, at, parameters.version).await
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct CaseParameters {
+    /// The moment at which the check was sure where it is not given.
     at: Option<String>,
+    /// The version that judges; those of then where it is not given.
     version: Option<u64>,
 }
 
-/// Of the vehicle and rule of a case: when it was sure, or at another moment.
+/// The same of the vehicle and rule of a case: when it was sure, or at another moment.
+#[utoipa::path(
+    get,
+    path = "/cases/{id}/explain",
+    tag = "explain",
+    params(("id" = String, Path), CaseParameters),
+    responses(
+        (status = 200, body = ExplanationView),
+        (status = 404, description = "No such case, or none that a check found."),
+        (status = 503, description = "The store is away, or as many as `tracks.readers_max` are being read."),
+    ),
+)]
 async fn of_case(
     State(gateway): Shared,
     Path(id): Path<CaseId>,
@@ -239,7 +272,7 @@ pub(super) async fn positions(
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ExplanationView {
     #[serde(flatten)]
     subject: Subject,
@@ -255,7 +288,7 @@ pub(super) struct ExplanationView {
     explained: ExplainedView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ExplainedView {
     sentence: String,
     rule: RuleView,
@@ -268,13 +301,13 @@ struct ExplainedView {
     fixes: Vec<SeenView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct WindowView {
     from: String,
     to: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct CheckView {
     kind: &'static str,
     judged: bool,
@@ -284,13 +317,15 @@ struct CheckView {
     since: Option<String>,
     observed_s: Option<f64>,
     needed_s: Option<f64>,
+    #[schema(value_type = std::collections::BTreeMap<String, f64>)]
     measured: Numbers,
+    #[schema(value_type = std::collections::BTreeMap<String, f64>)]
     thresholds: Numbers,
     violation: Option<ViolationView>,
     sentence: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct HeardView {
     fixes: usize,
     placeless: usize,
@@ -299,7 +334,7 @@ struct HeardView {
     last_at: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SeenView {
     fixed_at: String,
     lat: f64,

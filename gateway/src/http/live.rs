@@ -23,8 +23,20 @@ const SNAPSHOT_CASES: u32 = 100;
 /// A client that takes nothing for so long is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Upgrades to a WebSocket.
-pub async fn stream(State(gateway): State<Arc<Gateway>>, upgrade: WebSocketUpgrade) -> Response {
+/// The live stream, over a WebSocket: a snapshot, then every change, numbered.
+#[utoipa::path(
+    get,
+    path = "/live",
+    tag = "live",
+    responses(
+        (status = 101, description = "The WebSocket begins."),
+        (status = 503, description = "As many streams as `http.live_clients_max` are open."),
+    ),
+)]
+pub(super) async fn stream(
+    State(gateway): State<Arc<Gateway>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let Some(place) = Place::take(&gateway) else {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many live streams");
         return problem.into_response();

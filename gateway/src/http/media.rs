@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body,
     extract::{Path, Query, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use storage::media::{Media, MediaError, MediaId, MediaKind, MediaQuery, MediaStore};
 use tokio_util::io::ReaderStream;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -22,15 +23,16 @@ use super::{
 };
 use crate::{Gateway, catalog::Catalog, clock::rfc3339};
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/media", get(list))
-        .route("/media/{id}", get(one))
-        .route("/media/{id}/content", get(content))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one))
+        .routes(routes!(content))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MediaView {
+    #[schema(value_type = String)]
     id: MediaId,
     #[serde(flatten)]
     subject: Subject,
@@ -54,6 +56,7 @@ pub(super) struct MediaView {
     alarm_number: Option<String>,
     /// The terminal's name of the file.
     name: Option<String>,
+    #[schema(value_type = Option<Object>)]
     label: Option<Box<RawValue>>,
     /// Where the content is.
     href: String,
@@ -89,10 +92,12 @@ impl MediaView {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ListParameters {
     terminal: Option<String>,
+    /// The number under which its files were asked for.
     alarm_number: Option<String>,
     from: Option<String>,
     to: Option<String>,
@@ -100,7 +105,17 @@ struct ListParameters {
     limit: Option<u32>,
 }
 
-/// The newest first.
+/// Media of terminals, the newest first.
+#[utoipa::path(
+    get,
+    path = "/media",
+    tag = "media",
+    params(ListParameters),
+    responses(
+        (status = 200, body = Page<MediaView>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn list(
     State(gateway): Shared,
     Query(parameters): Query<ListParameters>,
@@ -120,6 +135,17 @@ async fn list(
     Ok(Json(Page::of(rows, limit, key, view)))
 }
 
+/// One medium, without its content.
+#[utoipa::path(
+    get,
+    path = "/media/{id}",
+    tag = "media",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = MediaView),
+        (status = 404, description = "No such medium."),
+    ),
+)]
 async fn one(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<MediaView>, Problem> {
     let id = media_id(&id)?;
     let media = in_background(&gateway, move |store| store.get(id)).await?;
@@ -128,6 +154,16 @@ async fn one(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<Medi
 }
 
 /// The bytes, with the type that they have by what they are, whatever the terminal said.
+#[utoipa::path(
+    get,
+    path = "/media/{id}/content",
+    tag = "media",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "The content.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, description = "No such medium."),
+    ),
+)]
 async fn content(State(gateway): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
     let id = media_id(&id)?;
     let opened = in_background(&gateway, move |store| store.open_file(id)).await?;

@@ -6,12 +6,13 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     http::StatusCode,
-    routing::post,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -19,17 +20,28 @@ use super::{
 };
 use crate::{Gateway, clock};
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new().route("/terminals/{phone}/password", post(issue))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new().routes(routes!(issue))
 }
 
 /// Shown once: the gateway keeps a digest of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PasswordView {
     phone: String,
     password: String,
 }
 
+/// A new password for MQTT.
+#[utoipa::path(
+    post,
+    path = "/terminals/{phone}/password",
+    tag = "terminals",
+    params(("phone" = String, Path)),
+    responses(
+        (status = 201, description = "The only time that it is shown.", body = PasswordView),
+        (status = 409, description = "The terminal may not have one."),
+    ),
+)]
 async fn issue(
     State(gateway): Shared,
     Path(phone): Path<String>,

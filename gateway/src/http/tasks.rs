@@ -6,21 +6,22 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State, rejection::JsonRejection},
     http::StatusCode,
-    routing::{get, post},
 };
 use geofence::case::{
     Case,
     task::{Task, TaskAnswer, TaskId, TaskKind},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
     api::{Page, Shared, decode_cursor, encode_cursor, limit},
-    cases::refused,
+    cases::{MoveRefused, refused},
 };
 use crate::{
     Gateway,
@@ -32,17 +33,19 @@ use crate::{
 /// Cases that are looked at for one page; the cursor goes on behind them.
 const READ_MAX: usize = 5_000;
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/tasks", get(list))
-        .route("/tasks/{id}/answer", post(take))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(take))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Parameters {
     /// By the id in the catalog; empty for those that wait for anybody.
     inspector: Option<String>,
+    /// `verification` or `check`.
     kind: Option<String>,
     /// `open`, the default; `answered`; `lapsed`; `all`.
     state: Option<String>,
@@ -51,7 +54,7 @@ struct Parameters {
 }
 
 /// A task as its readers see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TaskView {
     id: String,
     kind: &'static str,
@@ -106,6 +109,17 @@ impl TaskView {
     }
 }
 
+/// Tasks of inspectors.
+#[utoipa::path(
+    get,
+    path = "/tasks",
+    tag = "tasks",
+    params(Parameters),
+    responses(
+        (status = 200, body = Page<TaskView>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn list(
     State(gateway): Shared,
     Query(parameters): Query<Parameters>,
@@ -139,7 +153,7 @@ async fn list(
     }))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AnswerBody {
     /// By the id in the catalog.
@@ -151,13 +165,29 @@ struct AnswerBody {
 }
 
 /// What an answer did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct AnswerMade {
     task: TaskView,
     /// The task had been answered; what was said then stays.
     repeated: bool,
 }
 
+/// An inspector answers a task.
+#[utoipa::path(
+    post,
+    path = "/tasks/{id}/answer",
+    tag = "tasks",
+    params(("id" = String, Path)),
+    request_body = AnswerBody,
+    responses(
+        (status = 200, body = AnswerMade),
+        (status = 403, description = "The task is another inspector's."),
+        (status = 404, description = "No such task."),
+        (status = 409, description = "The case does not take it; with the allowed moves.", body = MoveRefused, content_type = "application/problem+json"),
+        (status = 422, description = "The catalog has no such inspector."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn take(
     State(gateway): Shared,
     Path(id): Path<String>,

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State},
     http::StatusCode,
-    routing::{get, post},
 };
 use geofence::identity::TerminalId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::registry::events::TerminalEvent;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -34,18 +35,19 @@ use crate::{
     },
 };
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/terminals", get(list))
-        .route("/terminals/unknown", get(unknown))
-        .route("/terminals/{phone}", get(one))
-        .route("/terminals/{phone}/events", get(events))
-        .route("/terminals/{phone}/items", get(items))
-        .route("/terminals/{phone}/release", post(release))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(unknown))
+        .routes(routes!(one))
+        .routes(routes!(events))
+        .routes(routes!(items))
+        .routes(routes!(release))
 }
 
 /// A terminal's clock beside ours.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TerminalClockView)]
 struct ClockView {
     /// Positive where the terminal's clock is behind.
     offset_s: i32,
@@ -64,7 +66,7 @@ impl ClockView {
 }
 
 /// What a terminal said when it registered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RegistrationView {
     revision: u16,
     manufacturer: String,
@@ -75,7 +77,7 @@ struct RegistrationView {
     registered_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TerminalView {
     #[serde(flatten)]
     subject: Subject,
@@ -129,14 +131,26 @@ impl TerminalView {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ListParameters {
+    /// Only those with a session, or only those without.
     online: Option<bool>,
     cursor: Option<String>,
     limit: Option<u32>,
 }
 
+/// Every terminal that the registry, a session or the catalog has, by phone number.
+#[utoipa::path(
+    get,
+    path = "/terminals",
+    tag = "terminals",
+    params(ListParameters),
+    responses(
+        (status = 200, body = Page<TerminalView>),
+    ),
+)]
 async fn list(
     State(gateway): Shared,
     Query(parameters): Query<ListParameters>,
@@ -169,6 +183,17 @@ fn known(gateway: &Gateway, phone: &str) -> Result<TerminalId, Problem> {
     }
 }
 
+/// One terminal.
+#[utoipa::path(
+    get,
+    path = "/terminals/{phone}",
+    tag = "terminals",
+    params(("phone" = String, Path)),
+    responses(
+        (status = 200, body = TerminalView),
+        (status = 404, description = "No such terminal."),
+    ),
+)]
 async fn one(
     State(gateway): Shared,
     Path(phone): Path<String>,
@@ -178,17 +203,29 @@ async fn one(
 }
 
 /// What a terminal said in items of its maker.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ItemsView {
     /// The profile that they are read by.
     profile: String,
     /// `null` where no report has had any since the start.
     fixed_at: Option<String>,
     received_at: Option<String>,
+    /// A name, a value and what is known of it.
+    #[schema(value_type = Vec<Object>)]
     items: Vec<Value>,
 }
 
-/// Of the newest report that had such items.
+/// Items of the maker, of the newest report that had any.
+#[utoipa::path(
+    get,
+    path = "/terminals/{phone}/items",
+    tag = "terminals",
+    params(("phone" = String, Path)),
+    responses(
+        (status = 200, body = ItemsView),
+        (status = 404, description = "No such terminal, or no profile was chosen for it."),
+    ),
+)]
 async fn items(
     State(gateway): Shared,
     Path(phone): Path<String>,
@@ -212,7 +249,7 @@ async fn items(
     }))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct EventView {
     at: String,
     kind: &'static str,
@@ -231,7 +268,17 @@ impl From<TerminalEvent> for EventView {
     }
 }
 
-/// The newest first. Those of the last second may not be there yet.
+/// What happened to a terminal, the newest first. Those of the last second may not be there yet.
+#[utoipa::path(
+    get,
+    path = "/terminals/{phone}/events",
+    tag = "terminals",
+    params(("phone" = String, Path), PageParameters),
+    responses(
+        (status = 200, body = Page<EventView>),
+        (status = 404, description = "No such terminal."),
+    ),
+)]
 async fn events(
     State(gateway): Shared,
     Path(phone): Path<String>,
@@ -254,6 +301,16 @@ async fn events(
 }
 
 /// Lets another device register under the phone number.
+#[utoipa::path(
+    post,
+    path = "/terminals/{phone}/release",
+    tag = "terminals",
+    params(("phone" = String, Path)),
+    responses(
+        (status = 204, description = "Another device may register."),
+        (status = 404, description = "No such terminal."),
+    ),
+)]
 async fn release(State(gateway): Shared, Path(phone): Path<String>) -> Result<StatusCode, Problem> {
     let terminal = terminal(&phone)?;
     if gateway.directory.release(terminal, clock::now()) {
@@ -264,7 +321,7 @@ async fn release(State(gateway): Shared, Path(phone): Path<String>) -> Result<St
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct UnknownView {
     #[serde(flatten)]
     subject: Subject,
@@ -304,7 +361,16 @@ impl UnknownView {
     }
 }
 
-/// The newest first.
+/// Who came and was not let in, the newest first.
+#[utoipa::path(
+    get,
+    path = "/terminals/unknown",
+    tag = "terminals",
+    params(LimitParameters),
+    responses(
+        (status = 200, body = Page<UnknownView>),
+    ),
+)]
 async fn unknown(
     State(gateway): Shared,
     Query(parameters): Query<LimitParameters>,

@@ -6,11 +6,9 @@ mod file;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::get,
 };
 use geofence::{
     identity::TerminalId,
@@ -19,6 +17,8 @@ use geofence::{
 use serde::{Deserialize, Serialize};
 use storage::store::{MapBox, PositionQuery, PositionRow};
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -38,23 +38,33 @@ use crate::{
 const RANGE_DEFAULT_MS: i64 = 24 * 3_600_000;
 const GAP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/positions", get(positions))
-        .route("/positions/latest", get(latest))
-        .route("/terminals/{phone}/track", get(track))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(positions))
+        .routes(routes!(latest))
+        .routes(routes!(track))
         .merge(file::routes())
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct LatestParameters {
     #[serde(rename = "box")]
     within: Option<String>,
     jurisdiction: Option<String>,
 }
 
-/// The live map's view, so that it agrees with the stream and needs no store.
+/// The newest position of every vehicle: the live map's view, so that it agrees with the stream and needs no store.
+#[utoipa::path(
+    get,
+    path = "/positions/latest",
+    tag = "positions",
+    params(LatestParameters),
+    responses(
+        (status = 200, body = Page<PositionView>),
+    ),
+)]
 async fn latest(
     State(gateway): Shared,
     Query(parameters): Query<LatestParameters>,
@@ -72,8 +82,9 @@ async fn latest(
     Ok(Json(Page { items, next: None }))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct PositionParameters {
     from: Option<String>,
     to: Option<String>,
@@ -84,6 +95,17 @@ struct PositionParameters {
     limit: Option<u32>,
 }
 
+/// Stored positions, in the order of their fixes.
+#[utoipa::path(
+    get,
+    path = "/positions",
+    tag = "positions",
+    params(PositionParameters),
+    responses(
+        (status = 200, body = Page<TrackPoint>),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn positions(
     State(gateway): Shared,
     Query(parameters): Query<PositionParameters>,
@@ -161,12 +183,15 @@ fn map_box(text: Option<&str>) -> Result<Option<MapBox>, Problem> {
     Ok(Some(within))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct TrackParameters {
     from: Option<String>,
     to: Option<String>,
+    /// Silence that is a gap, such as `5m`; `tracks.gap` where it is not given.
     gap: Option<String>,
+    /// So many points at most: those that carry the shape, the stops and the gaps.
     simplify: Option<u32>,
     cursor: Option<String>,
     limit: Option<u32>,
@@ -202,7 +227,7 @@ impl TrackParameters {
 }
 
 /// A point of a track.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TrackItem {
     #[serde(flatten)]
     point: TrackPoint,
@@ -213,17 +238,28 @@ struct TrackItem {
 /// Where a page of a track continues, and the usable fix that its first gap counts from.
 type TrackCursor = ((Timestamp, TerminalId, u32), Option<Timestamp>);
 
+/// The track of a vehicle, its gaps marked, in pages or simplified.
+#[utoipa::path(
+    get,
+    path = "/terminals/{phone}/track",
+    tag = "positions",
+    params(("phone" = String, Path), TrackParameters),
+    responses(
+        (status = 200, description = "A page of the track; with `simplify` the whole track, simplified.", body = TrackAnswer),
+        (status = 503, description = "The store is away, or as many as `tracks.readers_max` are being read."),
+    ),
+)]
 async fn track(
     State(gateway): Shared,
     Path(phone): Path<String>,
     Query(parameters): Query<TrackParameters>,
-) -> Result<Response, Problem> {
+) -> Result<Json<TrackAnswer>, Problem> {
     let gap = parameters.gap(&gateway)?;
     let mut query = parameters.query(&gateway, &phone)?;
     if let Some(points_max) = parameters.simplify {
         parameters.refuse_pages("a simplified track")?;
         let track = simplified(&gateway, query, gap, points_max).await?;
-        return Ok(Json(track).into_response());
+        return Ok(Json(TrackAnswer::Simplified(track)));
     }
     let cursor: Option<TrackCursor> = decode_cursor(parameters.cursor.as_deref())?;
     query.after = cursor.map(|(after, _)| after);
@@ -248,18 +284,26 @@ async fn track(
             gap_s,
         })
         .collect();
-    Ok(Json(Page::<TrackItem> { items, next }).into_response())
+    Ok(Json(TrackAnswer::Page(Page { items, next })))
+}
+
+/// What a track is asked for as.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum TrackAnswer {
+    Page(Page<TrackItem>),
+    Simplified(SimplifiedTrack),
 }
 
 /// A track for a map.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SimplifiedTrack {
     items: Vec<SimplifiedPoint>,
     simplified: SimplifiedView,
 }
 
 /// A point that stayed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SimplifiedPoint {
     fixed_at: String,
     lat: f64,
@@ -289,7 +333,7 @@ impl From<&Point> for SimplifiedPoint {
 }
 
 /// What the points stand for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SimplifiedView {
     fixes: u64,
     unpositioned: u64,

@@ -14,6 +14,7 @@ use protocols::jt808::{
 };
 use serde::Serialize;
 use storage::store::PositionRow;
+use utoipa::ToSchema;
 
 use crate::{
     catalog::{Catalog, unit_grid_code},
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// What a position says, whoever asks.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct Reading {
     pub fixed_at: String,
@@ -62,7 +63,7 @@ impl Reading {
 }
 
 /// A terminal at its newest position.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct PositionView {
     #[serde(flatten)]
@@ -92,7 +93,7 @@ impl PositionView {
 }
 
 /// A stored position of a track.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct TrackPoint {
     pub phone: String,
@@ -101,6 +102,7 @@ pub struct TrackPoint {
     pub backlog: bool,
     pub digest: u32,
     #[serde(flatten)]
+    #[schema(value_type = InputsView)]
     pub inputs: Inputs,
 }
 
@@ -117,8 +119,18 @@ impl From<PositionRow> for TrackPoint {
     }
 }
 
+/// Bits that a rule may give a meaning; `null` where the terminal sent none: the shape of
+/// [`Inputs`], which has no use for descriptions.
+#[derive(Debug, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "as of `Inputs`")]
+pub struct InputsView {
+    pub vehicle_signals: Option<u32>,
+    pub io: Option<u16>,
+    pub vendor: Option<u32>,
+}
+
 /// A report in quarantine, read as far as it can be.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct QuarantineView {
     pub phone: String,
@@ -202,7 +214,7 @@ impl QuarantineView {
 }
 
 /// Who a position or a case is about.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning")]
 pub struct Subject {
     pub phone: String,
@@ -230,7 +242,7 @@ impl Subject {
 }
 
 /// The rule that was broken.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning")]
 pub struct RuleView {
     pub id: String,
@@ -239,7 +251,7 @@ pub struct RuleView {
 }
 
 /// One fix of the evidence.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct FixView {
     pub fixed_at: String,
@@ -266,7 +278,7 @@ impl From<&EvidenceFix> for FixView {
 }
 
 /// Why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning")]
 pub struct EvidenceView {
     pub fixes: Vec<FixView>,
@@ -277,7 +289,7 @@ pub struct EvidenceView {
 }
 
 /// A stretch of a route that was not swept. Ends are longitude and latitude, as in GeoJSON.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct StretchView {
     pub segment: u32,
@@ -285,6 +297,7 @@ pub struct StretchView {
     pub from_m: f64,
     pub to_m: f64,
     pub passes: u8,
+    #[schema(value_type = String)]
     pub state: StretchState,
     pub from: [f64; 2],
     pub to: [f64; 2],
@@ -307,7 +320,7 @@ impl From<&Stretch> for StretchView {
 }
 
 /// What a check found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct ViolationView {
     pub violation: String,
@@ -363,7 +376,7 @@ impl From<&Violation> for ViolationView {
 }
 
 /// What a person reported: the names of [`ViolationView`], with what there is of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct ReportView {
     pub kind: Option<&'static str>,
@@ -376,7 +389,7 @@ pub struct ReportView {
 }
 
 /// What a case is about.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(clippy::large_enum_variant, reason = "most cases are of the large one")]
 pub enum AboutView {
@@ -387,7 +400,7 @@ pub enum AboutView {
 }
 
 /// A case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the names carry meaning and unit")]
 pub struct CaseView {
     pub id: String,

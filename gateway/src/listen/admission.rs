@@ -16,11 +16,12 @@ use super::{connection::Closed, transport::Kind};
 use crate::Gateway;
 
 /// One listener, as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ListenerStatus {
     /// `tcp`, `tls`, `udp`, `mqtt` or `mqtts`.
     pub transport: &'static str,
     /// Where terminals come to.
+    #[schema(value_type = String)]
     pub address: SocketAddr,
     /// Open connections.
     pub connections: u32,

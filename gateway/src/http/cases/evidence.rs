@@ -28,6 +28,8 @@ use geofence::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::media::{Media, MediaId, MediaQuery};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
     shape::{RuleShape, ShapeState},
@@ -51,10 +53,10 @@ use crate::{
 /// Of this document: a change that breaks its readers raises it.
 const FORMAT: u32 = 1;
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/cases/{id}/evidence", get(document))
-        .route("/cases/{id}/track.geojson", get(track))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(document))
+        .routes(routes!(track))
 }
 
 /// For people and paper; not below `/api/v1`.
@@ -92,7 +94,7 @@ struct Track {
 }
 
 /// What was there once.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Gone {
     what: &'static str,
     name: String,
@@ -280,7 +282,7 @@ async fn pictures(
     Ok(found)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Links {
     #[serde(rename = "self")]
     document: String,
@@ -300,7 +302,7 @@ impl Links {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct PictureView {
     /// The case names it; else its terminal sent it around that time.
     named: bool,
@@ -308,7 +310,7 @@ struct PictureView {
     media: MediaView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TrackView {
     from: String,
     to: String,
@@ -317,13 +319,15 @@ struct TrackView {
     is_cut: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct PackView {
     format: u32,
     made_at: String,
     links: Links,
     case: CaseDetail,
+    #[schema(value_type = Vec<Object>)]
     rules: Vec<RuleShape>,
+    #[schema(value_type = Option<Object>)]
     explanation: Option<Value>,
     /// Why there is none.
     no_explanation: Option<&'static str>,
@@ -332,6 +336,18 @@ struct PackView {
     gone: Vec<Gone>,
 }
 
+/// The evidence of a case.
+#[utoipa::path(
+    get,
+    path = "/cases/{id}/evidence",
+    tag = "cases",
+    params(("id" = String, Path), ScopeParameters),
+    responses(
+        (status = 200, body = PackView),
+        (status = 404, description = "No such case."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn document(
     State(gateway): Shared,
     Path(id): Path<CaseId>,
@@ -366,6 +382,17 @@ async fn document(
 
 /// The track around the case, the fixes that decided, and what the rule is about: `part` tells them
 /// apart.
+#[utoipa::path(
+    get,
+    path = "/cases/{id}/track.geojson",
+    tag = "cases",
+    params(("id" = String, Path), ScopeParameters),
+    responses(
+        (status = 200, description = "The file.", body = Object, content_type = "application/geo+json"),
+        (status = 404, description = "No such case."),
+        (status = 503, description = "The store is away."),
+    ),
+)]
 async fn track(
     State(gateway): Shared,
     Path(id): Path<CaseId>,

@@ -12,11 +12,13 @@ use geofence::{
 };
 use serde::Deserialize;
 use storage::store::{MoveOrder, Opening};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::{
     Problem,
     api::{moment, terminal},
+    openapi::words,
 };
 use crate::{Gateway, clock, config::Cases};
 
@@ -26,24 +28,30 @@ const NAME_BYTES_MAX: usize = 200;
 const KEYS: Uuid = Uuid::from_bytes(*b"gridtrace/keys/1");
 
 /// Who acts.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct By {
     actor: String,
+    #[schema(schema_with = words::role)]
     role: String,
+    /// The jurisdiction that he acts for: the first digits of its code; nothing is the city.
     #[serde(default)]
     scope: String,
+    /// The department that he acts for.
     actor_department: Option<String>,
 }
 
 /// `POST /cases`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct CaseBody {
     #[serde(flatten)]
     by: By,
+    #[schema(schema_with = words::source, required = false)]
     source: Option<String>,
     category: Option<String>,
+    #[schema(schema_with = words::severity, required = false)]
     severity: Option<String>,
     description: String,
+    /// Now where it is not given.
     occurred_at: Option<String>,
     lat: Option<f64>,
     lon: Option<f64>,
@@ -51,31 +59,40 @@ pub(super) struct CaseBody {
     terminal: Option<String>,
     department: Option<String>,
     #[serde(default)]
+    /// Ids of media.
     media: Vec<String>,
     #[serde(default)]
     remark: String,
+    /// The same key again is the same case.
     key: Option<String>,
 }
 
 /// `POST /cases/{id}/moves`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct MoveBody {
     #[serde(flatten)]
     by: By,
     #[serde(rename = "move")]
+    #[schema(schema_with = words::case_move)]
     name: String,
+    /// Of the case as it was seen: another one is a conflict.
     version: u32,
     #[serde(default)]
     remark: String,
+    /// The same key again is the same move, made once.
     key: Option<String>,
     department: Option<String>,
     jurisdiction: Option<String>,
     category: Option<String>,
+    #[schema(schema_with = words::severity, required = false)]
     severity: Option<String>,
     minutes: Option<u32>,
+    #[schema(format = DateTime)]
     until: Option<String>,
+    #[schema(value_type = Option<String>)]
     into: Option<CaseId>,
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     violations: Vec<ViolationId>,
 }
 

@@ -12,19 +12,27 @@ use geofence::{
     units::Timestamp,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::super::view::{CaseView, ViolationView};
+use super::super::{
+    Problem,
+    openapi::words,
+    view::{CaseView, ViolationView},
+};
 use crate::{catalog::Catalog, clock::rfc3339};
 
 /// A row of the table of moves.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RuleRow {
     #[serde(rename = "move")]
+    #[schema(schema_with = words::case_move)]
     name: Move,
     what: &'static str,
     from: Vec<&'static str>,
     to: Option<&'static str>,
+    #[schema(value_type = Vec<String>)]
     roles: &'static [Role],
+    #[schema(value_type = Vec<String>)]
     needs: &'static [Need],
 }
 
@@ -42,15 +50,17 @@ impl RuleRow {
 }
 
 /// A line of the history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct LineView {
     at: String,
     version: u32,
     #[serde(rename = "move")]
+    #[schema(schema_with = words::case_move)]
     name: Move,
     from: Option<&'static str>,
     to: &'static str,
     actor: String,
+    #[schema(schema_with = words::role)]
     role: Role,
     remark: String,
     detail: String,
@@ -73,7 +83,8 @@ impl From<CaseChange> for LineView {
 }
 
 /// A clock. Seconds are of its own time: working seconds for one that runs in working hours.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CaseClockView)]
 struct ClockView {
     clock: &'static str,
     started_at: String,
@@ -108,7 +119,7 @@ impl ClockView {
 }
 
 /// One violation of the case.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct IntervalView {
     stands: bool,
     #[serde(flatten)]
@@ -125,12 +136,13 @@ impl From<&Interval> for IntervalView {
 }
 
 /// A case whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CaseDetail {
     #[serde(flatten)]
     case: CaseView,
     occurred_at: String,
     media: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
     tasks: Vec<Task>,
     rework: u32,
     extensions: u32,
@@ -181,8 +193,20 @@ impl CaseDetail {
     }
 }
 
+/// Why a move was not made: a problem document with what may be done instead.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct MoveRefused {
+    #[serde(flatten)]
+    problem: Problem,
+    #[schema(schema_with = words::stage)]
+    stage: &'static str,
+    /// What the case has now.
+    version: u32,
+    allowed_moves: Vec<RuleRow>,
+}
+
 /// What a move did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MoveMade {
     /// The case that was moved.
     pub(super) case: CaseDetail,

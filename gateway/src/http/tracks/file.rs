@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
     body::{Body, Bytes},
     extract::{Path, Query, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use futures_util::stream;
 use geofence::units::Timestamp;
 use storage::store::{PositionQuery, PositionRow, Store};
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Problem, Shared, TrackParameters, enter, last_of_full_page};
 use crate::{
@@ -25,21 +24,54 @@ use crate::{
     },
 };
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/terminals/{phone}/track.csv", get(csv))
-        .route("/terminals/{phone}/track.gpx", get(gpx))
-        .route("/terminals/{phone}/track.geojson", get(geojson))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(csv))
+        .routes(routes!(gpx))
+        .routes(routes!(geojson))
 }
 
+/// The track as CSV; without pages and not simplified.
+#[utoipa::path(
+    get,
+    path = "/terminals/{phone}/track.csv",
+    tag = "positions",
+    params(("phone" = String, Path), TrackParameters),
+    responses(
+        (status = 200, description = "The file.", body = String, content_type = "text/csv; charset=utf-8"),
+        (status = 503, description = "The store is away, or as many as `tracks.readers_max` are being read."),
+    ),
+)]
 async fn csv(gateway: Shared, phone: Path<String>, wanted: Query<TrackParameters>) -> Answer {
     file(gateway, phone, wanted, Format::Csv).await
 }
 
+/// The track as GPX; without pages and not simplified.
+#[utoipa::path(
+    get,
+    path = "/terminals/{phone}/track.gpx",
+    tag = "positions",
+    params(("phone" = String, Path), TrackParameters),
+    responses(
+        (status = 200, description = "The file.", body = String, content_type = "application/gpx+xml"),
+        (status = 503, description = "The store is away, or as many as `tracks.readers_max` are being read."),
+    ),
+)]
 async fn gpx(gateway: Shared, phone: Path<String>, wanted: Query<TrackParameters>) -> Answer {
     file(gateway, phone, wanted, Format::Gpx).await
 }
 
+/// The track as GeoJSON; without pages and not simplified.
+#[utoipa::path(
+    get,
+    path = "/terminals/{phone}/track.geojson",
+    tag = "positions",
+    params(("phone" = String, Path), TrackParameters),
+    responses(
+        (status = 200, description = "The file.", body = Object, content_type = "application/geo+json"),
+        (status = 503, description = "The store is away, or as many as `tracks.readers_max` are being read."),
+    ),
+)]
 async fn geojson(gateway: Shared, phone: Path<String>, wanted: Query<TrackParameters>) -> Answer {
     file(gateway, phone, wanted, Format::Geojson).await
 }

@@ -31,10 +31,12 @@ use crate::{
 const KEY_BYTES_MAX: usize = 256;
 
 /// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CallbackMove)]
 pub struct Asked {
     /// Which case.
+    #[schema(value_type = String)]
     pub case: CaseId,
     /// The word of the move.
     #[serde(rename = "move")]
