@@ -1,4 +1,8 @@
 //! What holds for every route: written once into the description, for all of them.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the document is the code's own, the same at every start, and tests build it"
+)]
 
 use std::collections::BTreeSet;
 
