@@ -29,7 +29,7 @@ const BATCH_BUCKETS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_
 
 /// All of them, wherever they are declared.
 pub fn declared() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    [METRICS, mqtt::METRICS, inspectors::METRICS, bridge::METRICS]
+    [METRICS, mqtt::METRICS, bridge::METRICS, inspectors::METRICS]
         .into_iter()
         .flatten()
 }
