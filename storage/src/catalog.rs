@@ -497,14 +497,14 @@ mod tests {
         let mine = version(&[("routes", "mine")], 0);
         let number = versions.create(&mine, Some(1)).unwrap();
         assert_eq!(number, 2);
-        let (_, texts) = versions.version(2).unwrap().unwrap();
-        assert_eq!(texts, texts_of(&[("fences", "a"), ("routes", "mine")]));
+        let both = texts_of(&[("fences", "a"), ("routes", "mine")]);
+        assert_eq!(versions.version(2).unwrap().unwrap().1, both);
         let error = versions.create(&version(&[("fences", "b")], 0), Some(1));
         assert!(
             matches!(error, Err(CreateError::Conflict { newest: 2 })),
             "{error:?}"
         );
-        assert_eq!(versions.version(2).unwrap().unwrap().1, mine.texts);
+        assert_eq!(versions.version(2).unwrap().unwrap().1, both);
         assert_eq!(count(&versions, "versions"), 2);
     }
 
