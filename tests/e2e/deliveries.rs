@@ -484,7 +484,7 @@ async fn a_move_comes_back_once_and_only_from_who_knows_the_secret() {
     assert_eq!(stage, "accepted");
     // The receiver hears of its own move as well.
     until("the move is heard of", async || {
-        (receiver.summary().stages[id] == "accepted").then_some(())
+        (receiver.summary().stages.get(id)? == "accepted").then_some(())
     })
     .await;
     let books = gateway.metrics().await;

@@ -125,7 +125,7 @@ async fn a_gateway_goes_on_in_the_database_where_it_stood_in_the_embedded_store(
             "1 latest positions",
             "2 reports in quarantine",
             "1 cases with 1 changes",
-            "2 cursors",
+            "3 cursors",
         ] {
             assert!(said.contains(words), "{said}");
         }

@@ -199,7 +199,7 @@ fn damage_in_the_middle_is_refused_named_and_salvaged() {
             .all(|c| c["is_of_this_log"] == true && c["record"].as_u64() >= Some(60)),
         "{consumers:?}"
     );
-    assert_eq!(consumers.len(), 2);
+    assert_eq!(consumers.len(), 3);
 }
 
 #[test]
