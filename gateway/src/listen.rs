@@ -1,5 +1,5 @@
 //! Accepting terminals, within limits. Plain TCP, TLS and UDP are links under the same connection
-//! and share its limits; MQTT has a connection of its own ([`mqtt`]) under the same ones.
+//! and share its limits; MQTT has a connection of its own (`mqtt`) under the same ones.
 
 mod admission;
 mod attachments;

@@ -8,7 +8,7 @@
 //! - [`receive`]: a case system that takes what a gateway delivers, and misbehaves.
 //! - [`decode`]: frames to JSON.
 //! - [`terminal`] and [`wire`]: the terminal's end of the protocol, written apart from the
-//!   gateway's; [`mqtt`]: the same for MQTT; [`line`] and [`stream`]: either of them under a terminal.
+//!   gateway's; [`mqtt`]: the same for MQTT; [`mod@line`] and [`stream`]: either of them under a terminal.
 //!
 //! Nothing here depends on the gateway: what stands between them is the socket.
 

@@ -1,6 +1,6 @@
 //! The table as a file: CSV, and XLSX (ECMA-376) with the formulas on a second sheet.
 //!
-//! No text becomes a formula: in CSV see [`harmless`], in XLSX every text is a cell of type
+//! No text becomes a formula: in CSV see `harmless`, in XLSX every text is a cell of type
 //! `inlineStr`, which no program evaluates. Markup is escaped, and signs that XML cannot hold are
 //! replaced.
 

@@ -9,7 +9,7 @@
 //!
 //! The router has no listener: only links made here reach it, with client ids and filters made here. It
 //! knows few topics, one for each kind and county, since its memory for topics and filters never shrinks;
-//! the topic that a subscriber sees is in the message ([`envelope`]). What a newcomer needs is kept here
+//! the topic that a subscriber sees is in the message (`envelope`). What a newcomer needs is kept here
 //! and not by the router: a vehicle that goes to another street leaves its old topic.
 //!
 //! Lossy on purpose, and counted: a queue that is full, a link that is behind (seen by the gap in the
