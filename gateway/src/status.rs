@@ -8,7 +8,7 @@ use crate::{
     listen::ListenerStatus,
     outlets::{
         Consumer as _, bridge::BridgeConsumer, evaluator::EvaluatorConsumer,
-        store_writer::StoreWriter,
+        reports::ReportsConsumer, store_writer::StoreWriter,
     },
 };
 
@@ -81,6 +81,7 @@ impl Gateway {
         for consumer in [
             StoreWriter::NAME,
             EvaluatorConsumer::NAME,
+            ReportsConsumer::NAME,
             BridgeConsumer::NAME,
         ] {
             if let Some(lag) = self.log.lag(consumer) {
