@@ -7,6 +7,7 @@ mod codec;
 mod connection;
 mod mqtt;
 mod responses;
+mod sending;
 mod tcp;
 mod tls;
 mod transport;

@@ -9,11 +9,10 @@
 pub(super) mod frames;
 
 use std::{
-    io,
     net::IpAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,7 +20,12 @@ use bytes::{Bytes, BytesMut};
 use storage::log::WaitDurable;
 use tokio::time::{Instant, Sleep};
 
-use super::{codec::FrameCodec, responses::Responses, transport::Transport};
+use super::{
+    codec::FrameCodec,
+    responses::Responses,
+    sending::Sending,
+    transport::{Kind, Transport},
+};
 use crate::{
     Gateway, clock, media,
     session::{
@@ -113,23 +117,22 @@ struct Connection<T> {
     session: Session,
     control: Arc<Control>,
     responses: Responses,
-    /// All that the transport took has left.
-    is_flushed: bool,
+    sending: Sending,
     has_begun: bool,
     bad_candidates: u32,
     garbage_bytes: u64,
     last_valid: Instant,
     /// Since when no terminal has shown its code here, or the last one has logged out.
     unauthenticated_since: Instant,
-    write_blocked_since: Option<Instant>,
 }
 
-/// Serves one connection until it ends.
-pub(super) async fn serve<T: Transport>(
-    gateway: Arc<Gateway>,
-    transport: T,
+/// The number of a new connection, what tells it, and its session.
+pub(super) fn open_session(
+    gateway: &Arc<Gateway>,
     peer: IpAddr,
-) -> Closed {
+    kind: Kind,
+    is_shared: bool,
+) -> (u64, Arc<Control>, Session) {
     let (number, control) = gateway.directory.open_connection();
     // The stop tells all that are open; one that opens meanwhile asks.
     if gateway.stop.is_cancelled() {
@@ -139,10 +142,29 @@ pub(super) async fn serve<T: Transport>(
         connection: number,
         control: Arc::clone(&control),
         address: peer,
-        transport: T::KIND.as_str(),
-        is_shared: gateway.directory.is_forwarding(peer),
+        transport: kind.as_str(),
+        is_shared,
     };
     let session = Session::new(link, Arc::clone(&gateway.packets));
+    (number, control, session)
+}
+
+/// Gives up what is not whole, and tells of the terminals that are gone.
+pub(super) fn end_session(gateway: &Arc<Gateway>, session: &mut Session, closed: Closed) {
+    media::give_up(gateway, session.give_up());
+    for terminal in session.close(&gateway.directory, closed.as_str(), clock::now()) {
+        gateway.live.set_online(terminal, false);
+    }
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve<T: Transport>(
+    gateway: Arc<Gateway>,
+    transport: T,
+    peer: IpAddr,
+) -> Closed {
+    let is_shared = gateway.directory.is_forwarding(peer);
+    let (number, control, session) = open_session(&gateway, peer, T::KIND, is_shared);
     let now = Instant::now();
     let mut connection = Connection {
         codec: FrameCodec::new(gateway.config.tcp.join_cut_frames),
@@ -152,17 +174,16 @@ pub(super) async fn serve<T: Transport>(
         session,
         control,
         responses: Responses::default(),
-        is_flushed: true,
+        sending: Sending::new(),
         has_begun: false,
         bad_candidates: 0,
         garbage_bytes: 0,
         last_valid: now,
         unauthenticated_since: now,
-        write_blocked_since: None,
         gateway,
     };
     let closed = connection.run().await;
-    connection.end_session(closed);
+    end_session(&connection.gateway, &mut connection.session, closed);
     std::future::poll_fn(|context| {
         connection.transport.say_goodbye(context);
         Poll::Ready(())
@@ -236,14 +257,16 @@ impl<T: Transport> Connection<T> {
         mut timer: Pin<&mut Sleep>,
         is_stopping: bool,
     ) -> Poll<Wake> {
-        match self.poll_send(context) {
+        let sent = self
+            .sending
+            .poll(&mut self.transport, &mut self.responses, context);
+        match sent {
             Poll::Ready(Ok(())) if is_stopping && self.responses.unsent_bytes() == 0 => {
                 return Poll::Ready(Wake::Closed(Closed::Shutdown));
             }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Wake::Closed(Closed::Broken)),
             Poll::Pending => {
-                self.write_blocked_since.get_or_insert_with(Instant::now);
                 if self.deadline() < timer.deadline() {
                     timer.as_mut().reset(self.deadline());
                 }
@@ -279,25 +302,6 @@ impl<T: Transport> Connection<T> {
         timer.poll(context).map(|()| Wake::Timer)
     }
 
-    /// Sends what is ready: all of it in one write, where the link takes that much.
-    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.responses.ready().is_empty() {
-            let count = ready!(self.transport.poll_write(context, self.responses.ready()))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.responses.on_sent(count);
-            self.is_flushed = false;
-            self.write_blocked_since = None;
-        }
-        if !self.is_flushed {
-            ready!(self.transport.poll_flush(context))?;
-            self.is_flushed = true;
-            self.write_blocked_since = None;
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// The moment at which something is overdue if nothing happens until then.
     fn deadline(&self) -> Instant {
         let timeouts = T::timeouts(&self.gateway.config);
@@ -306,7 +310,7 @@ impl<T: Transport> Connection<T> {
         } else {
             self.unauthenticated_since + timeouts.authentication
         };
-        let write = self.write_blocked_since.map(|since| since + timeouts.write);
+        let write = self.sending.overdue_at(timeouts.write);
         let packets = self.session.next_deadline();
         let packets = packets.map(|elapsed| self.gateway.started + elapsed);
         write
@@ -319,10 +323,8 @@ impl<T: Transport> Connection<T> {
     fn overdue(&self) -> Option<Closed> {
         let timeouts = T::timeouts(&self.gateway.config);
         let now = Instant::now();
-        if self
-            .write_blocked_since
-            .is_some_and(|since| now - since >= timeouts.write)
-        {
+        let write = self.sending.overdue_at(timeouts.write);
+        if write.is_some_and(|at| at <= now) {
             return Some(Closed::WriteTimeout);
         }
         if self.responses.pending() > 0 {
@@ -365,14 +367,5 @@ impl<T: Transport> Connection<T> {
             self.responses.push_unasked(&frame);
         }
         self.release(self.gateway.log.durable());
-    }
-
-    fn end_session(&mut self, closed: Closed) {
-        media::give_up(&self.gateway, self.session.give_up());
-        let directory = &self.gateway.directory;
-        let now = clock::now();
-        for terminal in self.session.close(directory, closed.as_str(), now) {
-            self.gateway.live.set_online(terminal, false);
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -22,15 +22,16 @@ use super::{
     topics::{Subscriptions, Topics},
 };
 use crate::{
-    Gateway, clock,
+    Gateway,
     listen::{
-        connection::Closed,
+        connection::{Closed, end_session, open_session},
         responses::Responses,
+        sending::Sending,
         transport::{Kind, Transport},
     },
     media,
     session::{
-        Link, Session,
+        Session,
         control::{Control, Order},
     },
 };
@@ -83,12 +84,11 @@ pub(super) struct Client<T> {
     buffer: BytesMut,
     rate: Rate,
     throttled_until: Option<Instant>,
-    is_flushed: bool,
+    sending: Sending,
     is_stopping: bool,
     /// Packets that were read wait for room.
     is_held_back: bool,
     last_packet: Instant,
-    write_blocked_since: Option<Instant>,
 }
 
 /// Serves one connection until it ends.
@@ -98,19 +98,7 @@ pub(super) async fn serve<T: Transport>(
     kind: Kind,
     peer: IpAddr,
 ) -> Closed {
-    let (number, control) = gateway.directory.open_connection();
-    // The stop tells all that are open; one that opens meanwhile asks.
-    if gateway.stop.is_cancelled() {
-        control.tell(Order::Stop);
-    }
-    let link = Link {
-        connection: number,
-        control: Arc::clone(&control),
-        address: peer,
-        transport: kind.as_str(),
-        is_shared: false,
-    };
-    let session = Session::new(link, Arc::clone(&gateway.packets));
+    let (number, control, session) = open_session(&gateway, peer, kind, false);
     let now = Instant::now();
     let limits = &gateway.config.mqtt;
     let mut client = Client {
@@ -125,11 +113,10 @@ pub(super) async fn serve<T: Transport>(
         goodbye: None,
         buffer: BytesMut::new(),
         throttled_until: None,
-        is_flushed: true,
+        sending: Sending::new(),
         is_stopping: false,
         is_held_back: false,
         last_packet: now,
-        write_blocked_since: None,
         gateway,
     };
     let closed = client.run().await;
@@ -212,7 +199,6 @@ impl<T: Transport> Client<T> {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Wake::Closed(Closed::Broken)),
             Poll::Pending => {
-                self.write_blocked_since.get_or_insert_with(Instant::now);
                 if self.deadline() < timer.deadline() {
                     timer.as_mut().reset(self.deadline());
                 }
@@ -248,23 +234,13 @@ impl<T: Transport> Client<T> {
         timer.poll(context).map(|()| Wake::Timer)
     }
 
-    /// Sends what is ready.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.responses.ready().is_empty() {
-            let count = ready!(self.transport.poll_write(context, self.responses.ready()))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.responses.on_sent(count);
-            self.is_flushed = false;
-            self.write_blocked_since = None;
-        }
-        if !self.is_flushed {
-            ready!(self.transport.poll_flush(context))?;
-            self.is_flushed = true;
-            self.write_blocked_since = None;
-        }
-        Poll::Ready(Ok(()))
+        let Self {
+            transport,
+            responses,
+            ..
+        } = self;
+        self.sending.poll(transport, responses, context)
     }
 
     fn has_room(&self) -> bool {
@@ -289,9 +265,7 @@ impl<T: Transport> Client<T> {
             .established
             .as_ref()
             .map_or(config.mqtt.connect_timeout, |client| client.silence_max);
-        let write = self
-            .write_blocked_since
-            .map(|since| since + config.tcp.write_timeout);
+        let write = self.sending.overdue_at(config.tcp.write_timeout);
         let packets = self.session.next_deadline();
         let packets = packets.map(|elapsed| self.gateway.started + elapsed);
         let idle = self.last_packet + silence_max;
@@ -305,10 +279,8 @@ impl<T: Transport> Client<T> {
     fn overdue(&self) -> Option<Closed> {
         let config = &self.gateway.config;
         let now = Instant::now();
-        let is_blocked = self
-            .write_blocked_since
-            .is_some_and(|since| now - since >= config.tcp.write_timeout);
-        if is_blocked {
+        let write = self.sending.overdue_at(config.tcp.write_timeout);
+        if write.is_some_and(|at| at <= now) {
             return Some(Closed::WriteTimeout);
         }
         match &self.established {
@@ -460,11 +432,7 @@ impl<T: Transport> Client<T> {
     /// Leaves the will, ends the session, sends what is owed, says goodbye.
     async fn finish(&mut self, closed: Closed) {
         self.leave_will().await;
-        media::give_up(&self.gateway, self.session.give_up());
-        let directory = &self.gateway.directory;
-        for terminal in self.session.close(directory, closed.as_str(), clock::now()) {
-            self.gateway.live.set_online(terminal, false);
-        }
+        end_session(&self.gateway, &mut self.session, closed);
         if matches!(
             closed,
             Closed::Broken | Closed::LogFailed | Closed::WriteTimeout
