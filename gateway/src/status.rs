@@ -3,14 +3,7 @@
 use serde::Serialize;
 use storage::log::LogState;
 
-use crate::{
-    Gateway,
-    listen::ListenerStatus,
-    outlets::{
-        Consumer as _, bridge::BridgeConsumer, evaluator::EvaluatorConsumer,
-        reports::ReportsConsumer, store_writer::StoreWriter,
-    },
-};
+use crate::{Gateway, listen::ListenerStatus};
 
 /// Whether terminals get their positions acknowledged, and why not.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -78,19 +71,9 @@ impl Gateway {
             } else {
                 0.0
             });
-        for consumer in [
-            StoreWriter::NAME,
-            EvaluatorConsumer::NAME,
-            ReportsConsumer::NAME,
-            BridgeConsumer::NAME,
-        ] {
-            if let Some(lag) = self.log.lag(consumer) {
-                metrics.gauge(
-                    "log_lag_records",
-                    &[("consumer", consumer)],
-                    approximate(lag),
-                );
-            }
+        for (consumer, lag) in self.log.lags() {
+            let labels = [("consumer", consumer.as_str())];
+            metrics.gauge("log_lag_records", &labels, approximate(lag));
         }
         for listener in self.listeners.status() {
             metrics.gauge(

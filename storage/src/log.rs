@@ -486,6 +486,16 @@ impl Log {
         Some(self.durable().saturating_sub(position))
     }
 
+    /// The same of every registered consumer, by name.
+    #[must_use]
+    pub fn lags(&self) -> Vec<(String, u64)> {
+        let durable = self.durable();
+        let consumers = self.shared.consumers.lock();
+        let lag =
+            |(name, position): (&String, &u64)| (name.clone(), durable.saturating_sub(*position));
+        consumers.iter().map(lag).collect()
+    }
+
     /// Removes segments that all registered consumers are past, never the newest, and nothing
     /// while no consumer is registered. Gives how many. Waits for the disk.
     ///
