@@ -12,12 +12,13 @@ use std::{
 };
 
 use allocation_counter::measure;
+use benchmarks::city::{catalog_of, position, show};
 use geofence::{
-    catalog::{Catalog, CatalogSources},
+    catalog::Catalog,
     identity::TerminalId,
     position::Position,
     track::{Evaluator, EvaluatorOptions},
-    units::{Latitude, Longitude, Timestamp},
+    units::Timestamp,
 };
 use tools::{
     city::{CityOptions, demo_city},
@@ -34,14 +35,7 @@ const REPETITIONS: usize = 5;
 
 fn main() {
     let city = demo_city(1, &CityOptions::FULL);
-    let named = |name: &str, text: &String| Some((name.to_owned(), text.clone()));
-    let catalog = Catalog::load(&CatalogSources {
-        unit_grids: named("unit grids", &city.unit_grids),
-        fences: named("fences", &city.fences),
-        vehicles: named("vehicles", &city.vehicles),
-        ..CatalogSources::default()
-    })
-    .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let catalog = catalog_of(&city);
     late_day(&catalog);
     memory(&catalog);
 }
@@ -176,24 +170,13 @@ fn wander(catalog: &Catalog, count: usize) -> Vec<Position> {
             lon = (lon + f64::cos(angle) * mps * 10.0 / 87_800.0).clamp(west, east);
             let at = Timestamp(START + index as i64 * EVERY_MS);
             let noise = |random: &mut Random| random.normal() * 3.0 / 100_000.0;
+            let latitude = lat + noise(&mut random);
+            let longitude = lon + noise(&mut random);
             Position {
-                terminal,
-                fixed_at: at,
-                received_at: at,
                 log_offset: index as u64,
                 digest: u32::try_from(index).unwrap_or(u32::MAX),
-                latitude: Latitude::from_degrees(lat + noise(&mut random)).unwrap_or_default(),
-                longitude: Longitude::from_degrees(lon + noise(&mut random)).unwrap_or_default(),
-                altitude_m: None,
                 speed_dkmh: format!("{:.0}", mps * 36.0).parse().unwrap_or(0),
-                heading_deg: 0,
-                alarm_flags: 0,
-                status_flags: 3,
-                odometer_dkm: None,
-                satellites: Some(10),
-                inputs: Default::default(),
-                is_positioned: true,
-                is_backlog: false,
+                ..position(terminal, at, latitude, longitude)
             }
         })
         .collect()
@@ -216,9 +199,4 @@ fn least(mut run: impl FnMut() -> (Duration, u64)) -> (Duration, u64) {
         .map(|_| run())
         .min()
         .unwrap_or((Duration::ZERO, 0))
-}
-
-#[expect(clippy::print_stdout, reason = "figures are what this program is for")]
-fn show(line: &str) {
-    println!("{line}");
 }

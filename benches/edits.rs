@@ -6,11 +6,12 @@
 
 use std::{hint::black_box, time::Instant};
 
+use benchmarks::city::{load, position, show};
 use geofence::{
     catalog::{Catalog, CatalogSources},
     position::Position,
     track::{Evaluator, EvaluatorOptions},
-    units::{Latitude, Longitude, Timestamp},
+    units::Timestamp,
 };
 use tools::{
     city::{CityOptions, demo_city},
@@ -40,7 +41,7 @@ fn main() {
         vehicles: named(format!("vehicle,phone\n{}\n", vehicles.join("\n"))),
         ..CatalogSources::default()
     };
-    let (mut catalog, whole_ms) = load(&sources);
+    let (mut catalog, whole_ms) = timed(&sources);
     let (grids, routes) = (catalog.unit_grids().len(), catalog.routes().len());
     show(&format!(
         "{grids} grids, {FENCES} fences and {routes} routes read whole: {whole_ms:.0} ms"
@@ -56,7 +57,7 @@ fn main() {
         }
         let edited = edit(&catalog, id, feature.as_deref());
         sources.fences = named(edited.fences_geojson().to_owned());
-        let (fresh, fresh_ms) = load(&sources);
+        let (fresh, fresh_ms) = timed(&sources);
         assert_eq!(
             edited.version(),
             fresh.version(),
@@ -102,7 +103,7 @@ fn pause(catalog: &Catalog, random: &mut Random) {
         let mut random = Random::new(5);
         let vehicles = catalog.vehicles().iter();
         vehicles
-            .map(|vehicle| position(&mut random, vehicle.terminal, second))
+            .map(|vehicle| moving(&mut random, vehicle.terminal, second))
             .collect()
     };
     let mut evaluator = Evaluator::new(EvaluatorOptions::default());
@@ -137,9 +138,9 @@ fn edit(catalog: &Catalog, id: usize, feature: Option<&str>) -> Catalog {
 }
 
 /// With the time of it, milliseconds.
-fn load(sources: &CatalogSources) -> (Catalog, f64) {
+fn timed(sources: &CatalogSources) -> (Catalog, f64) {
     let started = Instant::now();
-    let catalog = Catalog::load(sources).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let catalog = load(sources);
     (catalog, started.elapsed().as_secs_f64() * 1e3)
 }
 
@@ -201,11 +202,7 @@ fn route(random: &mut Random, id: usize) -> String {
     )
 }
 
-fn position(
-    random: &mut Random,
-    terminal: geofence::identity::TerminalId,
-    second: i64,
-) -> Position {
+fn moving(random: &mut Random, terminal: geofence::identity::TerminalId, second: i64) -> Position {
     let (x, y) = place(random);
     let at = Timestamp(START + second * 1_000);
     let degrees = (
@@ -213,27 +210,8 @@ fn position(
         112.55 + (x + 8.0 * second as f64) / 87_776.9,
     );
     Position {
-        terminal,
-        fixed_at: at,
-        received_at: at,
-        log_offset: 0,
         digest: u32::try_from(second).unwrap_or(0),
-        latitude: Latitude::from_degrees(degrees.0).unwrap_or_default(),
-        longitude: Longitude::from_degrees(degrees.1).unwrap_or_default(),
-        altitude_m: None,
-        speed_dkmh: 288,
         heading_deg: 90,
-        alarm_flags: 0,
-        status_flags: 3,
-        odometer_dkm: None,
-        satellites: Some(10),
-        inputs: Default::default(),
-        is_positioned: true,
-        is_backlog: false,
+        ..position(terminal, at, degrees.0, degrees.1)
     }
-}
-
-#[expect(clippy::print_stdout, reason = "figures are what this program is for")]
-fn show(line: &str) {
-    println!("{line}");
 }

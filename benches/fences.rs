@@ -6,9 +6,10 @@
 
 use std::{hint::black_box, time::Instant};
 
+use benchmarks::city::{catalog_of, position, show};
 use geo::Intersects;
 use geofence::{
-    catalog::{Catalog, CatalogSources},
+    catalog::Catalog,
     geometry::{Point, Raster, Shape},
     position::Position,
     track::{Evaluator, EvaluatorOptions},
@@ -32,13 +33,7 @@ const PART: usize = 2_048;
 fn main() {
     let city = demo_city(1, &CityOptions::FULL);
     let started = Instant::now();
-    let catalog = Catalog::load(&CatalogSources {
-        unit_grids: Some(("unit grids".to_owned(), city.unit_grids.clone())),
-        fences: Some(("fences".to_owned(), city.fences.clone())),
-        vehicles: Some(("vehicles".to_owned(), city.vehicles.clone())),
-        ..CatalogSources::default()
-    })
-    .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let catalog = catalog_of(&city);
     let (grids, fences) = (catalog.unit_grids().len(), catalog.fences().len());
     show(&format!(
         "catalog of {grids} grids and {fences} fences read in {:?}",
@@ -190,11 +185,6 @@ fn compare(what: &str, single: f64, batched: f64, theirs: f64) {
     ));
 }
 
-#[expect(clippy::print_stdout, reason = "figures are what this program is for")]
-fn show(line: &str) {
-    println!("{line}");
-}
-
 struct Baseline {
     tree: RTree<GeomWithData<Rectangle<[f64; 2]>, usize>>,
     polygons: Vec<geo::Polygon<f64>>,
@@ -317,24 +307,13 @@ fn positions(catalog: &Catalog) -> Vec<Position> {
             *lon = (*lon + angle.cos() * mps / 87_800.0).clamp(west, east);
             let at = Timestamp(1_767_574_800_000 + second as i64 * 1_000);
             let noise = |random: &mut Random| random.normal() * 3.0 / 100_000.0;
+            let latitude = *lat + noise(&mut random);
+            let longitude = *lon + noise(&mut random);
             positions.push(Position {
-                terminal: known.terminal,
-                fixed_at: at,
-                received_at: at,
                 log_offset: positions.len() as u64,
                 digest: u32::try_from(second).unwrap_or(u32::MAX),
-                latitude: Latitude::from_degrees(*lat + noise(&mut random)).unwrap_or_default(),
-                longitude: Longitude::from_degrees(*lon + noise(&mut random)).unwrap_or_default(),
-                altitude_m: None,
                 speed_dkmh: format!("{:.0}", mps * 36.0).parse().unwrap_or(0),
-                heading_deg: 0,
-                alarm_flags: 0,
-                status_flags: 3,
-                odometer_dkm: None,
-                satellites: Some(10),
-                inputs: Default::default(),
-                is_positioned: true,
-                is_backlog: false,
+                ..position(known.terminal, at, latitude, longitude)
             });
         }
     }

@@ -1,4 +1,5 @@
 //! Benchmarks of the hot paths. See each file.
+pub mod city;
 pub mod copies;
 pub mod frames;
 pub mod servers;

@@ -5,13 +5,14 @@
 
 use std::{hint::black_box, time::Instant};
 
+use benchmarks::city::{load, position, show};
 use geo::{Distance, Euclidean};
 use geofence::{
-    catalog::{Catalog, CatalogSources},
+    catalog::CatalogSources,
     geometry::{Point, RouteCursor, RouteFix, RouteLine, Whereabouts},
     position::Position,
     track::{Evaluator, EvaluatorOptions},
-    units::{Latitude, Longitude, Timestamp},
+    units::Timestamp,
 };
 use tools::random::Random;
 
@@ -148,35 +149,20 @@ fn whole_evaluation(paths: &[Vec<(f64, f64)>], fixes: &[Vec<Point>]) {
             points.iter().enumerate().filter_map(move |(index, point)| {
                 let (lat, lon) = degrees(f64::from(point.x), f64::from(point.y));
                 let at = Timestamp(1_767_574_800_000 + second as i64 * 1_000);
+                let terminal = phone(index).to_string().parse().ok()?;
                 Some(Position {
-                    terminal: phone(index).to_string().parse().ok()?,
-                    fixed_at: at,
-                    received_at: at,
-                    log_offset: 0,
                     digest: u32::try_from(second).ok()?,
-                    latitude: Latitude::from_degrees(lat)?,
-                    longitude: Longitude::from_degrees(lon)?,
-                    altitude_m: None,
-                    speed_dkmh: 288,
-                    heading_deg: 0,
-                    alarm_flags: 0,
-                    status_flags: 3,
-                    odometer_dkm: None,
-                    satellites: Some(10),
-                    inputs: Default::default(),
-                    is_positioned: true,
-                    is_backlog: false,
+                    ..position(terminal, at, lat, lon)
                 })
             })
         })
         .collect();
     let run = |routes: Option<String>| {
-        let catalog = Catalog::load(&CatalogSources {
+        let catalog = load(&CatalogSources {
             routes: routes.map(|text| ("routes".to_owned(), text)),
             vehicles: Some(("vehicles".to_owned(), vehicles.clone())),
             ..CatalogSources::default()
-        })
-        .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        });
         nanoseconds(positions.len(), || {
             let mut evaluator = Evaluator::new(EvaluatorOptions::default());
             let batches = positions.chunks(4_096);
@@ -243,9 +229,4 @@ fn nanoseconds(count: usize, mut run: impl FnMut() -> f64) -> f64 {
             started.elapsed().as_secs_f64() * 1e9 / count as f64
         })
         .fold(f64::INFINITY, f64::min)
-}
-
-#[expect(clippy::print_stdout, reason = "figures are what this program is for")]
-fn show(line: &str) {
-    println!("{line}");
 }
