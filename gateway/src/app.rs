@@ -94,9 +94,9 @@ impl App {
             // So that nothing is left behind by a start that fails.
             Catalog::load(&config.catalog)?;
         }
-        let profiles = TerminalProfiles::load(&config.profiles)?;
-        let cases = Arc::new(CaseDesk::load(&config.cases)?);
-        let evaluations = Evaluations::load(&config.evaluation)?;
+        let profiles = TerminalProfiles::load(&config.profiles).map_err(StartError::Profiles)?;
+        let cases = Arc::new(CaseDesk::load(&config.cases).map_err(StartError::Policy)?);
+        let evaluations = Evaluations::load(&config.evaluation).map_err(StartError::Formulas)?;
         let sockets = Sockets::bind(&config)?;
         let listeners = sockets.listeners().map_err(no_address)?;
         let web = listen::listen_on(config.http.listen).map_err(|cause| StartError::Io {

@@ -1,7 +1,7 @@
 //! What decides over cases: the city's policy with the work calendar of the catalog in force, and
 //! the task that tells what clocks have to say.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use geofence::case::{
     moves::Move,
@@ -11,7 +11,15 @@ use parking_lot::Mutex;
 use storage::store::CaseWritten;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Gateway, catalog::InForce, clock, config::Cases, metrics::Metrics};
+use crate::{
+    Gateway,
+    catalog::InForce,
+    clock,
+    config::Cases,
+    metrics::Metrics,
+    outlets::every,
+    rule_file::{self, RuleFileError},
+};
 
 /// The policy of whoever says nothing.
 const DEFAULT_POLICY: &str = include_str!("../case-policy.toml");
@@ -24,42 +32,21 @@ pub struct CaseDesk {
     newest: Mutex<Option<(u64, Arc<Desk>)>>,
 }
 
-/// Why the policy cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// The file cannot be read.
-    #[error("{path}: {cause}")]
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// The cause.
-        cause: std::io::Error,
-    },
-    /// Mistakes of the file, one a line.
-    #[error("{}", .0.join("\n"))]
-    Mistakes(Vec<String>),
-}
-
 impl CaseDesk {
     /// Reads the policy.
     ///
     /// # Errors
     /// When the file cannot be read; and every mistake in it.
-    pub fn load(config: &Cases) -> Result<Self, PolicyError> {
+    pub fn load(config: &Cases) -> Result<Self, RuleFileError> {
         let mut texts = vec![parse(DEFAULT_POLICY, "the default policy")?];
         let mut place = "the default policy".to_owned();
         if let Some(path) = &config.policy {
-            let text = fs::read_to_string(path).map_err(|cause| PolicyError::File {
-                path: path.clone(),
-                cause,
-            })?;
+            let text = rule_file::read(path)?;
             place = path.display().to_string();
             texts.push(parse(&text, &place)?);
         }
-        let policy = Policy::read(&texts).map_err(|mistakes| {
-            let mistakes = mistakes.into_iter();
-            PolicyError::Mistakes(mistakes.map(|m| format!("{place}: {m}")).collect())
-        })?;
+        let policy =
+            Policy::read(&texts).map_err(|mistakes| RuleFileError::at(&place, mistakes))?;
         Ok(Self {
             policy,
             newest: Mutex::default(),
@@ -85,29 +72,20 @@ impl CaseDesk {
     }
 }
 
-fn parse(text: &str, place: &str) -> Result<PolicyText, PolicyError> {
-    toml::from_str(text)
-        .map_err(|error| PolicyError::Mistakes(vec![format!("{place}: {}", error.message())]))
+fn parse(text: &str, place: &str) -> Result<PolicyText, RuleFileError> {
+    toml::from_str(text).map_err(|error| RuleFileError::at(&place, [error.message()]))
 }
 
 /// Tells what clocks have to say every `cases.clock_interval`, until told to stop. What is said is
 /// written with the case, so that a crash or another node neither loses nor repeats it.
 pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
-    let mut interval = tokio::time::interval(gateway.config.cases.clock_interval);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tick(&gateway) => {}
-        }
-    }
+    every(gateway.config.cases.clock_interval, &stop, || {
+        tick(Arc::clone(&gateway))
+    })
+    .await;
 }
 
-async fn tick(gateway: &Gateway) {
+async fn tick(gateway: Arc<Gateway>) {
     let limit = gateway.config.cases.clock_batch;
     let desk = gateway.cases.desk(&gateway.catalog.in_force());
     loop {
@@ -116,9 +94,7 @@ async fn tick(gateway: &Gateway) {
             Ok(written) => written,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                gateway
-                    .metrics
-                    .count("store_errors_total", "reason", error.reason(), 1);
+                gateway.metrics.store_failed(&error);
                 tracing::warn!(%error, cause, "the clocks of cases cannot be told; later again");
                 return;
             }
@@ -158,11 +134,11 @@ mod tests {
 
     use super::*;
 
-    fn load(text: Option<&str>) -> Result<CaseDesk, PolicyError> {
+    fn load(text: Option<&str>) -> Result<CaseDesk, RuleFileError> {
         let folder = tempfile::tempdir().unwrap();
         let policy = text.map(|text| {
             let file = folder.path().join("policy.toml");
-            fs::write(&file, text).unwrap();
+            std::fs::write(&file, text).unwrap();
             file
         });
         CaseDesk::load(&Cases {

@@ -19,7 +19,8 @@ use storage::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use self::formulas::{Formulas, FormulasError};
+use self::formulas::Formulas;
+use crate::rule_file::RuleFileError;
 
 /// The formulas, and how many may compute at a time.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Evaluations {
     ///
     /// # Errors
     /// When the formulas cannot be used.
-    pub fn load(config: &crate::config::Evaluation) -> Result<Self, FormulasError> {
+    pub fn load(config: &crate::config::Evaluation) -> Result<Self, RuleFileError> {
         Ok(Self {
             formulas: Formulas::load(config.formulas.as_ref())?,
             turns: Semaphore::new(config.running_max as usize),

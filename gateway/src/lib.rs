@@ -37,6 +37,7 @@ pub mod operations;
 pub mod outlets;
 pub mod platform_key;
 pub mod profiles;
+pub mod rule_file;
 pub mod session;
 pub mod telemetry;
 pub mod tracks;

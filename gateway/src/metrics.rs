@@ -16,6 +16,7 @@ mod tests;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use protocols::jt808::{frame::RejectReason, message::MessageId, reassembly::Refusal};
+use storage::store::StoreError;
 
 pub use self::list::METRICS;
 use crate::listen::Kind;
@@ -225,6 +226,11 @@ impl Metrics {
         self.recorder
             .register_counter(&key(name, &[(label, value)]), &METADATA)
             .increment(by);
+    }
+
+    /// The store did not do what it was asked for.
+    pub fn store_failed(&self, error: &StoreError) {
+        self.count("store_errors_total", "reason", error.reason(), 1);
     }
 
     /// A counter with several labels.

@@ -108,6 +108,27 @@ pub async fn follow<C: Consumer>(gateway: Arc<Gateway>, consumer: C, stop: Cance
     }
 }
 
+/// Works at once and then every `period`, until told to stop, also in the midst of it.
+pub async fn every<F: Future<Output = ()>>(
+    period: Duration,
+    stop: &CancellationToken,
+    mut work: impl FnMut() -> F,
+) {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let repeated = async {
+        loop {
+            interval.tick().await;
+            work().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = repeated => {}
+    }
+}
+
 /// Tries until it works, with growing pauses; `None` when told to stop meanwhile, or when the log
 /// cannot be read.
 async fn retried<C: Consumer>(
@@ -141,9 +162,7 @@ async fn retried<C: Consumer>(
                 return None;
             }
             Err(StepError::Store(error)) => {
-                gateway
-                    .metrics
-                    .count("store_errors_total", "reason", error.reason(), 1);
+                gateway.metrics.store_failed(&error);
                 if failures == 0 {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(

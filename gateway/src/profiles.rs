@@ -1,12 +1,15 @@
 //! Which terminals have a profile ([`protocols::jt808::profile`]): those that the configuration
 //! names, and, where it says so, those that are known by their maker and model.
 
-use std::{collections::HashMap, fs, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use geofence::identity::TerminalId;
 use protocols::jt808::profile::{Profile, Profiles};
 
-use crate::config;
+use crate::{
+    config,
+    rule_file::{self, RuleFileError},
+};
 
 /// The profiles of terminals.
 #[derive(Debug)]
@@ -16,40 +19,18 @@ pub struct TerminalProfiles {
     by_model: bool,
 }
 
-/// Why the profiles cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ProfilesError {
-    /// The file cannot be read.
-    #[error("{path}: {cause}")]
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// The cause.
-        cause: std::io::Error,
-    },
-    /// Mistakes of the file or the configuration, one a line.
-    #[error("{}", .0.join("\n"))]
-    Mistakes(Vec<String>),
-}
-
 impl TerminalProfiles {
     /// Reads the file, and finds the profiles that the configuration names.
     ///
     /// # Errors
     /// Every mistake of the file, with its line; and every name that no profile has.
-    pub fn load(config: &config::Profiles) -> Result<Self, ProfilesError> {
+    pub fn load(config: &config::Profiles) -> Result<Self, RuleFileError> {
         let known = match &config.file {
             None => Profiles::builtin(),
             Some(path) => {
-                let text = fs::read_to_string(path).map_err(|cause| ProfilesError::File {
-                    path: path.clone(),
-                    cause,
-                })?;
-                Profiles::parse(&text).map_err(|error| {
-                    let mistakes = error.mistakes.iter();
-                    let place = path.display();
-                    ProfilesError::Mistakes(mistakes.map(|m| format!("{place}: {m}")).collect())
-                })?
+                let text = rule_file::read(path)?;
+                Profiles::parse(&text)
+                    .map_err(|error| RuleFileError::at(&path.display(), &error.mistakes))?
             }
         };
         let mut by_terminal = HashMap::with_capacity(config.terminals.len());
@@ -65,7 +46,7 @@ impl TerminalProfiles {
         if !mistakes.is_empty() {
             let names: Vec<_> = known.iter().map(Profile::name).collect();
             mistakes.push(format!("profiles that there are: {}", names.join(", ")));
-            return Err(ProfilesError::Mistakes(mistakes));
+            return Err(RuleFileError::Mistakes(mistakes));
         }
         Ok(Self {
             known,
@@ -107,10 +88,10 @@ mod tests {
         text: &str,
         by_model: bool,
         terminals: Vec<Choice>,
-    ) -> Result<TerminalProfiles, ProfilesError> {
+    ) -> Result<TerminalProfiles, RuleFileError> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("own.toml");
-        fs::write(&file, text).unwrap();
+        std::fs::write(&file, text).unwrap();
         TerminalProfiles::load(&config::Profiles {
             file: Some(file),
             by_model,

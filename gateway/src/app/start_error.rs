@@ -5,10 +5,9 @@ use std::io;
 use storage::{log::LogError, media::MediaError, store::StoreError};
 
 use crate::{
-    EXIT_CONFIG, EXIT_DAMAGED, EXIT_NEWER, case_desk::PolicyError, catalog::CatalogError,
-    evaluation::formulas::FormulasError, listen::ListenError,
+    EXIT_CONFIG, EXIT_DAMAGED, EXIT_NEWER, catalog::CatalogError, listen::ListenError,
     outlets::delivery::webhook::WebhookError, platform_key::PlatformKeyError,
-    profiles::ProfilesError,
+    rule_file::RuleFileError,
 };
 
 /// Why the gateway did not start.
@@ -19,13 +18,13 @@ pub enum StartError {
     Catalog(#[from] CatalogError),
     /// The profiles of terminals.
     #[error(transparent)]
-    Profiles(#[from] ProfilesError),
+    Profiles(RuleFileError),
     /// What is to become of violations.
     #[error("cases.policy: {0}")]
-    Policy(#[from] PolicyError),
+    Policy(#[source] RuleFileError),
     /// The formulas of evaluations.
     #[error("evaluation.formulas: {0}")]
-    Formulas(#[from] FormulasError),
+    Formulas(#[source] RuleFileError),
     /// The log.
     #[error("log: {0}")]
     Log(#[from] LogError),

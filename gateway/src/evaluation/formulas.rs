@@ -1,10 +1,12 @@
 //! The formulas of evaluations: data with versions. The defaults are `gateway/evaluation.toml`; a
 //! city's file takes their place whole.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use storage::evaluation::{Figure, Filter, Measure};
+
+use crate::rule_file::{self, RuleFileError};
 
 const DEFAULTS: &str = include_str!("../../evaluation.toml");
 const NAME_BYTES_MAX: usize = 64;
@@ -147,43 +149,17 @@ impl Score {
     }
 }
 
-/// Why formulas cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FormulasError {
-    /// The file cannot be read.
-    #[error("{path}: {cause}")]
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// The cause.
-        cause: std::io::Error,
-    },
-    /// Its mistakes, one a line.
-    #[error("{}", .0.join("\n"))]
-    Mistakes(Vec<String>),
-}
-
 impl Formulas {
     /// The formulas of a file, or the defaults.
     ///
     /// # Errors
     /// When it cannot be read; and every mistake in it.
-    pub fn load(path: Option<&PathBuf>) -> Result<Self, FormulasError> {
+    pub fn load(path: Option<&PathBuf>) -> Result<Self, RuleFileError> {
         let Some(path) = path else {
-            return Self::read(DEFAULTS).map_err(FormulasError::Mistakes);
+            return Self::read(DEFAULTS).map_err(RuleFileError::Mistakes);
         };
-        let text = fs::read_to_string(path).map_err(|cause| FormulasError::File {
-            path: path.clone(),
-            cause,
-        })?;
-        Self::read(&text).map_err(|mistakes| {
-            let mistakes = mistakes.into_iter();
-            FormulasError::Mistakes(
-                mistakes
-                    .map(|mistake| format!("{}: {mistake}", path.display()))
-                    .collect(),
-            )
-        })
+        let text = rule_file::read(path)?;
+        Self::read(&text).map_err(|mistakes| RuleFileError::at(&path.display(), mistakes))
     }
 
     /// Reads a text.

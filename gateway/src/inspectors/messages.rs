@@ -63,9 +63,7 @@ async fn send(gateway: &Gateway) {
     loop {
         interval.tick().await;
         if let Err(error) = look(gateway, &mut told).await {
-            gateway
-                .metrics
-                .count("store_errors_total", "reason", error.reason(), 1);
+            gateway.metrics.store_failed(&error);
             tracing::debug!(%error, "tasks cannot be read; later again");
         }
         set_events(gateway, &mut told).await;

@@ -126,9 +126,7 @@ async fn take(gateway: &Gateway, medium: &Media) {
         media: vec![medium.id.to_string()],
     };
     while let Err(error) = report(&place, said.clone()).await {
-        gateway
-            .metrics
-            .count("store_errors_total", "reason", error.reason(), 1);
+        gateway.metrics.store_failed(&error);
         tracing::warn!(%error, "the picture of an inspector is no case yet; it is tried again");
         tokio::time::sleep(RETRY).await;
     }

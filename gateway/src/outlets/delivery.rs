@@ -284,9 +284,7 @@ impl Patience {
     }
 
     fn failed(&mut self, gateway: &Gateway, what: &'static str, error: &StoreError) -> Duration {
-        gateway
-            .metrics
-            .count("store_errors_total", "reason", error.reason(), 1);
+        gateway.metrics.store_failed(error);
         if self.failures == 0 {
             tracing::warn!(what, %error, "the outbox does not answer; it is asked again");
         }

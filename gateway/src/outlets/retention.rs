@@ -6,6 +6,7 @@ use std::sync::Arc;
 use storage::store::{Retained, Retention};
 use tokio_util::sync::CancellationToken;
 
+use super::every;
 use crate::{Gateway, clock};
 
 /// Removes at once and then every `store.retain_interval`, until told to stop.
@@ -14,21 +15,13 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
     if rules.positions_kept_for.is_none() && rules.quarantine_kept_for.is_none() {
         return;
     }
-    let mut interval = tokio::time::interval(rules.retain_interval);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = remove(&gateway) => {}
-        }
-    }
+    every(rules.retain_interval, &stop, || {
+        remove(Arc::clone(&gateway))
+    })
+    .await;
 }
 
-async fn remove(gateway: &Gateway) {
+async fn remove(gateway: Arc<Gateway>) {
     let rules = &gateway.config.store_rules;
     let now = clock::now();
     let before = |kept: Option<_>| kept.map(|kept| now.before(kept));
@@ -49,9 +42,7 @@ async fn remove(gateway: &Gateway) {
         }
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            gateway
-                .metrics
-                .count("store_errors_total", "reason", error.reason(), 1);
+            gateway.metrics.store_failed(&error);
             tracing::warn!(%error, cause, "what is too old cannot be removed; later again");
         }
     }
