@@ -123,7 +123,10 @@ impl App {
             cause,
         })?;
         let store: Arc<dyn Store> = match &config.store {
-            StoreChoice::Embedded => Arc::new(EmbeddedStore::open(&config.data_dir.join("store"))?),
+            StoreChoice::Embedded => Arc::new(EmbeddedStore::open_with(
+                &config.data_dir.join("store"),
+                &config.store_rules.embedded,
+            )?),
             StoreChoice::Postgres(url) => {
                 let options = storage::timescale::Options {
                     rules: Some(config.store_rules.timescale),
@@ -443,6 +446,7 @@ fn log_config(config: &Config) -> LogConfig {
         size_bytes_max: config.log.size_bytes_max,
         free_bytes_min: config.log.free_bytes_min,
         staged_bytes_max: config.log.staged_bytes_max,
+        zero_ahead_bytes: config.log.zero_ahead_bytes,
         commit_interval: config.log.commit_interval,
         ..LogConfig::default()
     }

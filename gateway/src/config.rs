@@ -235,6 +235,8 @@ pub struct LogLimits {
     pub free_bytes_min: u64,
     /// Bytes that wait for the next sync; then sockets are not read. Default 16 MiB.
     pub staged_bytes_max: u64,
+    /// Zeros written ahead of the commits at a time. 0 for none; default 1 MiB.
+    pub zero_ahead_bytes: u64,
     /// The least time between two syncs: later messages join the next one. Default 2 ms.
     pub commit_interval: Duration,
 }
@@ -388,6 +390,7 @@ impl Config {
                 size_bytes_max: raw.bytes("log.size_bytes_max", 8 * GIB, MIB..=1024 * 1024 * GIB),
                 free_bytes_min: raw.bytes("log.free_bytes_min", 256 * MIB, 0..=1024 * GIB),
                 staged_bytes_max: raw.bytes("log.staged_bytes_max", 16 * MIB, MIB..=GIB),
+                zero_ahead_bytes: raw.bytes("log.zero_ahead_bytes", MIB, 0..=64 * MIB),
                 commit_interval: raw.duration(
                     "log.commit_interval",
                     Duration::from_millis(2),

@@ -80,7 +80,7 @@ impl Default for Options {
             query_timeout: Duration::from_secs(10),
             readers: 4,
             open_days_max: 4,
-            commit_rows_max: 4_000,
+            commit_rows_max: 1_000,
             wal_bytes_max: 8 * 1024 * 1024,
         }
     }

@@ -40,8 +40,8 @@
 //! Commits are not padded to pages: at a quiet hour that would make the log forty times as large.
 //! So a commit is written next to, and in the same page as, the one before it, whose bytes are
 //! written again unchanged. That is safe on a disk that writes a sector whole or not at all, as
-//! all do that claim to survive a power cut. Segments are not allocated ahead either: behind the
-//! last commit there is the end of the file and nothing that could look like more.
+//! all do that claim to survive a power cut. Behind the last commit lie zeros that were written ahead
+//! ([`LogConfig::zero_ahead_bytes`]), which nothing takes for more, or the end of the file.
 //!
 //! # How it works
 //!

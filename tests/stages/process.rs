@@ -85,6 +85,7 @@ pub(crate) fn open(disk: &FaultyDisk) -> Result<(Log, LogWriter, Recovered), Log
         staged_bytes_max: 3 << 9,
         record_bytes_max: 700,
         block_bytes: 512,
+        zero_ahead_bytes: 700,
         commit_interval: Duration::ZERO,
     };
     Log::open(Arc::new(disk.clone()), Path::new(DIRECTORY), config)

@@ -8,7 +8,9 @@ use storage::store::CaseQuery;
 use crate::{Gateway, clock, ingest::record, media};
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-const LATEST_PAGE: u32 = 5_000;
+/// A city's terminals at once: the database gives 10,000 in one piece sooner than in two, which it sorts.
+const LATEST_PAGE: u32 = 20_000;
+const CASES_PAGE: u32 = 5_000;
 
 /// Shows what the store knows until the terminals report again.
 pub(super) async fn preload(gateway: Arc<Gateway>) {
@@ -34,7 +36,7 @@ pub(super) async fn preload_cases(gateway: Arc<Gateway>) {
     }
     let max = gateway.config.mqtt.retained_cases_max as usize;
     let mut query = CaseQuery {
-        limit: LATEST_PAGE,
+        limit: CASES_PAGE,
         ..CaseQuery::default()
     };
     let mut cases: Vec<Case> = Vec::new();

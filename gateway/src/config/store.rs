@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use storage::timescale::Rules;
+use storage::{embedded, timescale::Rules};
 
-use super::{Ingest, Raw, seconds};
+use super::{GIB, Ingest, KIB, Raw, seconds};
 
 /// `store.url`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub struct StoreRules {
     pub quarantine_kept_for: Option<Duration>,
     /// What is too old is looked for so often. Default 1 h.
     pub retain_interval: Duration,
+    /// Of the embedded store alone: rows of one transaction (default 1,000), and the size of a
+    /// write-ahead file (default 8 MiB).
+    pub embedded: embedded::Options,
     /// Of TimescaleDB alone: chunks of 1 day, compressed 3 days after their end.
     pub timescale: Rules,
 }
@@ -65,6 +68,7 @@ impl StoreRules {
                 hour,
                 Duration::from_millis(100)..=24 * hour,
             ),
+            embedded: embedded_options(raw),
             timescale: Rules {
                 chunk_interval: raw.duration("store.chunk_interval", 24 * hour, hour..=720 * hour),
                 compress_after: raw.optional_duration(
@@ -86,6 +90,18 @@ impl StoreRules {
                 "shorter than ingest.past_max: positions would be taken in and removed at once",
             );
         }
+    }
+}
+
+fn embedded_options(raw: &mut Raw) -> embedded::Options {
+    let options = embedded::Options::default();
+    let rows = u32::try_from(options.commit_rows_max).unwrap_or(u32::MAX);
+    let rows = raw.count("store.commit_rows_max", rows, 100..=100_000);
+    let wal_bytes_max = raw.bytes("store.wal_bytes_max", options.wal_bytes_max, 64 * KIB..=GIB);
+    embedded::Options {
+        commit_rows_max: usize::try_from(rows).unwrap_or(usize::MAX),
+        wal_bytes_max,
+        ..options
     }
 }
 

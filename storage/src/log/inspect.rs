@@ -28,7 +28,7 @@ use super::{
     LogError, Record,
     block::BlockHeader,
     record, recovery,
-    scan::{BlockError, Blocks, later_commit, next_intact},
+    scan::{BlockError, Blocks, later_commit, next_intact, used_end},
     segment::{self, HeaderError, SEGMENT_HEADER_BYTES, SegmentHeader},
 };
 use crate::file_system::{File, FileSystem};
@@ -420,6 +420,13 @@ impl Walk<'_> {
                 && later_commit(&*file, self.log, at, segment.bytes, number)
                     .map_err(io())?
                     .is_none();
+            if is_torn
+                && segment.file.unread(at..limit) == 0
+                && used_end(&*file, at, limit).map_err(io())? == at
+            {
+                // Zeros, written ahead.
+                return Ok(());
+            }
             let behind = next_intact(&*file, self.log, search_from, limit, number).map_err(io())?;
             let behind = behind.filter(|_| !is_torn);
             let end = behind.map_or(limit, |(behind, _)| behind);

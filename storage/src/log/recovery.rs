@@ -3,7 +3,7 @@
 //! A crash can leave three things, and they are mended without a word of a person:
 //! * a segment without a whole header: it was being made and was never used. It is removed;
 //! * behind the last intact block of the newest segment, parts of the one commit that was being
-//!   written, or zeros. They are cut off; nobody was told that they are durable;
+//!   written, and zeros that were written ahead. They are cut off; nobody was told that they are durable;
 //! * old segments that were removed and came back. They are removed again in time.
 //!
 //! Everything else is damage, and refused: a segment that is missing, shorter than the next one
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     Damage, LogError,
-    scan::{BlockError, Blocks, later_commit},
+    scan::{BlockError, Blocks, later_commit, used_end},
     segment::{self, CreateError, HeaderError, SEGMENT_HEADER_BYTES, Segment, SegmentHeader},
 };
 use crate::file_system::{File, FileSystem};
@@ -76,7 +76,7 @@ pub(super) fn recover(
     files
         .sync_directory(directory)
         .map_err(LogError::io("sync", directory))?;
-    recovered.cut_bytes += newest.bytes - tail.end;
+    recovered.cut_bytes += tail.torn_end - tail.end;
     let OpenSegment { header, file, .. } = newest;
     let newest = Segment {
         first: header.first,
@@ -256,6 +256,8 @@ struct Tail {
     /// Offset of its last commit; 0 when that is the first one, or there is none.
     commit_at: u64,
     end: u64,
+    /// Where the parts of a cut commit end that may be behind it.
+    torn_end: u64,
     /// The number behind its last record.
     next: u64,
 }
@@ -271,6 +273,7 @@ fn scan(directory: &Path, newest: &OpenSegment) -> Result<Tail, LogError> {
     let mut tail = Tail {
         commit_at: 0,
         end: blocks.at(),
+        torn_end: 0,
         next: header.first,
     };
     let mut commit = header.first;
@@ -300,6 +303,7 @@ fn scan(directory: &Path, newest: &OpenSegment) -> Result<Tail, LogError> {
         }
         break;
     }
+    tail.torn_end = used_end(&**file, tail.end, *bytes).map_err(LogError::io("read", &path))?;
     Ok(tail)
 }
 

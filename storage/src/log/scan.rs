@@ -112,6 +112,22 @@ impl Blocks {
     }
 }
 
+/// Where what was ever written ends: behind it, up to `size`, there are zeros only.
+pub(super) fn used_end(file: &dyn File, from: u64, size: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; 1 << 16];
+    let (mut at, mut end) = (from, from);
+    while at < size {
+        let count = file.read_full_at(&mut buffer, at)?;
+        let read = buffer.get(..count).filter(|read| !read.is_empty());
+        let Some(read) = read else { break };
+        if let Some(last) = read.iter().rposition(|byte| *byte != 0) {
+            end = at + last as u64 + 1;
+        }
+        at += count as u64;
+    }
+    Ok(end)
+}
+
 /// The offset of the first intact block behind `from` that was written after record `number` had
 /// been synced.
 pub(super) fn later_commit(

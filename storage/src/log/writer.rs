@@ -107,6 +107,9 @@ pub struct LogWriter {
     /// The newest segment: its file, its first record, its durable bytes.
     file: Arc<dyn File>,
     segment: Segment,
+    /// Where the zeros end that were written ahead in it; no more than its bytes where there are none.
+    zeros_end: u64,
+    zeros: Vec<u8>,
     /// What was taken and is not durable yet, else an empty one with memory to fill.
     commit: Commit,
     last_sync: Option<Instant>,
@@ -121,10 +124,13 @@ enum Stop {
 
 impl LogWriter {
     pub(super) fn new(shared: Arc<Shared>, file: Arc<dyn File>, segment: Segment) -> Self {
+        let zeros = usize::try_from(shared.config.zero_ahead_bytes).unwrap_or(0);
         Self {
             shared,
             file,
             segment,
+            zeros_end: 0,
+            zeros: vec![0; zeros],
             commit: Commit::default(),
             last_sync: None,
             has_told_failure: false,
@@ -236,11 +242,12 @@ impl LogWriter {
         })
     }
 
-    fn write(&self) -> Result<(), Stop> {
+    fn write(&mut self) -> Result<(), Stop> {
         let Err(cause) = self
             .file
             .write_all_at(&self.commit.bytes, self.segment.bytes)
         else {
+            self.write_zeros();
             return Ok(());
         };
         let Some(reason) = NoRoom::of(&cause) else {
@@ -248,7 +255,32 @@ impl LogWriter {
         };
         // Where it cannot be cut, the next attempt writes over it.
         self.file.set_len(self.segment.bytes).ok();
+        self.zeros_end = 0;
         Err(Stop::NoRoom(reason))
+    }
+
+    /// Behind a commit that has used up the zeros come new ones, for the same sync. Where they have no
+    /// room the log does without.
+    fn write_zeros(&mut self) {
+        let end = self.segment.bytes + self.commit.bytes.len() as u64;
+        let room = self.shared.config.segment_bytes_max.saturating_sub(end);
+        let count = usize::try_from(room).map_or(self.zeros.len(), |r| r.min(self.zeros.len()));
+        let zeros = self.zeros.get(..count).unwrap_or_default();
+        if end <= self.zeros_end || zeros.is_empty() {
+            return;
+        }
+        self.zeros_end = end + count as u64;
+        if self.file.write_all_at(zeros, end).is_err() {
+            self.cut_zeros(end);
+        }
+    }
+
+    /// What cannot be cut is harmless: whoever reads knows where the commits end.
+    fn cut_zeros(&mut self, end: u64) {
+        if self.zeros_end > end {
+            self.file.set_len(end).ok();
+            self.zeros_end = 0;
+        }
     }
 
     /// Finds a place for the commit: in this segment or a new one, within the limits.
@@ -301,6 +333,7 @@ impl LogWriter {
         if self.segment.bytes <= SEGMENT_HEADER_BYTES as u64 {
             return Ok(());
         }
+        self.cut_zeros(self.segment.bytes);
         let shared = &self.shared;
         let first = self.commit.first;
         let header = SegmentHeader {
@@ -348,6 +381,9 @@ impl LogWriter {
 impl Drop for LogWriter {
     /// Nobody waits for a writer that is gone, be it that its thread panicked.
     fn drop(&mut self) {
+        if self.shared.failure.get().is_none() {
+            self.cut_zeros(self.segment.bytes);
+        }
         self.shared.staging.lock().refuse(Refusal::Closed);
         self.shared.waiters.end(WaitError::Closed);
     }

@@ -31,6 +31,7 @@ fn data_dir() -> tempfile::TempDir {
         staged_bytes_max: 2 << 10,
         record_bytes_max: 1 << 10,
         block_bytes: 256,
+        zero_ahead_bytes: 300,
         free_bytes_min: 0,
         commit_interval: Duration::ZERO,
         ..LogConfig::default()

@@ -20,6 +20,7 @@ fn config() -> LogConfig {
         staged_bytes_max: 2 << 10,
         record_bytes_max: 1 << 10,
         block_bytes: 256,
+        zero_ahead_bytes: 300,
         commit_interval: Duration::ZERO,
     }
 }
