@@ -39,6 +39,7 @@ fn config() -> LogConfig {
         staged_bytes_max: 3 << 10,
         record_bytes_max: 700,
         block_bytes: 512,
+        zero_ahead_bytes: 700,
         commit_interval: Duration::ZERO,
     }
 }

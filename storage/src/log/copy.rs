@@ -367,7 +367,7 @@ mod tests {
         let mut after = disk.content(&path).unwrap();
         after.truncate(log.status().bytes.try_into().unwrap());
         // As the file looks in the middle of the second write.
-        let middle = (before as usize + after.len()) / 2;
+        let middle = usize::midpoint(usize::try_from(before).unwrap(), after.len());
         disk.open(&path).unwrap().set_len(middle as u64).unwrap();
         let mut copy = copy(&disk);
         copy.catch_up().unwrap();
