@@ -280,7 +280,8 @@ pub fn explain(
     let catalog = era_of(eras, question.at)?.catalog;
     let target = Target::find(catalog, question)?;
     let mut replay = Replay::new(question.terminal);
-    replay.run(eras, positions, question.at, |violation| {
+    let begin = target.needed_from(catalog, question);
+    replay.run(eras, positions, (begin, question.at), |violation| {
         target.owns(question.rule, violation)
     });
     let scene = Scene {

@@ -59,12 +59,13 @@ impl Replay {
     }
 
     /// Judges everything up to a moment, and lets pass what is due by it. Keeps the violations that
-    /// `is_wanted` names.
+    /// `is_wanted` names. Where there is no fix at all, time passes from `begin` on: a vehicle that was
+    /// never heard is silent on shift.
     pub(super) fn run(
         &mut self,
         eras: &[Era<'_>],
         positions: &[Position],
-        at: Timestamp,
+        (begin, at): (Timestamp, Timestamp),
         is_wanted: impl Fn(&Violation) -> bool,
     ) {
         let own = positions
@@ -92,7 +93,13 @@ impl Replay {
         while let Some(era) = eras_left.next_if(|era| era.from <= at) {
             self.in_force.adopt(era.catalog, era.from.0);
         }
-        if let Some(era) = era_of(eras, at).filter(|_| !fixes.is_empty()) {
+        if let Some(era) = era_of(eras, at) {
+            if fixes.is_empty() {
+                let since = begin.max(era.from).0;
+                self.in_court(era.catalog, &is_wanted, |state, court| {
+                    state.bind(court, since);
+                });
+            }
             self.pass(era.catalog, at.0, &is_wanted);
         }
         self.heard.last_at = self.state.last.map(|fix| Timestamp(fix.at));

@@ -146,7 +146,8 @@ fn state(check: &Check, scene: &Scene<'_>) -> String {
             });
             format!("Visited: {visited} of {all}.{stay}")
         }
-        Kind::Silence => counted(check, "Nothing was received"),
+        // Heartbeats and other messages are no reports.
+        Kind::Silence => counted(check, "No location report was received"),
         Kind::LateStart => counted(check, "Seen outside the duty area since the shift began,"),
         Kind::EarlyEnd => counted(check, "Gone from the duty area"),
         Kind::OffPost => counted(check, "Seen outside the duty area"),

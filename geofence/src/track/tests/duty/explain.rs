@@ -68,3 +68,49 @@ fn a_shift_is_explained_by_its_area_and_clocks() {
     let from = needed_from(&city, &question("A/R1", "16:00")).unwrap();
     assert_eq!(from, at("07:50"));
 }
+
+#[test]
+fn who_was_never_heard_is_explained_as_the_evaluation_has_it() {
+    let city = city("workdays,08:00,17:00,,,,");
+    let at = |time: &str| Timestamp(MIDNIGHT_MS + ms(time));
+    let ask = |time| {
+        let era = Era {
+            from: Timestamp(i64::MIN),
+            catalog: &city,
+        };
+        let question = Question {
+            terminal: terminal(),
+            rule: "A",
+            at: at(time),
+        };
+        explain(&[era], &[], &question).unwrap()
+    };
+    let of = |why: &Explanation, kind| why.checks.iter().find(|c| c.kind == kind).unwrap().clone();
+    let early = of(&ask("08:05"), ViolationKind::Silence);
+    assert_eq!(
+        (early.why_not, early.stage),
+        (None, Stage::Quiet),
+        "{early:#?}"
+    );
+    assert_eq!(
+        (early.since, early.observed_ms, early.needed_ms),
+        (Some(at("08:00")), Some(300_000), Some(600_000))
+    );
+    assert!(
+        early.sentence.starts_with("No location report"),
+        "{early:#?}"
+    );
+    let late = ask("09:00");
+    let silence = of(&late, ViolationKind::Silence);
+    assert_eq!((silence.why_not, silence.stage), (None, Stage::Open));
+    assert_eq!(silence.violation.unwrap().started_at, at("08:00"));
+    // Where he is nobody knows.
+    let off_post = of(&late, ViolationKind::OffPost);
+    let reason = off_post.why_not.map(WhyNot::reason);
+    assert_eq!(
+        (reason, off_post.stage),
+        (Some("never_heard"), Stage::Quiet)
+    );
+    let before = of(&ask("07:55"), ViolationKind::Silence);
+    assert_eq!(before.why_not.map(WhyNot::reason), Some("off_shift"));
+}
