@@ -53,11 +53,14 @@ use crate::{
 pub struct EvaluatorOptions {
     /// Fixes older than this against the clock of the log are not evaluated. Default 72 h.
     pub horizon_ms: i64,
-    /// Fixes kept of one vehicle; beyond it its horizon shrinks. About 32 bytes each with their
-    /// checkpoints: a vehicle takes 2 MiB at most, beside what was found of it within the horizon;
-    /// one with a day of fixes, one in 10 s, takes a third of a MiB (`benches/backlog.rs`). Default
-    /// 65,536: 72 h at one fix in 4 s.
+    /// Fixes kept of one vehicle; beyond it its horizon shrinks. Default 65,536: 72 h at one fix in 4 s.
     pub fixes_max: usize,
+    /// Bytes of these fixes and the checkpoints between them; beyond it the horizon shrinks as well. A
+    /// fix takes about 32 with its checkpoints, and more where routes are driven, for these keep what
+    /// was swept. Beside it a vehicle has its live state (two bytes for each 5 m of kerb of its routes
+    /// whose windows are judged), up to 256 fixes as values, and what was found of it within the
+    /// horizon (`benches/backlog.rs`). Default 2 MiB.
+    pub history_bytes_max: usize,
     /// Late fixes wait for each other so long before the track is judged again, by the clock of
     /// the log. While a backlog goes on, twice as long each time, up to 30 s. Default 2 s.
     pub settle_ms: i64,
@@ -73,6 +76,7 @@ impl Default for EvaluatorOptions {
         Self {
             horizon_ms: 72 * 3_600_000,
             fixes_max: 65_536,
+            history_bytes_max: 2 * 1024 * 1024,
             settle_ms: 2_000,
             lateness_ms: 5_000,
             is_awaiting: true,
@@ -344,7 +348,7 @@ impl Evaluator {
                 verdict.drop_all(&dropped, Timestamp(self.clock), findings);
                 verdict.follow(key, key, closed, track.state.drafts_mut(), findings);
                 if track.history.seal(&track.state) {
-                    track.prune(oldest, self.options.fixes_max);
+                    track.prune(oldest, &self.options);
                 }
             }
         }
@@ -471,6 +475,8 @@ impl Track {
             is_judged,
             findings,
         );
+        // A backlog alone would otherwise grow without any newest fix that seals a chunk.
+        self.prune(clock.saturating_sub(options.horizon_ms), options);
         self.is_changed = true;
     }
 
@@ -535,8 +541,9 @@ impl Track {
         moments.into_iter().flatten().min()
     }
 
-    fn prune(&mut self, oldest: i64, fixes_max: usize) {
-        self.history.prune(oldest, fixes_max);
+    fn prune(&mut self, oldest: i64, options: &EvaluatorOptions) {
+        let bounds = (options.fixes_max, options.history_bytes_max);
+        self.history.prune(oldest, bounds);
         if let Some(floor) = self.history.floor {
             self.verdict.prune(floor);
         }

@@ -190,11 +190,13 @@ impl History {
         chunk
     }
 
-    /// Drops chunks that end before a moment, and the oldest of too many.
-    pub(crate) fn prune(&mut self, before: i64, fixes_max: usize) {
+    /// Drops chunks that end before a moment, and the oldest of too many fixes or bytes.
+    pub(crate) fn prune(&mut self, before: i64, (fixes_max, bytes_max): (usize, usize)) {
         let mut kept: usize = self.chunks.iter().map(|chunk| chunk.count).sum();
+        let mut bytes: usize = self.chunks.iter().map(Chunk::bytes).sum();
         while let Some(chunk) = self.chunks.front() {
-            if chunk.last.at >= before && kept + self.tail.len() <= fixes_max {
+            let is_within = kept + self.tail.len() <= fixes_max && bytes <= bytes_max;
+            if chunk.last.at >= before && is_within {
                 break;
             }
             let next = self.chunks.get(1);
@@ -203,6 +205,7 @@ impl History {
                 break;
             }
             kept -= chunk.count;
+            bytes -= chunk.bytes();
             self.floor = Some(chunk.last);
             self.removed.push(chunk.id);
             self.chunks.pop_front();
@@ -270,6 +273,11 @@ impl History {
 }
 
 impl Chunk {
+    /// What it takes of the memory.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.fixes.len() + self.start.len()
+    }
+
     pub(crate) fn read(&self) -> Result<Vec<Fix>, Damaged> {
         Reader::new(&self.fixes).fixes()
     }
@@ -315,7 +323,7 @@ mod tests {
             (history.chunks.len(), history.tail.len()),
             (1, CHUNK_FIXES + 1)
         );
-        history.prune(1_000_000, 1);
+        history.prune(1_000_000, (1, usize::MAX));
         assert_eq!(
             history.chunks.len(),
             1,
@@ -330,7 +338,7 @@ mod tests {
         let expected: Vec<i64> = (0..2 * count).chain([1_000_000]).collect();
         assert_eq!(judged, expected);
         assert!(!history.tail_start.is_empty());
-        history.prune(1_000_000, 1);
+        history.prune(1_000_000, (1, usize::MAX));
         assert_eq!(history.chunks.len(), 0);
     }
 

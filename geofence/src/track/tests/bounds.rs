@@ -65,3 +65,50 @@ fn a_backlog_that_comes_newest_first_is_judged_a_few_times_and_ends_the_same() {
     evaluator.tick(&town, later.plus_millis(2_000));
     assert_eq!(evaluator.take_counts().rerun, 1);
 }
+
+#[test]
+fn a_backlog_alone_keeps_no_more_fixes_than_allowed() {
+    let town = town();
+    let options = EvaluatorOptions {
+        fixes_max: 1_000,
+        ..EvaluatorOptions::default()
+    };
+    let mut evaluator = Evaluator::new(options);
+    let track = stand(0, 6_000, (400.0, 400.0));
+    let mut clock = track[5_999].received_at;
+    evaluator.observe_batch(&town, &track[5_999..]);
+    for batch in track[..5_999].chunks(500).rev() {
+        clock = clock.plus_millis(60_000);
+        let mut batch = batch.to_vec();
+        for position in &mut batch {
+            position.received_at = clock;
+        }
+        evaluator.observe_batch(&town, &batch);
+        evaluator.tick(&town, clock.plus_millis(59_000));
+    }
+    let history = &evaluator.tracks[&terminal()].history;
+    let chunks: usize = history.chunks.iter().map(|chunk| chunk.count).sum();
+    let kept = chunks + history.tail.len();
+    assert!((500..=1_000).contains(&kept), "{kept}");
+}
+
+#[test]
+fn a_vehicle_keeps_no_more_bytes_than_allowed() {
+    let town = town();
+    let options = EvaluatorOptions {
+        history_bytes_max: 20_000,
+        ..EvaluatorOptions::default()
+    };
+    let mut evaluator = Evaluator::new(options);
+    let fixes = noisy(3, 5_000);
+    evaluator.observe_batch(&town, &fixes);
+    let history = &evaluator.tracks[&terminal()].history;
+    let bytes = |chunk: &crate::track::history::Chunk| chunk.fixes.len() + chunk.start.len();
+    let bytes: usize = history.chunks.iter().map(bytes).sum();
+    assert!((10_000..=20_000).contains(&bytes), "{bytes}");
+    // What is kept is judged as before.
+    assert_eq!(
+        stripped(&evaluator).last(),
+        stripped(&judged(&town, &fixes).0).last()
+    );
+}
