@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     geometry::{Spot, Whereabouts},
+    track::fix::Fix,
     violation::{EvidenceFix, ViolationKind},
 };
 
@@ -140,7 +141,7 @@ impl Deviation {
             Stage::Waiting => self.on_since = None,
             Stage::On => {
                 let (last_at, along_mm) = self.last_on.unwrap_or((moment.fix.at, 0));
-                if self.is_at_an_end(along_mm, moment, visit) {
+                if Self::is_at_an_end(subject, along_mm, moment, visit) {
                     *self = Self::default();
                     return;
                 }
@@ -175,15 +176,36 @@ impl Deviation {
     }
 
     /// It left the corridor where the route may be left. Between fixes that are far apart it may
-    /// have gone on to the end first.
-    fn is_at_an_end(&self, along_mm: i64, moment: &Moment<'_>, visit: &Visit<'_>) -> bool {
-        let way_mm = moment
+    /// have gone on to the end first, and from there to where it is now: as far as it can have come
+    /// in the time, and no farther.
+    fn is_at_an_end(
+        subject: &Subject<'_>,
+        along_mm: i64,
+        moment: &Moment<'_>,
+        visit: &Visit<'_>,
+    ) -> bool {
+        let (route, plane) = (visit.route, subject.catalog.plane());
+        let near_mm = RouteParameters::END_MM + visit.corridor_mm;
+        let reach_mm = moment
             .before
-            .map_or(0.0, |before| before.point.distance_mm(moment.fix.point));
-        let near_mm = RouteParameters::END_MM + visit.corridor_mm + way_mm;
+            .map_or(0.0, |before| reach_mm(before, moment.fix));
         #[expect(clippy::cast_precision_loss, reason = "a way along a route")]
         let along_mm = along_mm as f64;
-        visit.route.to_an_end_mm(along_mm) <= near_mm
+        let beyond_mm = |end_mm, is_end| {
+            let (latitude, longitude) = route.place_at(end_mm, is_end)?;
+            let end = plane.point(latitude, longitude)?;
+            Some(end.distance_mm(moment.fix.point))
+        };
+        route.ends().any(|(end_mm, is_end)| {
+            let to_it_mm = (end_mm - along_mm).abs();
+            if to_it_mm <= near_mm || to_it_mm > near_mm + reach_mm {
+                return to_it_mm <= near_mm;
+            }
+            // Whoever leaves it near the end has ended too: from there it is no farther than so.
+            let beyond_mm = beyond_mm(end_mm, is_end).unwrap_or(0.0);
+            let way_mm = to_it_mm - near_mm + (beyond_mm - RouteParameters::END_MM).max(0.0);
+            way_mm <= reach_mm
+        })
     }
 
     fn open_if_due(
@@ -242,6 +264,14 @@ impl Deviation {
         }
         self.draft = Some(Box::new(draft));
     }
+}
+
+/// How far a vehicle can have driven between two fixes: at the greater of their speeds and a third more,
+/// or half as far again as from one to the other.
+fn reach_mm(before: &Fix, fix: &Fix) -> f64 {
+    let dkmh = f64::from(before.speed_dkmh.max(fix.speed_dkmh));
+    let driven_mm = dkmh / 36.0 * seconds(fix.at - before.at) * 1e3;
+    (driven_mm * 4.0 / 3.0).max(before.point.distance_mm(fix.point) * 1.5)
 }
 
 fn proof(moment: &Moment<'_>, spot: &Spot) -> EvidenceFix {

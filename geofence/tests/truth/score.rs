@@ -62,17 +62,29 @@ impl Score {
     fn count(&mut self, family: &Family, every_s: i64, scene: &Scene, told: &[Violation]) {
         let start_ms = family.start_ms();
         let mut is_taken = vec![false; told.len()];
+        let mut found: Vec<Option<&Violation>> = vec![None; scene.truth.len()];
         self.truth += scene.truth.len();
         self.told += told.len();
-        for event in &scene.truth {
+        // What overlaps belongs together, before anything is matched that is only near.
+        for slack in [(0.0, 0.0), (BEFORE_S, BEHIND_S)] {
+            for (event, found) in scene.truth.iter().zip(&mut found) {
+                let fits = |(index, v): &(usize, &Violation)| {
+                    !is_taken[*index] && meets(event, v, start_ms, slack)
+                };
+                if found.is_none()
+                    && let Some((index, violation)) = told.iter().enumerate().find(fits)
+                {
+                    is_taken[index] = true;
+                    *found = Some(violation);
+                }
+            }
+        }
+        for (event, found) in scene.truth.iter().zip(found) {
             let is_visible = event.is_visible(every_s);
             self.hidden += usize::from(!is_visible);
-            let fits =
-                |(index, v): &(usize, &Violation)| !is_taken[*index] && meets(event, v, start_ms);
-            let Some((index, violation)) = told.iter().enumerate().find(fits) else {
+            let Some(violation) = found else {
                 continue;
             };
-            is_taken[index] = true;
             self.right += 1;
             self.seen += usize::from(is_visible);
             if violation.kind == family.kind {
@@ -95,14 +107,19 @@ fn seconds(at: Timestamp, start_ms: i64) -> f64 {
     (at.0 - start_ms) as f64 / 1e3
 }
 
-fn meets(event: &Event, violation: &Violation, start_ms: i64) -> bool {
+fn meets(
+    event: &Event,
+    violation: &Violation,
+    start_ms: i64,
+    (before_s, behind_s): (f64, f64),
+) -> bool {
     let from = seconds(violation.started_at, start_ms);
     let to = violation
         .ended_at
         .map_or(f64::INFINITY, |at| seconds(at, start_ms));
     violation.rule.id == event.rule
-        && from <= event.span.to as f64 + BEHIND_S
-        && to >= event.span.from as f64 - BEFORE_S
+        && from <= event.span.to as f64 + behind_s
+        && to >= event.span.from as f64 - before_s
 }
 
 /// A point that was passed over, and may have been visited later where nobody saw it, stays in wrong

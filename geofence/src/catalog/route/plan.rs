@@ -208,24 +208,28 @@ impl Route {
             .unwrap_or_else(|| self.segments.len().saturating_sub(1))
     }
 
-    /// Millimetres along the route to the nearest end at which it may be left: its own, or that of
-    /// a segment that does not touch its neighbour. What is driven forward only is not left at its
-    /// beginning.
-    #[must_use]
-    pub fn to_an_end_mm(&self, along_mm: f64) -> f64 {
+    /// The ends at which the route may be left, millimetres from its beginning, and whether each is the
+    /// end of a line: its own, and those of segments that do not touch their neighbour. What is
+    /// driven forward only is not left at its beginning.
+    pub fn ends(&self) -> impl Iterator<Item = (f64, bool)> {
         let starts = self
             .segments
             .iter()
             .filter(|segment| !segment.is_joined && !segment.is_one_way)
-            .map(|segment| segment.start_mm);
+            .map(|segment| (segment.start_mm, false));
         let ends = (0..self.segments.len()).filter_map(|index| {
             let is_open = self.segments.get(index + 1).is_none_or(|s| !s.is_joined);
             let segment = self.segments.get(index).filter(|_| is_open)?;
-            Some(segment.end_mm)
+            Some((segment.end_mm, true))
         });
-        starts
-            .chain(ends)
-            .map(|end_mm| (end_mm - along_mm).abs())
+        starts.chain(ends)
+    }
+
+    /// Millimetres along the route to the nearest of its [`Self::ends`].
+    #[must_use]
+    pub fn to_an_end_mm(&self, along_mm: f64) -> f64 {
+        self.ends()
+            .map(|(end_mm, _)| (end_mm - along_mm).abs())
             .fold(f64::INFINITY, f64::min)
     }
 

@@ -400,3 +400,39 @@ fn a_backlog_that_comes_in_order_is_told_like_what_comes_at_once() {
         assert_eq!(backlog, told(&|_, fixed_at| fixed_at), "seed {seed}");
     }
 }
+
+/// A street of 3 km, and fixes every 30 s at these places of it.
+fn every_half_minute(places: &[(f64, f64)]) -> Vec<Violation> {
+    let line = [(0.0, 0.0), (3_000.0, 0.0)];
+    let properties = r#""windows":[{"from":"09:00","to":"10:00"}],"checks":["deviation"]"#;
+    let text = format!(
+        r#"{{"type":"FeatureCollection","features":[{}]}}"#,
+        route("street", properties, &line)
+    );
+    let vehicles = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
+                    V1,13800000001,A1,sweeper,F1,,\n";
+    let sources = CatalogSources {
+        routes: Some(("routes".to_owned(), text)),
+        vehicles: Some(("vehicles".to_owned(), vehicles.to_owned())),
+        ..CatalogSources::default()
+    };
+    let fixes = (0..).zip(places);
+    let fixes = fixes.map(|(index, (x, y))| position(index * 30_000, *x, *y, 36.0));
+    let fixes: Vec<Position> = fixes.collect();
+    stripped(&judged(&Catalog::load(&sources).unwrap(), &fixes).0)
+}
+
+#[test]
+fn who_leaves_between_rare_fixes_is_at_the_end_only_if_he_can_have_been_there() {
+    let away = [(900.0, 100.0), (1_200.0, 100.0), (1_500.0, 100.0)];
+    // 300 m from the beginning, 30 s later 600 m away from it: he did not turn back to it first.
+    let mut places = vec![(0.0, 0.0), (300.0, 0.0), (600.0, 100.0)];
+    places.extend(away);
+    let found = every_half_minute(&places);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].started_at, Timestamp(START_MS + 30_000));
+    // 200 m before the end, 30 s later 150 m from it: he may have ended there, and gone on.
+    let mut places = vec![(2_200.0, 0.0), (2_500.0, 0.0), (2_800.0, 0.0)];
+    places.extend([(2_900.0, -110.0), (2_800.0, -300.0), (2_700.0, -600.0)]);
+    assert_eq!(every_half_minute(&places), []);
+}

@@ -107,11 +107,43 @@ fn deviation(random: &mut Random, every_s: i64) -> Scene {
         let dwell_s = if sure - span.from >= 90 { 90 } else { 30 };
         Some(Event::new("route", span, sure).against(span.seconds(), dwell_s))
     };
+    let mut truth: Vec<Event> = off.iter().filter_map(|span| event(*span)).collect();
+    let mut before = 0;
+    for event in &mut truth {
+        let is_seen_on = rests(&off, before, event.span.from) >= seen_s(10, every_s);
+        let may_have_ended = to_an_end(&way, &line, event.span.from, every_s);
+        if every_s > 1 && (!is_seen_on || may_have_ended) {
+            event.lasts = Some((0, 10));
+        }
+        before = event.span.to;
+    }
     Scene {
-        truth: off.into_iter().filter_map(event).collect(),
+        truth,
         way,
         swept: None,
     }
+}
+
+/// The longest time on the route, seconds, from one second to another: what is shorter than 10 s in
+/// whole intervals nobody sees, and two deviations are told as one.
+fn rests(off: &[Span], from: i64, to: i64) -> i64 {
+    let between = off
+        .iter()
+        .filter(|span| from <= span.from && span.from <= to);
+    let (mut longest, mut on_since) = (0, from);
+    for span in between {
+        longest = longest.max(span.from - on_since);
+        on_since = span.to;
+    }
+    longest
+}
+
+/// Whoever leaves the route as near to an end of it as he drives between two reports may have gone
+/// there first, for all that they show.
+fn to_an_end(way: &Way, line: &Line, left: i64, every_s: i64) -> bool {
+    let second = &way.seconds[left as usize];
+    let (along, _) = line.nearest(second.at);
+    along.min(line.length() - along) <= 75.0 + second.mps * every_s as f64
 }
 
 /// Along the line, around its corner where one lies between.
