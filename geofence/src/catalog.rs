@@ -29,6 +29,7 @@
 //! * Calendar, shifts, responsibility grids, assignments: see [`Duties`].
 
 mod audience;
+mod communities;
 mod duty;
 mod edited;
 mod features;
@@ -54,6 +55,7 @@ pub use self::duty::{date_of, day_of};
 pub(crate) use self::schedule::{DAY_MINUTES, MINUTE_MS, minutes as minutes_of_day};
 pub use self::schedule::{local as local_moment, local_day};
 pub use self::{
+    communities::{CommunityFault, CommunityFaultKind},
     duty::{
         Assignee, Assignment, Break, Calendar, DayKind, Duties, Duty, DutyArea, Roster, Shift,
         Standing,
@@ -217,15 +219,11 @@ impl Catalog {
         self.grids.raster.first(point)
     }
 
-    /// Gives the index of every fence at a point of the plane, whomever it concerns.
+    /// Gives the index of every fence at a point of the plane, whomever it concerns. One point at a time:
+    /// where a position counts is known only when those before it were judged, since a vehicle that stands
+    /// counts at the mean of its stop.
     pub fn fences_at(&self, point: Point, found: impl FnMut(u32)) {
         self.fence_index.for_each(point, found);
-    }
-
-    /// Gives the index of every fence at each point of a list, with the place of the point there. The
-    /// same as [`Self::fences_at`] for each, in less time.
-    pub fn fences_at_each(&self, points: &[Point], found: impl FnMut(usize, u32)) {
-        self.fence_index.for_each_of_each(points, found);
     }
 
     /// The vehicle that carries a terminal.

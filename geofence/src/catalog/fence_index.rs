@@ -116,25 +116,6 @@ impl FenceIndex {
         });
     }
 
-    /// The same for each point of a list, by its place there.
-    pub(super) fn for_each_of_each(&self, points: &[Point], mut found: impl FnMut(usize, u32)) {
-        let Some(overlay) = &self.overlay else {
-            self.raster.for_each_of_each(points, found);
-            return;
-        };
-        self.raster.for_each_of_each(points, |at, id| {
-            let place = overlay.places.get(id as usize).copied();
-            if let Some(place) = place.filter(|place| *place != GONE) {
-                found(at, place);
-            }
-        });
-        overlay.raster.for_each_of_each(points, |at, id| {
-            if let Some(place) = overlay.own_places.get(id as usize) {
-                found(at, *place);
-            }
-        });
-    }
-
     /// How many fences are in the overlay.
     #[cfg(test)]
     pub(super) fn overlaid(&self) -> usize {

@@ -50,6 +50,16 @@ impl Catalog {
     /// for.
     #[must_use]
     pub fn unit_grid_gaps(&self) -> Vec<Gap> {
+        let city = unary_union(&self.unit_grid_polygons());
+        let holes = city.iter().flat_map(Polygon::interiors);
+        let mut gaps: Vec<Gap> = holes.filter_map(|hole| self.gap(hole)).collect();
+        gaps.sort_by(|a, b| b.square_meters.total_cmp(&a.square_meters));
+        gaps.truncate(GAPS_MAX);
+        gaps
+    }
+
+    /// The unit grids in their order, on the plane, as they were drawn.
+    pub(super) fn unit_grid_polygons(&self) -> Vec<Polygon<f64>> {
         let Ok(root) = serde_json::from_str(self.unit_grids_geojson()) else {
             return Vec::new();
         };
@@ -60,16 +70,8 @@ impl Catalog {
             mistakes: &mut mistakes,
         };
         let drafts = unit_grid::read(&root, &[], &[], notes);
-        let polygons: Vec<Polygon<f64>> = drafts
-            .iter()
-            .filter_map(|draft| self.on_plane(&draft.rings))
-            .collect();
-        let city = unary_union(&polygons);
-        let holes = city.iter().flat_map(Polygon::interiors);
-        let mut gaps: Vec<Gap> = holes.filter_map(|hole| self.gap(hole)).collect();
-        gaps.sort_by(|a, b| b.square_meters.total_cmp(&a.square_meters));
-        gaps.truncate(GAPS_MAX);
-        gaps
+        let rings = drafts.iter().map(|draft| &draft.rings);
+        rings.filter_map(|rings| self.on_plane(rings)).collect()
     }
 
     fn on_plane(&self, rings: &[Vec<Vertex>]) -> Option<Polygon<f64>> {
@@ -121,7 +123,7 @@ impl Catalog {
     clippy::cast_possible_truncation,
     reason = "between the vertices of the grids, which are i32"
 )]
-fn point(at: geo::Coord<f64>) -> Point {
+pub(super) fn point(at: geo::Coord<f64>) -> Point {
     Point {
         x: at.x.round() as i32,
         y: at.y.round() as i32,

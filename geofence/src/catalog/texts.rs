@@ -55,7 +55,7 @@ pub(super) struct Texts {
     all: [Option<Text>; Kind::ALL.len()],
     /// Where the fences stand; `None` where that is not plain.
     pub(super) fence_places: Option<Arc<Places>>,
-    code_layouts: Vec<CodeLayout>,
+    pub(super) code_layouts: Vec<CodeLayout>,
     counties: Vec<String>,
 }
 
