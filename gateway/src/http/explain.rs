@@ -161,7 +161,12 @@ pub(super) async fn explained(
         .ok_or_else(|| Problem::not_found("rule: the catalog has none of this id"))?;
     let from = needed_from.min(at.before(lookback));
     let positions_max = gateway.config.explain.positions_max as usize;
-    let (positions, is_cut) = positions(gateway, terminal, (from, at), positions_max).await?;
+    let (mut positions, is_cut) = positions(gateway, terminal, (from, at), positions_max).await?;
+    if positions.is_empty() {
+        // It was heard once, before all that was read: that is not never.
+        let newest = gateway.live.newest(terminal);
+        positions.extend(newest.filter(|position| position.fixed_at <= at));
+    }
     let number = versions.last().map_or(0, |version| version.number);
     let work = move || {
         let eras = versions.iter().map(|version| Era {
@@ -179,8 +184,10 @@ pub(super) async fn explained(
     let explanation = in_background(work).await?;
     let explanation =
         explanation.ok_or_else(|| Problem::not_found("rule: the catalog has none of this id"))?;
+    let seen = gateway.directory.terminal(terminal).last_seen;
     Ok(Json(ExplanationView {
         subject: Subject::of(terminal, &gateway.catalog),
+        last_message_at: seen.map(|seen| rfc3339(seen.at)),
         at: rfc3339(at),
         from: rfc3339(from),
         is_cut,
@@ -284,6 +291,10 @@ pub(super) struct ExplanationView {
     is_cut: bool,
     /// The version of the catalog at the moment.
     version: u64,
+    /// The newest valid message of any kind, as of now and since the gateway started. Checks hear
+    /// location reports alone (`heard`): a terminal that sends heartbeats and no reports is connected,
+    /// and silent all the same.
+    last_message_at: Option<String>,
     #[serde(flatten)]
     explained: ExplainedView,
 }
