@@ -51,6 +51,10 @@ enum Command {
         #[command(flatten)]
         options: operations::backtest::BacktestOptions,
     },
+    /// Hand vehicles over to the evaluator of another gateway, with all that is known of them; both
+    /// gateways must not be running.
+    #[command(subcommand)]
+    Evaluator(HandOver),
     /// Look at everything that `serve` needs with the same options: say what is found and what to
     /// do, change nothing.
     Doctor {
@@ -61,6 +65,24 @@ enum Command {
     },
     /// Move everything from the embedded store into a database; the gateway must not be running.
     Move(operations::transfer::Move),
+}
+
+#[derive(Debug, Subcommand)]
+enum HandOver {
+    /// Take vehicles out, into a file; this gateway does not judge them any more.
+    Export {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: operations::evaluator::ExportOptions,
+    },
+    /// Take vehicles in that another gateway has exported.
+    Import {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: operations::evaluator::ImportOptions,
+    },
 }
 
 /// Later sources win: FILE, environment GRIDTRACE__SECTION__KEY, these options.
@@ -140,6 +162,7 @@ fn main() -> ExitCode {
             )),
             Err(code) => code,
         },
+        Command::Evaluator(command) => hand_over(command),
         Command::Doctor { settings, options } => {
             let config = Config::from_raw(settings.raw());
             ended(operations::doctor::run(
@@ -158,6 +181,20 @@ fn main() -> ExitCode {
         )),
         Command::Log(command) => ended(operations::log::run(command, &mut io::stdout().lock())),
     }
+}
+
+fn hand_over(command: HandOver) -> ExitCode {
+    use operations::evaluator::{export, import};
+    let mut out = io::stdout().lock();
+    let done = match command {
+        HandOver::Export { settings, options } => settings
+            .read()
+            .map(|config| export(&config, &options, &mut out)),
+        HandOver::Import { settings, options } => settings
+            .read()
+            .map(|config| import(&config, &options, &mut out)),
+    };
+    done.map_or_else(|code| code, ended)
 }
 
 /// A command that ends with a line for people.
@@ -208,6 +245,9 @@ fn check(settings: &Settings) -> ExitCode {
     let catalog = catalog.current();
     for gap in catalog.unit_grid_gaps() {
         eprintln!("warning: {gap}");
+    }
+    for fault in catalog.community_faults() {
+        eprintln!("warning: {fault}");
     }
     show(&format!(
         "the configuration is good: {} unit grids, {} fences, {} routes, {} rules of work, {} vehicles, \

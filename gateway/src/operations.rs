@@ -7,6 +7,7 @@
 pub mod backtest;
 pub mod backup;
 pub mod doctor;
+pub mod evaluator;
 pub mod log;
 pub mod transfer;
 

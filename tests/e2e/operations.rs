@@ -2,6 +2,7 @@
 
 mod backup;
 mod doctor;
+mod evaluator;
 mod log;
 
 use std::{

@@ -38,6 +38,7 @@ pub fn routes(text_bytes_max: usize) -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(catalog))
         .routes(routes!(versions))
         .routes(routes!(gaps))
+        .routes(routes!(community_faults))
         .routes(routes!(cancel))
         .routes(routes!(text, put_text))
         .routes(routes!(put_thing, remove_thing))
@@ -113,6 +114,54 @@ async fn gaps(State(gateway): Shared) -> Result<Json<Page<GapView>>, Problem> {
         square_meters: gap.square_meters.round(),
         latitude: gap.latitude,
         longitude: gap.longitude,
+    };
+    Ok(Json(Page {
+        items: found.into_iter().map(view).collect(),
+        next: None,
+    }))
+}
+
+/// Something odd about the unit grids of a community.
+#[derive(Debug, Serialize, ToSchema)]
+struct CommunityFaultView {
+    /// `apart`: some of its grids do not touch the others. `enclosed`: a grid of another one lies in its
+    /// middle.
+    kind: &'static str,
+    /// County, street and community: how the codes of its grids begin.
+    community: String,
+    /// Of those apart the lowest code, or that of the other community.
+    unit_grid: String,
+    /// How many grids it is about.
+    unit_grids: usize,
+    latitude: f64,
+    longitude: f64,
+    sentence: String,
+}
+
+/// Communities whose unit grids do not lie together, of the version in force, by community.
+#[utoipa::path(
+    get,
+    path = "/catalog/community-faults",
+    tag = "catalog",
+    responses(
+        (status = 200, body = Page<CommunityFaultView>),
+    ),
+)]
+async fn community_faults(
+    State(gateway): Shared,
+) -> Result<Json<Page<CommunityFaultView>>, Problem> {
+    let snapshot = Arc::clone(&gateway.catalog.in_force().snapshot);
+    let found = tokio::task::spawn_blocking(move || snapshot.community_faults()).await;
+    let found = found
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let view = |fault: geofence::catalog::CommunityFault| CommunityFaultView {
+        sentence: fault.to_string(),
+        kind: fault.kind.as_str(),
+        community: fault.community,
+        unit_grid: fault.grid,
+        unit_grids: fault.grids,
+        latitude: fault.latitude,
+        longitude: fault.longitude,
     };
     Ok(Json(Page {
         items: found.into_iter().map(view).collect(),

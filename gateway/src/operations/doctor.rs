@@ -179,6 +179,11 @@ fn files(config: &Config, findings: &mut Findings) {
                 let found = format!("{} holes between the unit grids; {largest}", gaps.len());
                 findings.warn("catalog", found, "see check-config for all of them");
             }
+            let faults = catalog.community_faults();
+            if let Some(first) = faults.first() {
+                let found = format!("{} odd communities; {first}", faults.len());
+                findings.warn("catalog", found, "see check-config for all of them");
+            }
         }
         Err(error) => {
             for line in error.to_string().lines() {

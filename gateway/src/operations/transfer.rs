@@ -95,7 +95,7 @@ pub fn run(options: &Move, mut tell: impl FnMut(&str)) -> anyhow::Result<String>
 }
 
 /// The lock of the log is that of the whole data directory: a gateway holds it while it runs.
-fn lock(data_dir: &Path) -> anyhow::Result<Box<dyn Lock>> {
+pub(super) fn lock(data_dir: &Path) -> anyhow::Result<Box<dyn Lock>> {
     let log = data_dir.join("log");
     ensure!(
         log.is_dir(),

@@ -5,6 +5,8 @@
 //! every `snapshot_interval`. After a crash the records behind the snapshot are judged again: ids
 //! are derived, so nothing opens twice (P3).
 
+mod shard;
+
 use std::{
     collections::BTreeMap,
     mem,
@@ -22,6 +24,8 @@ use geofence::{
 };
 use storage::store::{FindingBatch, StoreError};
 
+pub(crate) use self::shard::{SHARD_KEY, Shard};
+
 use super::{Batch, Consumer, follower::Workplace, reports};
 use crate::{
     Gateway,
@@ -34,13 +38,15 @@ use crate::{
 };
 
 /// The snapshot that says by which version of the catalog the evaluation stood.
-const CATALOG_KEY: &str = "catalog";
+pub(crate) const CATALOG_KEY: &str = "catalog";
 
 /// Judges every recorded position.
 #[derive(Debug)]
 pub struct EvaluatorConsumer {
     evaluator: Evaluator,
     options: EvaluatorOptions,
+    /// Which vehicles are judged here.
+    shard: Shard,
     /// What is judged by: the version that the log named last.
     catalog: Option<Arc<InForce>>,
     /// The version that the newest snapshot names.
@@ -61,13 +67,11 @@ impl EvaluatorConsumer {
     /// Without any state yet.
     #[must_use]
     pub fn new(config: &Evaluate) -> Self {
-        let options = EvaluatorOptions {
-            horizon_ms: i64::try_from(config.horizon.as_millis()).unwrap_or(i64::MAX),
-            ..EvaluatorOptions::default()
-        };
+        let options = Self::options(config);
         Self {
             evaluator: Evaluator::new(options.clone()),
             options,
+            shard: Shard::default(),
             catalog: None,
             catalog_kept: None,
             interval: config.snapshot_interval,
@@ -79,13 +83,21 @@ impl EvaluatorConsumer {
         }
     }
 
+    /// What the evaluation is bounded by.
+    pub(crate) fn options(config: &Evaluate) -> EvaluatorOptions {
+        EvaluatorOptions {
+            horizon_ms: i64::try_from(config.horizon.as_millis()).unwrap_or(i64::MAX),
+            ..EvaluatorOptions::default()
+        }
+    }
+
     fn judge(&mut self, place: &Workplace, batch: &Batch) {
         let started = Instant::now();
         let window = Window::from(&place.ingest);
         let in_force = || place.catalog.in_force();
         let mut catalog = Arc::clone(self.catalog.get_or_insert_with(in_force));
         let mut positions: Vec<Position> = Vec::new();
-        let (mut quarantined, mut unreadable) = (0, 0);
+        let (mut quarantined, mut unreadable, mut handed_over) = (0, 0, 0);
         for entry in batch
             .records
             .iter()
@@ -109,6 +121,11 @@ impl EvaluatorConsumer {
                     },
                 }
             }
+            positions.retain(|position| {
+                let is_ours = self.shard.judges(&position.terminal);
+                handed_over += u64::from(!is_ours);
+                is_ours
+            });
             // The time of every record counts, also of one without a position: else it would
             // depend on where batches end what is late, and a replay cuts them differently.
             self.at = self.at.max(Timestamp(entry.received_at));
@@ -133,12 +150,11 @@ impl EvaluatorConsumer {
                 .metrics
                 .count("positions_skipped_total", "reason", reason, count);
         }
-        place.metrics.count(
-            "positions_skipped_total",
-            "reason",
-            "quarantined",
-            quarantined,
-        );
+        for (reason, count) in [("quarantined", quarantined), ("handed_over", handed_over)] {
+            place
+                .metrics
+                .count("positions_skipped_total", "reason", reason, count);
+        }
         place.metrics.count(
             "records_unreadable_total",
             "consumer",
@@ -260,6 +276,13 @@ impl Consumer for EvaluatorConsumer {
                 .map(|number| tokio::task::block_in_place(|| place.catalog.of(number)));
             // That of another consumer.
             snapshots.remove(reports::SNAPSHOT_KEY);
+            let shard = snapshots.remove(SHARD_KEY).map(|bytes| Shard::read(&bytes));
+            match shard.transpose() {
+                Ok(shard) => self.shard = shard.unwrap_or_default(),
+                Err(error) => {
+                    tracing::error!(%error, "which vehicles are judged here cannot be read: all are");
+                }
+            }
             for (key, bytes) in snapshots {
                 if let Err(error) = evaluator.restore(&bytes) {
                     tracing::error!(key, %error, "a snapshot cannot be read; the vehicle begins anew");

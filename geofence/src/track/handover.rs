@@ -50,6 +50,13 @@ impl From<Damaged> for HandOverError {
 }
 
 impl Evaluator {
+    /// Whether it has not judged any fix yet: all its vehicles are awaited, or there are none.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        let mut tracks = self.tracks.values();
+        tracks.all(|track| track.history.newest().is_none())
+    }
+
     /// Takes out these vehicles, with all that is known of them; those without a track have nothing
     /// to be taken. `cursor` is the record of the log that this evaluator judges next. The next
     /// snapshot removes their keys: it is to be written after the bytes have reached the other one.
