@@ -42,17 +42,18 @@ impl City {
 
     /// From 550 m north to the middle and 40 s there, and north again: these seconds of it. Each vehicle
     /// is ten seconds behind the one before.
-    async fn drive(&self, gateway: &TestGateway, index: usize, seconds: std::ops::Range<i64>) {
+    async fn drive(&self, gateway: &TestGateway, index: usize, seconds: std::ops::Range<i32>) {
         let mut terminal = gateway.terminal(PHONES[index], Revision::V2013).await;
+        let behind = i32::try_from(index * 10).unwrap();
         for second in seconds {
-            let way = second - 10 * index as i64;
+            let way = second - behind;
             let steps = if way < 95 {
                 55 - way.clamp(0, 55)
             } else {
                 way - 95
             };
-            let north = steps.min(55) as f64 * 0.0001;
-            let mut fix = report(37.87 + north, 112.55, self.start_s + second);
+            let north = f64::from(steps.min(55)) * 0.0001;
+            let mut fix = report(37.87 + north, 112.55, self.start_s + i64::from(second));
             fix.speed_dkmh = if (55..95).contains(&way) { 0 } else { 400 };
             let serial = terminal.send_location(&fix).await.unwrap();
             assert_eq!(terminal.response(serial).await.unwrap().result, 0);
