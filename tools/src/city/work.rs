@@ -114,9 +114,9 @@ pub fn working_city(seed: u64, options: &CityOptions, start_unix_s: i64, actors:
     let mut texts = Texts::new(city.plane);
     for index in 0..first_actor {
         let mut random = Random::for_subject(seed ^ 0x0BEA_7000, number(index));
-        if let Some(round) = plan_round(&city, index, &time, &mut random, &mut texts) {
-            work.rounds.insert(index, round);
-        }
+        let round = plan_round(&city, index, &time, &mut random, &mut texts);
+        man(&city, index, round.as_ref(), &time, &mut texts);
+        work.rounds.extend(round.map(|round| (index, round)));
     }
     for (index, play) in (first_actor..count).zip(plays::plays()) {
         let mut random = Random::for_subject(seed ^ 0x5CE7_E000, number(index));
@@ -269,6 +269,41 @@ fn plan_round(
     })
 }
 
+/// The crew of a vehicle: on shift all day, with the unit grids along its round as its duty area. Those
+/// without a round have none: they are on shift wherever they drive.
+fn man(city: &City, index: usize, round: Option<&Round>, time: &Timetable, texts: &mut Texts) {
+    let Some(vehicle) = city.vehicle_list.get(index) else {
+        return;
+    };
+    if vehicle.work_kind == WorkKind::Inspector {
+        return;
+    }
+    if !texts.shifts.iter().any(|known| known.id == CREWS_SHIFT) {
+        texts.shifts.push(Shift {
+            id: CREWS_SHIFT.to_owned(),
+            name: "作业班".to_owned(),
+            days: "daily".to_owned(),
+            from: time.clock(-10),
+            to: time.clock(-11),
+            checks: "late_start early_end outside_hours silence".to_owned(),
+            thresholds: String::new(),
+        });
+    }
+    let area = round.map(|round| {
+        let circuit = Circuit::of(&city.network, &round.nodes);
+        let grids = grids_along(city, &circuit, 20.0);
+        let codes = grids.into_iter().map(|(code, _)| code).collect();
+        let area = format!("area-{}", vehicle.vehicle);
+        let name = format!("{} 作业区", vehicle.name);
+        texts.area(&area, &name, &Area::Grids(codes));
+        area
+    });
+    let area = area.unwrap_or_default();
+    texts.assign(&vehicle.vehicle, CREWS_SHIFT, &area);
+}
+
+/// The shift of the crews of all vehicles that do not act.
+const CREWS_SHIFT: &str = "shift-crews";
 /// The shift of all inspectors that do not act.
 const INSPECTORS_SHIFT: &str = "shift-inspectors";
 

@@ -48,7 +48,7 @@ pub(super) fn plays() -> Vec<Play> {
     use BrokenRule as K;
     use WorkKind::{Inspector, RefuseTruck, Sprinkler, Sweeper};
     type Act = fn(&mut Stage<'_>) -> (Way, Option<Expected>);
-    let pairs: [(BrokenRule, WorkKind, Act); 19] = [
+    let pairs: [(BrokenRule, WorkKind, Act); 21] = [
         (K::TooFastToClean, Sweeper, too_fast_to_clean),
         (K::TerminalAlarm, RefuseTruck, emergency),
         (K::Speeding, Sprinkler, speeding),
@@ -68,6 +68,8 @@ pub(super) fn plays() -> Vec<Play> {
         (K::MissedPoint, RefuseTruck, missed_point),
         (K::PatrolCoverage, Inspector, duties::patrol_coverage),
         (K::Coverage, Sweeper, coverage),
+        (K::LateStart, Sweeper, duties::late_start),
+        (K::EarlyEnd, RefuseTruck, duties::early_end),
     ];
     let both = |(kind, work_kind, act): (BrokenRule, WorkKind, Act)| {
         [true, false].map(|violates| Play {

@@ -54,6 +54,31 @@ fn sweepers_and_half_of_the_trucks_have_a_round_and_inspectors_have_grids() {
 }
 
 #[test]
+fn everybody_who_does_not_act_is_on_shift() {
+    let city = city(120, 20);
+    let work = city.work.as_ref().unwrap();
+    for (index, vehicle) in city.vehicle_list.iter().enumerate().take(100) {
+        let is_inspector = vehicle.work_kind == WorkKind::Inspector;
+        let shift = if is_inspector {
+            INSPECTORS_SHIFT
+        } else {
+            CREWS_SHIFT
+        };
+        let id = &vehicle.vehicle;
+        let has_round = work.rounds.contains_key(&index);
+        let area = if has_round {
+            format!("area-{id}")
+        } else {
+            String::new()
+        };
+        let row = format!("{id}-{shift},{id},{shift},{area}\n");
+        assert!(work.assignments.contains(&row), "{row}");
+        let is_area_there = work.responsibility_grids.contains(&format!("\"{area}\""));
+        assert_eq!(is_area_there, has_round, "{area}");
+    }
+}
+
+#[test]
 fn work_changes_no_vehicle_that_does_not_act() {
     let plain = demo_city(
         1,
