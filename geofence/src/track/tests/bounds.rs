@@ -103,7 +103,7 @@ fn a_vehicle_keeps_no_more_bytes_than_allowed() {
     let fixes = noisy(3, 5_000);
     evaluator.observe_batch(&town, &fixes);
     let history = &evaluator.tracks[&terminal()].history;
-    let bytes = |chunk: &crate::track::history::Chunk| chunk.fixes.len() + chunk.start.len();
+    let bytes = |chunk: &history::Chunk| chunk.fixes.len() + chunk.start.len();
     let bytes: usize = history.chunks.iter().map(bytes).sum();
     assert!((10_000..=20_000).contains(&bytes), "{bytes}");
     // What is kept is judged as before.
