@@ -8,14 +8,14 @@
 
 use std::collections::BTreeMap;
 
-use geo::{BoundingRect, Contains, InteriorPoint, Polygon, unary_union};
+use geo::Polygon;
 use rstar::{
     AABB, RTree,
     primitives::{GeomWithData, Rectangle},
 };
 
 use super::{Catalog, gaps::point, unit_grid::UnitGrid};
-use crate::geometry::Point;
+use crate::geometry::{Bounds, Point};
 
 /// Grids that are nearer than this touch: more than rounding to millionths of a degree makes.
 const TOUCH_MM: i32 = 1_000;
@@ -27,7 +27,7 @@ const FAULTS_MAX: usize = 1_000;
 pub enum CommunityFaultKind {
     /// Some of its grids do not touch the others.
     Apart,
-    /// A grid of another community lies in its middle.
+    /// Grids of another community lie in its middle.
     Enclosed,
 }
 
@@ -49,7 +49,7 @@ pub struct CommunityFault {
     pub kind: CommunityFaultKind,
     /// The beginning of the codes of its grids: county, street and community.
     pub community: String,
-    /// The code of the grid: of those apart the lowest, or the one of the other community.
+    /// The lowest code of the grids that it is about: its own that lie apart, or those of the other one.
     pub grid: String,
     /// How many grids it is about.
     pub grids: usize,
@@ -77,8 +77,8 @@ impl std::fmt::Display for CommunityFault {
             ),
             CommunityFaultKind::Enclosed => write!(
                 f,
-                "community {community}: unit grid \"{grid}\" of another community lies in its middle, at \
-                 {longitude:.6}, {latitude:.6} (longitude, latitude)"
+                "community {community}: {grids} unit grids of another community lie in its middle, \
+                 \"{grid}\" at {longitude:.6}, {latitude:.6} (longitude, latitude) among them"
             ),
         }
     }
@@ -98,24 +98,25 @@ impl Catalog {
         }
         let mut faults = Vec::new();
         for (community, members) in communities {
-            for piece in pieces(&members, |index| tiling.neighbours(index))
-                .into_iter()
-                .skip(1)
-            {
+            let pieces = pieces(&members, |index| tiling.neighbours(index));
+            for (place, piece) in pieces.iter().enumerate() {
                 let code = |index: &&usize| grids.get(**index).map(|grid| &grid.code);
                 let first = piece.iter().min_by_key(code);
-                let grid = first.and_then(|index| grids.get(*index));
-                let fault = |grid| self.fault(CommunityFaultKind::Apart, community, grid);
-                faults.extend(grid.map(|grid| CommunityFault {
+                let Some(grid) = first.and_then(|index| grids.get(*index)) else {
+                    continue;
+                };
+                let fault = |kind, community: &str| CommunityFault {
                     grids: piece.len(),
-                    ..fault(grid)
-                }));
+                    ..self.fault(kind, community, grid)
+                };
+                if place > 0 {
+                    faults.push(fault(CommunityFaultKind::Apart, community));
+                }
+                let around = tiling.around(piece, |grid| self.community_of(&grid.code));
+                faults.extend(around.map(|other| fault(CommunityFaultKind::Enclosed, other)));
             }
-            let enclosed = tiling.enclosed(&members).into_iter();
-            faults.extend(
-                enclosed.map(|grid| self.fault(CommunityFaultKind::Enclosed, community, grid)),
-            );
         }
+        faults.sort_by(|a, b| (&a.community, &a.grid).cmp(&(&b.community, &b.grid)));
         faults.truncate(FAULTS_MAX);
         faults
     }
@@ -186,29 +187,37 @@ impl<'a> Tiling<'a> {
         corners.any(|at| grid.shape.signed_distance_mm(point(*at)) >= -f64::from(TOUCH_MM))
     }
 
-    /// Grids of other communities that lie in a hole of this one, by code.
-    fn enclosed(&self, members: &[usize]) -> Vec<&'a UnitGrid> {
-        let own = members.iter().filter_map(|index| self.polygons.get(*index));
-        let whole = unary_union(own);
-        let mut found = Vec::new();
-        for hole in whole.iter().flat_map(Polygon::interiors) {
-            let hole = Polygon::new(hole.clone(), Vec::new());
-            let Some(bounds) = hole.bounding_rect() else {
-                continue;
-            };
-            let (low, high) = (bounds.min(), bounds.max());
-            let envelope = AABB::from_corners([low.x, low.y], [high.x, high.y]);
-            for entry in self.tree.locate_in_envelope_intersecting(&envelope) {
-                let polygon = self.polygons.get(entry.data);
-                let middle = polygon.and_then(InteriorPoint::interior_point);
-                let is_in = middle.is_some_and(|at| hole.contains(&at));
-                if is_in && !members.contains(&entry.data) {
-                    found.extend(self.grids.get(entry.data));
-                }
+    /// The one community that lies about a piece of another, on all four sides of its box. Not by the
+    /// hole that it leaves in the union: slits of rounding open that to the outside.
+    fn around(
+        &self,
+        piece: &[usize],
+        community_of: impl Fn(&'a UnitGrid) -> &'a str,
+    ) -> Option<&'a str> {
+        let own = || piece.iter().filter_map(|index| self.grids.get(*index));
+        let corners = own().flat_map(|grid| [grid.shape.bounds().low, grid.shape.bounds().high]);
+        let bounds = Bounds::around(corners)?;
+        let beside = piece.iter().flat_map(|index| self.neighbours(*index));
+        let beside = beside.filter(|other| !piece.contains(other));
+        let mut around = None;
+        let mut sides = [false; 4];
+        for grid in beside.filter_map(|index| self.grids.get(index)) {
+            let community = community_of(grid);
+            if *around.get_or_insert(community) != community {
+                return None;
+            }
+            let middle = grid.shape.bounds().middle();
+            let beyond = [
+                middle.x < bounds.low.x,
+                middle.x > bounds.high.x,
+                middle.y < bounds.low.y,
+                middle.y > bounds.high.y,
+            ];
+            for (side, is_beyond) in sides.iter_mut().zip(beyond) {
+                *side |= is_beyond;
             }
         }
-        found.sort_by(|a, b| a.code.cmp(&b.code));
-        found
+        around.filter(|_| sides == [true; 4])
     }
 }
 
@@ -283,8 +292,8 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "community 140105001001: unit grid \"140105001002012\" of another community lies in its \
-                 middle, at 112.551500, 37.871500 (longitude, latitude)",
+                "community 140105001001: 1 unit grids of another community lie in its middle, \
+                 \"140105001002012\" at 112.551500, 37.871500 (longitude, latitude) among them",
                 "community 140105001002: 1 of its unit grids lie apart from the others, \
                  \"140105001002012\" at 112.551500, 37.871500 (longitude, latitude) among them",
             ]
