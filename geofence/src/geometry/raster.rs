@@ -1,7 +1,8 @@
 //! Which shapes hold a point: a coverage raster with the boundary inline.
 //!
 //! Square cells of a power of two millimetres. A cell that one shape covers whole names it in its
-//! head; other cells point at a record:
+//! head. One that a line divides between two shapes, or a shape and none, names that line
+//! ([`Split`]). Other cells point at a record:
 //!
 //! ```text
 //! word 0         number of shapes that cover the cell whole (low 16 bits), and partly (high 16)
@@ -11,11 +12,20 @@
 //!
 //! For a polygon the piece is its edges that cross the cell, and whether the cell's centre is
 //! inside. The way from a point to the centre by a corner, upright and then level, stays in the
-//! cell, so the edges of the cell are all that it can cross.
+//! cell, so the edges of the cell are all that it can cross. A last polygon without edges is inside
+//! where an even number of the others is: the cell has no gap.
 
 mod build;
+mod few;
+mod split;
 
-use self::build::{Cover, Frame};
+use self::{
+    build::{Cover, Frame},
+    few::Few,
+    split::{NONE, Split},
+};
+use std::hint::black_box;
+
 use super::{
     Point, Shape,
     shape::{Edge, Probe, is_within_capsule, is_within_circle},
@@ -29,13 +39,33 @@ pub struct Raster {
     shift: u32,
     columns: u32,
     rows: u32,
-    /// For each cell 0 for nothing, [`WHOLE`] with an id, or where its record begins.
-    heads: Vec<u32>,
+    tile_columns: u32,
+    /// The heads of the cells: 0 for nothing, [`WHOLE`] with an id, [`SPLIT`] with a place in
+    /// `splits`, or where its record begins in `words`.
+    tiles: Vec<Tile>,
+    splits: Vec<Split>,
     words: Vec<u32>,
 }
 
+/// The heads of a square of cells, row by row: a line of the cache. Whoever moves on finds the next
+/// head in the same one, whichever way he goes.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Tile([u32; (TILE * TILE) as usize]);
+
+/// Cells on a side of a tile.
+const TILE: u32 = 4;
+
 /// Marks a head that names the only shape, which covers the whole cell.
 const WHOLE: u32 = 1 << 31;
+/// Marks a head of a cell that a line divides.
+const SPLIT: u32 = 1 << 30;
+
+/// The cell of a point where no shape is.
+const NOWHERE: u32 = u32::MAX;
+
+/// Words of a line of the cache.
+const LINE_WORDS: usize = 16;
 
 /// Points that are looked up together.
 const BATCH: usize = 64;
@@ -70,15 +100,7 @@ impl Raster {
 
     /// Gives the id of every shape that holds the point, in no promised order.
     pub fn for_each(&self, point: Point, mut found: impl FnMut(u32)) {
-        let head = self.head(point);
-        if head == 0 {
-            return;
-        }
-        if head & WHOLE != 0 {
-            found(head & !WHOLE);
-            return;
-        }
-        _ = self.search(head, point, |id| {
+        _ = self.at(point, |id| {
             found(id);
             false
         });
@@ -87,14 +109,24 @@ impl Raster {
     /// The id of a shape that holds the point, where no two do.
     #[must_use]
     pub fn first(&self, point: Point) -> Option<u32> {
-        let head = self.head(point);
+        self.at(point, |_| true)
+    }
+
+    #[inline]
+    fn at(&self, point: Point, mut found: impl FnMut(u32) -> bool) -> Option<u32> {
+        let head = self.head(self.cell(point));
+        if head & WHOLE != 0 {
+            let id = head & !WHOLE;
+            return found(id).then_some(id);
+        }
+        if head & SPLIT != 0 {
+            let id = self.split(head).at(Probe::at(point));
+            return (id != NONE && found(id)).then_some(id);
+        }
         if head == 0 {
             return None;
         }
-        if head & WHOLE != 0 {
-            return Some(head & !WHOLE);
-        }
-        self.search(head, point, |_| true)
+        self.search(head, point, found)
     }
 
     /// Gives, for each point of a list by its place there, the id of a shape that holds it, where no
@@ -119,23 +151,48 @@ impl Raster {
     /// way for all of them, and what is done for all of them is done without a guess.
     fn batches(&self, points: &[Point], mut found: impl FnMut(usize, u32) -> bool) {
         for (start, batch) in (0..).step_by(BATCH).zip(points.chunks(BATCH)) {
-            let mut heads = [0; BATCH];
-            for (head, point) in heads.iter_mut().zip(batch) {
-                *head = self.head(*point);
+            // The passes that load do nothing else, so that the loads of many points run at once.
+            let mut cells = [NOWHERE; BATCH];
+            for (cell, point) in cells.iter_mut().zip(batch) {
+                *cell = self.cell(*point);
             }
-            let mut counts = [0; BATCH];
-            for (count, head) in counts.iter_mut().zip(&heads) {
-                // Word 0 is 0, so cells without a record have no counts.
-                let at = if head & WHOLE == 0 { *head as usize } else { 0 };
-                *count = self.words.get(at).copied().unwrap_or(0);
+            let heads = cells.map(|cell| self.head(cell));
+            let (mut wholes, mut splits, mut records) = (Few::new(), Few::new(), Few::new());
+            for (place, head) in (0..).zip(&heads) {
+                let (is_whole, is_split) = (head & WHOLE != 0, head & SPLIT != 0);
+                wholes.push_if(place, is_whole);
+                splits.push_if(place, is_split & !is_whole);
+                records.push_if(place, !is_whole & !is_split & (*head != 0));
             }
-            for ((place, point), (head, count)) in
-                (start..).zip(batch).zip(heads.iter().zip(&counts))
-            {
-                if head & WHOLE != 0 {
-                    _ = found(place, head & !WHOLE);
-                } else if *count != 0 {
-                    _ = self.search(*head, *point, |id| found(place, id));
+            let mut lines = [Split::NOTHING; BATCH];
+            for (line, place) in lines.iter_mut().zip(splits.places()) {
+                if let Some(head) = heads.get(place) {
+                    *line = self.split(*head);
+                }
+            }
+            let mut touched = 0;
+            for place in records.places() {
+                let at = heads.get(place).map_or(0, |head| *head as usize);
+                touched |= self.words.get(at).copied().unwrap_or(0);
+                touched |= self.words.get(at + LINE_WORDS).copied().unwrap_or(0);
+            }
+            black_box(touched);
+            for place in wholes.places() {
+                if let Some(head) = heads.get(place) {
+                    _ = found(start + place, head & !WHOLE);
+                }
+            }
+            for (line, place) in lines.iter().zip(splits.places()) {
+                let id = batch
+                    .get(place)
+                    .map_or(NONE, |point| line.at(Probe::at(*point)));
+                if id != NONE {
+                    _ = found(start + place, id);
+                }
+            }
+            for place in records.places() {
+                if let (Some(head), Some(point)) = (heads.get(place), batch.get(place)) {
+                    _ = self.search(*head, *point, |id| found(start + place, id));
                 }
             }
         }
@@ -144,23 +201,38 @@ impl Raster {
     /// Bytes of memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (self.heads.len() + self.words.len()) * size_of::<u32>()
+        self.tiles.len() * size_of::<Tile>()
+            + self.splits.len() * size_of::<Split>()
+            + self.words.len() * size_of::<u32>()
     }
 
-    fn head(&self, point: Point) -> u32 {
-        let column = u32::try_from(i64::from(point.x) - i64::from(self.origin.x));
-        let row = u32::try_from(i64::from(point.y) - i64::from(self.origin.y));
-        let (Ok(column), Ok(row)) = (column, row) else {
-            return 0;
-        };
-        let (column, row) = (column >> self.shift, row >> self.shift);
-        if column >= self.columns || row >= self.rows {
-            return 0;
-        }
-        self.heads
-            .get(row as usize * self.columns as usize + column as usize)
+    /// The number of the cell of a point, or [`NOWHERE`].
+    #[inline]
+    fn cell(&self, point: Point) -> u32 {
+        let step =
+            |value: i32, origin: i32| value.wrapping_sub(origin).cast_unsigned() >> self.shift;
+        let (column, row) = (step(point.x, self.origin.x), step(point.y, self.origin.y));
+        let is_on = (point.x >= self.origin.x)
+            & (point.y >= self.origin.y)
+            & (column < self.columns)
+            & (row < self.rows);
+        let cell = cell(column, row, self.tile_columns);
+        if is_on { cell } else { NOWHERE }
+    }
+
+    #[inline]
+    fn head(&self, cell: u32) -> u32 {
+        let tile = self.tiles.get((cell / (TILE * TILE)) as usize);
+        let place = (cell % (TILE * TILE)) as usize;
+        tile.and_then(|tile| tile.0.get(place))
             .copied()
             .unwrap_or(0)
+    }
+
+    #[inline]
+    fn split(&self, head: u32) -> Split {
+        let split = self.splits.get((head & !SPLIT) as usize);
+        split.copied().unwrap_or(Split::NOTHING)
     }
 
     /// Walks a record until `found` says that it is enough.
@@ -180,6 +252,7 @@ impl Raster {
             x: center(point.x, self.origin.x),
             y: center(point.y, self.origin.y),
         });
+        let mut is_odd = false;
         for _ in 0..counts >> 16 {
             let [id, meta, after @ ..] = rest else {
                 return None;
@@ -188,6 +261,8 @@ impl Raster {
             let (boundary, after) = after.split_at_checked(length)?;
             rest = after;
             let is_inside = match kind {
+                // Without a boundary: the rest of a cell without a gap.
+                POLYGON if length == 0 => !is_odd,
                 POLYGON => (meta & 1 == 1) ^ crosses(boundary, probe, center),
                 CIRCLE => matches!(
                     *boundary,
@@ -200,12 +275,22 @@ impl Raster {
                     })
                 }),
             };
+            is_odd ^= is_inside;
             if is_inside && found(*id) {
                 return Some(*id);
             }
         }
         None
     }
+}
+
+/// The number of a cell: tile by tile.
+const fn cell(column: u32, row: u32, tile_columns: u32) -> u32 {
+    let tile = (row / TILE)
+        .wrapping_mul(tile_columns)
+        .wrapping_add(column / TILE);
+    tile.wrapping_mul(TILE * TILE)
+        .wrapping_add((row % TILE) * TILE + column % TILE)
 }
 
 fn at(x: u32, y: u32) -> Point {
@@ -235,173 +320,4 @@ fn crosses(edges: &[u32], probe: Probe, center: Probe) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_possible_truncation, reason = "shapes of tests are small")]
-mod tests {
-    use geo::{Contains, Intersects};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn p(x: i32, y: i32) -> Point {
-        Point { x, y }
-    }
-
-    fn star(center: Point, radii: &[i32]) -> Vec<Point> {
-        let count = f64::from(u32::try_from(radii.len()).unwrap());
-        radii
-            .iter()
-            .zip(0_u32..)
-            .map(|(radius, index)| {
-                let angle = std::f64::consts::TAU * f64::from(index) / count;
-                let at = |v: f64| (v * f64::from(*radius)).round() as i32;
-                p(center.x + at(angle.cos()), center.y + at(angle.sin()))
-            })
-            .collect()
-    }
-
-    fn point() -> impl Strategy<Value = Point> {
-        (-200_000..200_000_i32, -200_000..200_000_i32).prop_map(|(x, y)| p(x, y))
-    }
-
-    fn rings() -> impl Strategy<Value = Vec<Vec<Point>>> {
-        (
-            point(),
-            proptest::collection::vec(20_000..150_000_i32, 3..40),
-            3_000..9_000_i32,
-        )
-            .prop_map(|(center, radii, hole)| {
-                vec![
-                    star(center, &radii),
-                    star(center, &[hole, hole, hole, hole]),
-                ]
-            })
-    }
-
-    fn as_geo(rings: &[Vec<Point>]) -> geo::Polygon<f64> {
-        let line = |ring: &Vec<Point>| {
-            ring.iter()
-                .map(|p| (f64::from(p.x), f64::from(p.y)))
-                .collect::<geo::LineString<f64>>()
-        };
-        geo::Polygon::new(line(&rings[0]), rings[1..].iter().map(line).collect())
-    }
-
-    /// A list gets the same answers as its points one by one.
-    fn check_lists(raster: &Raster, points: &[Point]) {
-        let mut ids = vec![Vec::new(); points.len()];
-        raster.for_each_of_each(points, |place, id| ids[place].push(id));
-        for (ids, point) in ids.iter_mut().zip(points) {
-            ids.sort_unstable();
-            assert_eq!(*ids, found(raster, *point), "{point:?}");
-        }
-        let mut first = vec![None; points.len()];
-        raster.first_of_each(points, |place, id| {
-            assert_eq!(first[place].replace(id), None)
-        });
-        for (first, point) in first.iter().zip(points) {
-            assert_eq!(*first, raster.first(*point), "{point:?}");
-        }
-    }
-
-    fn found(raster: &Raster, point: Point) -> Vec<u32> {
-        let mut ids = Vec::new();
-        raster.for_each(point, |id| ids.push(id));
-        ids.sort_unstable();
-        ids
-    }
-
-    proptest! {
-        #[test]
-        fn the_raster_says_what_geo_says_about_polygons(
-            polygons in proptest::collection::vec(rings(), 1..6),
-            points in proptest::collection::vec(point(), 60),
-        ) {
-            let shapes: Vec<Shape> =
-                polygons.iter().map(|rings| Shape::polygon(rings).unwrap()).collect();
-            let oracle: Vec<geo::Polygon<f64>> = polygons.iter().map(|rings| as_geo(rings)).collect();
-            let raster = Raster::build(shapes.iter(), 13);
-            let vertices = polygons.iter().flatten().flatten().copied();
-            let points: Vec<Point> = points.into_iter().chain(vertices).collect();
-            check_lists(&raster, &points);
-            for point in points {
-                let ids = found(&raster, point);
-                // Where the probe stands.
-                let at = geo::Point::new(f64::from(point.x) + 0.5, f64::from(point.y) + 0.5);
-                for (id, polygon) in (0_u32..).zip(&oracle) {
-                    // A probe on a slanted side is of one side by our own convention.
-                    let is_on_boundary = polygon.intersects(&at) && !polygon.contains(&at);
-                    if !is_on_boundary {
-                        prop_assert_eq!(ids.contains(&id), polygon.contains(&at), "{:?}", point);
-                    }
-                    prop_assert_eq!(ids.contains(&id), shapes[id as usize].contains(point));
-                }
-            }
-        }
-
-        #[test]
-        fn the_raster_says_what_each_shape_says(
-            circles in proptest::collection::vec((point(), 5_000..150_000_i32), 0..4),
-            lines in proptest::collection::vec(
-                (proptest::collection::vec(point(), 2..7), 3_000..40_000_i32), 0..4),
-            points in proptest::collection::vec(point(), 100),
-        ) {
-            let shapes: Vec<Shape> = circles
-                .into_iter()
-                .map(|(center, radius)| Shape::Circle { center, radius })
-                .chain(lines.into_iter().map(|(line, half_width)| Shape::Corridor { line, half_width }))
-                .collect();
-            let raster = Raster::build(shapes.iter(), 13);
-            check_lists(&raster, &points);
-            for point in points {
-                let expected: Vec<u32> = (0_u32..)
-                    .zip(&shapes)
-                    .filter(|(_, shape)| shape.contains(point))
-                    .map(|(id, _)| id)
-                    .collect();
-                prop_assert_eq!(found(&raster, point), expected);
-            }
-        }
-
-        #[test]
-        fn where_neighbours_share_their_edges_every_point_has_exactly_one(
-            jitter in proptest::collection::vec((-9_000..9_000_i32, -9_000..9_000_i32), 16),
-            points in proptest::collection::vec((-40_000..40_000_i32, -40_000..40_000_i32), 100),
-        ) {
-            let node = |column: usize, row: usize| {
-                let at = |i: usize| (i as i32 - 2) * 25_000;
-                let is_inner = (1..4).contains(&column) && (1..4).contains(&row);
-                let (dx, dy) = if is_inner { jitter[row * 4 + column - 5] } else { (0, 0) };
-                p(at(column) + dx, at(row) + dy)
-            };
-            let shapes: Vec<Shape> = (0..16)
-                .map(|index| {
-                    let (c, r) = (index % 4, index / 4);
-                    let ring = vec![node(c, r), node(c + 1, r), node(c + 1, r + 1), node(c, r + 1)];
-                    Shape::polygon(&[ring]).unwrap()
-                })
-                .collect();
-            let raster = Raster::build(shapes.iter(), 13);
-            let all: Vec<Point> = points.iter().map(|(x, y)| p(*x, *y)).collect();
-            check_lists(&raster, &all);
-            for (x, y) in points {
-                let ids = found(&raster, p(x, y));
-                prop_assert_eq!(ids.len(), 1);
-                prop_assert_eq!(raster.first(p(x, y)), Some(ids[0]));
-            }
-        }
-    }
-
-    #[test]
-    fn shapes_far_apart_get_larger_cells_instead_of_all_memory() {
-        let circle = |x: i32| Shape::Circle {
-            center: p(x, x),
-            radius: 50_000,
-        };
-        let shapes = [circle(-450_000_000), circle(450_000_000)];
-        let raster = Raster::build(shapes.iter(), Raster::FINE);
-        assert!(raster.bytes() < 80 << 20);
-        assert_eq!(raster.first(p(-450_000_000, -449_999_000)), Some(0));
-        assert_eq!(raster.first(p(0, 0)), None);
-        assert_eq!(raster.first(p(i32::MIN, i32::MAX)), None);
-    }
-}
+mod tests;

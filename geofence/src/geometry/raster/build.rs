@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{CIRCLE, CORRIDOR, EDGE_WORDS, POLYGON, Raster, WHOLE};
+use super::{
+    CIRCLE, CORRIDOR, EDGE_WORDS, POLYGON, Raster, SPLIT, TILE, Tile, WHOLE, at, cell,
+    split::{NONE, Split},
+};
 use crate::geometry::{
     Bounds, Point, Shape,
     shape::{Edge, Probe, is_within_capsule, is_within_circle},
@@ -18,7 +21,42 @@ pub(super) struct Cover {
     pub(super) cell: u32,
     pub(super) shape: u32,
     /// `None` covers the cell whole.
-    part: Option<Box<[u32]>>,
+    part: Option<Part>,
+}
+
+/// A shape that covers a cell partly.
+struct Part {
+    shape: u32,
+    /// Column and row.
+    place: (u32, u32),
+    kind: u32,
+    is_center_inside: bool,
+    boundary: Box<[u32]>,
+}
+
+impl Part {
+    fn append(&self, words: &mut Vec<u32>) {
+        let length = u32::try_from(self.boundary.len()).unwrap_or(0);
+        let meta = length << 3 | self.kind << 1 | u32::from(self.is_center_inside);
+        words.extend([self.shape, meta]);
+        words.extend_from_slice(&self.boundary);
+    }
+
+    fn edge_words(&self) -> impl Iterator<Item = [u32; EDGE_WORDS]> {
+        let edges = self.boundary.chunks_exact(EDGE_WORDS);
+        edges.filter_map(|words| words.try_into().ok())
+    }
+
+    /// In an order that does not depend on the shape.
+    fn edges(&self) -> Vec<Edge> {
+        let mut words: Vec<[u32; EDGE_WORDS]> = self.edge_words().collect();
+        words.sort_unstable();
+        let edge = |[ax, ay, bx, by]: [u32; EDGE_WORDS]| Edge {
+            from: at(ax, ay),
+            to: at(bx, by),
+        };
+        words.into_iter().map(edge).collect()
+    }
 }
 
 /// The cells while the raster is built.
@@ -89,7 +127,11 @@ impl Frame {
     }
 
     fn cell(&self, column: u32, row: u32) -> u32 {
-        row * self.columns + column
+        cell(column, row, self.tile_columns())
+    }
+
+    const fn tile_columns(&self) -> u32 {
+        self.columns.div_ceil(TILE)
     }
 
     fn cells(&self, low: (i64, i64), high: (i64, i64)) -> Cells {
@@ -116,6 +158,12 @@ impl Frame {
                 y: narrow(y + last),
             },
         )
+    }
+
+    /// The first and the last probe of a cell.
+    fn probes(&self, column: u32, row: u32) -> (Probe, Probe) {
+        let (low, high) = self.corners(column, row);
+        (Probe::at(low), Probe::at(high))
     }
 
     fn center(&self, column: u32, row: u32) -> Probe {
@@ -149,7 +197,13 @@ impl Frame {
                     let is_whole = four(low, high)
                         .iter()
                         .all(|p| is_within_circle(*p, *center, *radius));
-                    let part = (!is_whole).then(|| part(id, CIRCLE, false, &boundary));
+                    let part = (!is_whole).then(|| Part {
+                        shape: id,
+                        place: (column, row),
+                        kind: CIRCLE,
+                        is_center_inside: false,
+                        boundary: boundary.into(),
+                    });
                     covers.push(Cover {
                         cell: self.cell(column, row),
                         shape: id,
@@ -175,10 +229,10 @@ impl Frame {
     }
 
     fn cover_polygon(&self, id: u32, edges: &[Edge], shape: &Shape, covers: &mut Vec<Cover>) {
-        let mut crossed: Vec<(u32, u32)> = Vec::new();
+        let mut crossed: Vec<(u32, u32, u32)> = Vec::new();
         for (index, edge) in (0_u32..).zip(edges) {
             for (columns, row) in self.cells_of_edge(edge) {
-                crossed.extend(columns.map(|column| (self.cell(column, row), index)));
+                crossed.extend(columns.map(|column| (row, column, index)));
             }
         }
         crossed.sort_unstable();
@@ -193,28 +247,31 @@ impl Frame {
                 level.extend(edges.iter().filter(|edge| edge.spans_y(center.y)));
             }
             let is_inside = level.iter().filter(|edge| edge.is_left(center)).count() % 2 == 1;
-            let cell = self.cell(column, row);
             // The margin may name cells beside the bounds: they are passed over.
-            let skipped = rest.iter().take_while(|(other, _)| *other < cell).count();
-            let taken = rest
-                .iter()
-                .skip(skipped)
-                .take_while(|(other, _)| *other == cell)
-                .count();
-            let (before, after) = rest.split_at(skipped + taken);
+            let skipped = rest.partition_point(|(r, c, _)| (*r, *c) < (row, column));
+            let (_, from_here) = rest.split_at(skipped);
+            let taken = from_here.partition_point(|(r, c, _)| (*r, *c) == (row, column));
+            let (before, after) = from_here.split_at(taken);
             rest = after;
+            let probes = self.probes(column, row);
+            let cell = self.cell(column, row);
             let here: Vec<u32> = before
                 .iter()
-                .skip(skipped)
-                .filter_map(|(_, index)| edges.get(*index as usize))
+                .filter_map(|(_, _, index)| edges.get(*index as usize))
+                .filter(|edge| is_among(edge, probes))
                 .flat_map(|edge| words_of(edge.from, edge.to))
                 .collect();
             if !here.is_empty() {
-                let part = Some(part(id, POLYGON, is_inside, &here));
                 covers.push(Cover {
                     cell,
                     shape: id,
-                    part,
+                    part: Some(Part {
+                        shape: id,
+                        place: (column, row),
+                        kind: POLYGON,
+                        is_center_inside: is_inside,
+                        boundary: here.into_boxed_slice(),
+                    }),
                 });
             } else if is_inside {
                 covers.push(Cover {
@@ -251,7 +308,7 @@ impl Frame {
     }
 
     fn cover_corridor(&self, id: u32, line: &[Point], half_width: i32, covers: &mut Vec<Cover>) {
-        let mut crossed: HashMap<u32, Option<Vec<u32>>> = HashMap::new();
+        let mut crossed: HashMap<(u32, u32), Option<Vec<u32>>> = HashMap::new();
         for pair in line.windows(2) {
             let [a, b] = pair else { continue };
             let segment = Shape::Corridor {
@@ -260,7 +317,7 @@ impl Frame {
             };
             for (column, row) in self.within(segment.bounds()) {
                 let (low, high) = self.corners(column, row);
-                let here = crossed.entry(self.cell(column, row));
+                let here = crossed.entry((column, row));
                 if four(low, high)
                     .iter()
                     .all(|p| is_within_capsule(*p, *a, *b, half_width))
@@ -284,58 +341,170 @@ impl Frame {
                 }
             }
         }
-        covers.extend(crossed.into_iter().map(|(cell, words)| Cover {
-            cell,
+        covers.extend(crossed.into_iter().map(|(place, words)| Cover {
+            cell: self.cell(place.0, place.1),
             shape: id,
-            part: words.map(|words| part(id, CORRIDOR, false, &words)),
+            part: words.map(|words| Part {
+                shape: id,
+                place,
+                kind: CORRIDOR,
+                is_center_inside: false,
+                boundary: words.into_boxed_slice(),
+            }),
         }));
     }
 
     pub(super) fn pack(self, covers: &[Cover]) -> Raster {
-        let mut heads = vec![0_u32; self.columns as usize * self.rows as usize];
-        // Word 0 is never a record: a head of 0 means nothing.
-        let mut words: Vec<u32> = vec![0];
-        let mut interned: HashMap<Vec<u32>, u32> = HashMap::new();
-        for group in covers.chunk_by(|a, b| a.cell == b.cell) {
-            let Some(head) = group.first().and_then(|c| heads.get_mut(c.cell as usize)) else {
-                continue;
-            };
-            let whole = || group.iter().filter(|cover| cover.part.is_none());
-            let parts = || group.iter().filter_map(|cover| cover.part.as_deref());
-            if let [only] = group
-                && only.part.is_none()
-            {
-                *head = WHOLE | only.shape;
-                continue;
-            }
-            // 65,535 shapes on a cell are beyond any catalog; the rest would not be found.
-            let count = |n: usize| u32::try_from(n.min(0xFFFF)).unwrap_or(0xFFFF);
-            let (wholes, partials) = (count(whole().count()), count(parts().count()));
-            let mut record = vec![wholes | partials << 16];
-            record.extend(whole().map(|cover| cover.shape));
-            let is_list = partials == 0;
-            if is_list && let Some(at) = interned.get(&record) {
-                *head = *at;
-                continue;
-            }
-            parts().for_each(|part| record.extend_from_slice(part));
-            let at = u32::try_from(words.len()).unwrap_or(0) & !WHOLE;
-            words.extend_from_slice(&record);
-            *head = at;
-            if is_list {
-                interned.insert(record, at);
-            }
-        }
-        words.shrink_to_fit();
-        Raster {
+        let tiles = self.tile_columns() as usize * self.rows.div_ceil(TILE) as usize;
+        let mut raster = Raster {
             origin: self.origin,
             shift: self.shift,
             columns: self.columns,
             rows: self.rows,
-            heads,
-            words,
+            tile_columns: self.tile_columns(),
+            tiles: vec![Tile::default(); tiles],
+            splits: Vec::new(),
+            // Word 0 is never a record: a head of 0 means nothing.
+            words: vec![0],
+        };
+        let mut interned: HashMap<Vec<u32>, u32> = HashMap::new();
+        for group in covers.chunk_by(|a, b| a.cell == b.cell) {
+            let Some(first) = group.first() else { continue };
+            let head = self.head(group, &mut raster, &mut interned);
+            let tile = raster.tiles.get_mut((first.cell / (TILE * TILE)) as usize);
+            let place = (first.cell % (TILE * TILE)) as usize;
+            if let Some(old) = tile.and_then(|tile| tile.0.get_mut(place)) {
+                *old = head;
+            }
         }
+        raster.splits.shrink_to_fit();
+        raster.words.shrink_to_fit();
+        raster
     }
+
+    /// Stores what is on a cell.
+    fn head(
+        &self,
+        group: &[Cover],
+        raster: &mut Raster,
+        interned: &mut HashMap<Vec<u32>, u32>,
+    ) -> u32 {
+        if let [only] = group
+            && only.part.is_none()
+        {
+            return WHOLE | only.shape;
+        }
+        let number = |length: usize| u32::try_from(length).unwrap_or(0) & !WHOLE & !SPLIT;
+        if let Some(split) = self.split(group) {
+            raster.splits.push(split);
+            return SPLIT | number(raster.splits.len() - 1);
+        }
+        let whole = || group.iter().filter(|cover| cover.part.is_none());
+        let mut parts: Vec<&Part> = group
+            .iter()
+            .filter_map(|cover| cover.part.as_ref())
+            .collect();
+        // 65,535 shapes on a cell are beyond any catalog; the rest would not be found.
+        let count = |n: usize| u32::try_from(n.min(0xFFFF)).unwrap_or(0xFFFF);
+        let (wholes, partials) = (count(whole().count()), count(parts.len()));
+        let mut record = vec![wholes | partials << 16];
+        record.extend(whole().map(|cover| cover.shape));
+        let is_list = partials == 0;
+        if is_list && let Some(at) = interned.get(&record) {
+            return *at;
+        }
+        let rest = is_tiled(&parts).then(|| {
+            parts.sort_by_key(|part| part.boundary.len());
+            parts.pop()
+        });
+        for part in parts {
+            part.append(&mut record);
+        }
+        if let Some(rest) = rest.flatten() {
+            record.extend([rest.shape, POLYGON << 1]);
+        }
+        let at = number(raster.words.len());
+        raster.words.extend_from_slice(&record);
+        if is_list {
+            interned.insert(record, at);
+        }
+        at
+    }
+
+    /// The line that divides a cell, where it is not more than that.
+    fn split(&self, group: &[Cover]) -> Option<Split> {
+        let (first, other) = match group {
+            [one] => (one.part.as_ref()?, None),
+            [one, other] => (one.part.as_ref()?, Some(other.part.as_ref()?)),
+            _ => return None,
+        };
+        if first.kind != POLYGON {
+            return None;
+        }
+        let edges = first.edges();
+        let other_id = match other {
+            Some(other) => {
+                let is_shared = other.kind == POLYGON
+                    && other.edges() == edges
+                    && other.is_center_inside != first.is_center_inside;
+                if !is_shared {
+                    return None;
+                }
+                other.shape
+            }
+            None => NONE,
+        };
+        let ids = if first.is_center_inside {
+            (first.shape, other_id)
+        } else {
+            (other_id, first.shape)
+        };
+        let (column, row) = first.place;
+        Split::new(
+            &edges,
+            self.probes(column, row),
+            self.center(column, row),
+            ids,
+        )
+    }
+}
+
+/// A cell without a gap: each of its edges is of two shapes, or four, so whoever crosses it leaves as
+/// many as he enters, or two more or fewer. With an odd number of shapes at the centre it is odd
+/// everywhere.
+fn is_tiled(parts: &[&Part]) -> bool {
+    if parts.iter().any(|part| part.kind != POLYGON) {
+        return false;
+    }
+    let mut edges: Vec<[u32; EDGE_WORDS]> =
+        parts.iter().flat_map(|part| part.edge_words()).collect();
+    edges.sort_unstable();
+    let at_center = parts.iter().filter(|part| part.is_center_inside).count();
+    at_center % 2 == 1
+        && edges
+            .chunk_by(|a, b| a == b)
+            .all(|same| same.len() % 2 == 0)
+}
+
+/// Whether an edge makes a difference among the probes of a cell.
+fn is_among(edge: &Edge, (low, high): (Probe, Probe)) -> bool {
+    let is_beside = |a: i32, b: i32, low: i64, high: i64| {
+        i64::from(a.max(b)) << 1 < low || i64::from(a.min(b)) << 1 > high
+    };
+    if is_beside(edge.from.x, edge.to.x, low.x, high.x)
+        || is_beside(edge.from.y, edge.to.y, low.y, high.y)
+    {
+        return false;
+    }
+    let corner = |x: i64, y: i64| edge.is_left(Probe { x, y });
+    let first = corner(low.x, low.y);
+    [
+        corner(high.x, low.y),
+        corner(high.x, high.y),
+        corner(low.x, high.y),
+    ]
+    .iter()
+    .any(|is_left| *is_left != first)
 }
 
 fn four(low: Point, high: Point) -> [Point; 4] {
@@ -360,12 +529,4 @@ fn words_of(a: Point, b: Point) -> [u32; EDGE_WORDS] {
         b.x.cast_unsigned(),
         b.y.cast_unsigned(),
     ]
-}
-
-fn part(id: u32, kind: u32, is_center_inside: bool, boundary: &[u32]) -> Box<[u32]> {
-    let length = u32::try_from(boundary.len()).unwrap_or(0);
-    let mut words = Vec::with_capacity(boundary.len() + 2);
-    words.extend([id, length << 3 | kind << 1 | u32::from(is_center_inside)]);
-    words.extend_from_slice(boundary);
-    words.into_boxed_slice()
 }
