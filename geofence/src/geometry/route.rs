@@ -171,6 +171,7 @@ impl RouteLine {
         self.spot(leg, share, square, at)
     }
 
+    #[inline]
     fn spot(&self, index: usize, share: f64, square: f64, at: (f64, f64)) -> Option<Spot> {
         let leg = self.legs.get(index)?;
         Some(Spot {
@@ -213,7 +214,9 @@ impl Leg {
     fn nearest(&self, at: (f64, f64)) -> (f64, f64) {
         let (px, py) = (at.0 - self.from.0, at.1 - self.from.1);
         let share = (px * self.way.0 + py * self.way.1) * self.inverse_square;
-        let share = share.clamp(0.0, 1.0);
+        // Not `clamp`, which minds NaN: there is none, and these are one instruction each.
+        let share = if share > 0.0 { share } else { 0.0 };
+        let share = if share < 1.0 { share } else { 1.0 };
         let (dx, dy) = (px - share * self.way.0, py - share * self.way.1);
         (share, dx * dx + dy * dy)
     }
@@ -286,7 +289,8 @@ pub struct RouteCursor {
     pub is_on: bool,
     /// Fixes of more than one possible place: the newest one and how many of them agree.
     pub guess: Option<(i64, u8)>,
-    /// The leg of `along_mm`: where to begin to look. What is found does not depend on it.
+    /// The first leg that was within reach, or the one of `along_mm`: where to begin to look. What is
+    /// found does not depend on it.
     hint: usize,
 }
 
@@ -318,19 +322,20 @@ impl RouteCursor {
         };
         let at = (f64::from(fix.point.x), f64::from(fix.point.y));
         if let Some(along_mm) = self.along_mm
-            && let Some(spot) = within_reach(line, fix, at, as_f64(along_mm), self.hint)
+            && let Some((spot, first)) = within_reach(line, fix, at, as_f64(along_mm), self.hint)
             && spot.distance_mm <= limit_mm
         {
-            return self.stand(spot);
+            return self.stand(spot, first);
         }
         self.search(line, fix, limit_mm)
     }
 
-    fn stand(&mut self, spot: Spot) -> Whereabouts {
+    #[inline]
+    fn stand(&mut self, spot: Spot, first: usize) -> Whereabouts {
         self.along_mm = Some(whole(spot.along_mm));
         self.is_on = true;
         self.guess = None;
-        self.hint = spot.leg;
+        self.hint = first;
         Whereabouts::On(spot)
     }
 
@@ -347,7 +352,7 @@ impl RouteCursor {
             !is_near || (leg.along + share * leg.length - spot.along_mm).abs() <= APART_MM
         });
         if is_alone {
-            return self.stand(spot);
+            return self.stand(spot, spot.leg);
         }
         let agreeing = match self.guess {
             Some((along_mm, count))
@@ -358,7 +363,7 @@ impl RouteCursor {
             _ => 1,
         };
         if agreeing >= AGREEING {
-            return self.stand(spot);
+            return self.stand(spot, spot.leg);
         }
         self.guess = Some((whole(spot.along_mm), agreeing));
         self.is_on = false;
@@ -366,7 +371,8 @@ impl RouteCursor {
     }
 }
 
-/// The cheapest place among the legs that can have been reached.
+/// The cheapest place among the legs that can have been reached, and the first of them. Costs are in
+/// square millimetres: so there is nothing to divide.
 #[inline]
 fn within_reach(
     line: &RouteLine,
@@ -374,10 +380,10 @@ fn within_reach(
     at: (f64, f64),
     along_mm: f64,
     hint: usize,
-) -> Option<Spot> {
+) -> Option<(Spot, usize)> {
     let (low, high) = (along_mm - BACK_MM, along_mm + fix.reach_mm + BACK_MM);
     let first = line.first_behind(low, hint);
-    let scale = 1.0 / (fix.sigma_mm * fix.sigma_mm);
+    let back_scale = fix.sigma_mm * (1.0 / BACK_SCALE_MM);
     let mut best = f64::INFINITY;
     let mut found = None;
     for (index, leg) in (first..).zip(line.legs.get(first..)?) {
@@ -385,28 +391,23 @@ fn within_reach(
             break;
         }
         let (share, square) = leg.nearest(at);
-        let mut cost = square * scale;
-        if cost >= best {
+        if square >= best {
             continue;
         }
         let back = along_mm - (leg.along + share * leg.length);
-        if back > 0.0 {
-            let back = back / BACK_SCALE_MM;
-            cost += back * back;
-        }
-        if leg.differs_from(fix.direction) {
-            cost += HEADING_COST;
-        }
+        let back = if back > 0.0 { back * back_scale } else { 0.0 };
+        let cost = square + back * back + heading_cost(leg, fix);
         if cost < best {
             best = cost;
             found = Some((index, share, square));
         }
     }
     let (index, share, square) = found?;
-    line.spot(index, share, square, at)
+    Some((line.spot(index, share, square, at)?, first))
 }
 
 /// In square millimetres.
+#[inline]
 fn heading_cost(leg: &Leg, fix: &RouteFix) -> f64 {
     if leg.differs_from(fix.direction) {
         HEADING_COST * fix.sigma_mm * fix.sigma_mm
@@ -420,7 +421,8 @@ fn heading_cost(leg: &Leg, fix: &RouteFix) -> f64 {
     reason = "a way along a route: at most some thousand kilometres"
 )]
 fn whole(mm: f64) -> i64 {
-    mm.round() as i64
+    // Not `round`, which is a call of a hundred instructions: ways are not negative.
+    (mm + 0.5) as i64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52 millimetres")]

@@ -199,7 +199,8 @@ proptest! {
             is_reached.then(|| square / 16e6 + back * back + if turned { 4.0 } else { 0.0 })
         });
         let least = costs.fold(f64::INFINITY, f64::min);
-        let spot = within_reach(&route, &fix, at, along_mm, hint).unwrap();
+        let (spot, first) = within_reach(&route, &fix, at, along_mm, hint).unwrap();
+        prop_assert!(first <= spot.leg);
         let leg = route.legs[spot.leg];
         let back = (along_mm - spot.along_mm).max(0.0) / 20e3;
         let turned = if leg.differs_from(fix.direction) { 4.0 } else { 0.0 };
