@@ -112,6 +112,7 @@ fn shapes(rings: &[Vec<(f64, f64)>]) -> Vec<Shape> {
 
 fn unit_grids(what: &str, rings: Vec<Vec<(f64, f64)>>, points: &[Point]) {
     let raster = Raster::build(shapes(&rings).iter(), Raster::FINE);
+    show(&memory(&raster, "unit grid", rings.len()));
     let single = nanoseconds(points, |points| {
         let found = points.iter().filter(|p| raster.first(**p).is_some());
         found.count()
@@ -137,11 +138,11 @@ fn many(points: &[Point]) {
     let started = Instant::now();
     let raster = Raster::build(shapes.iter(), Raster::COARSE);
     show(&format!(
-        "raster of {} fences built in {:?}, {} MiB",
+        "raster of {} fences built in {:?}",
         shapes.len(),
-        started.elapsed(),
-        raster.bytes() >> 20
+        started.elapsed()
     ));
+    show(&memory(&raster, "fence", shapes.len()));
     let single = nanoseconds(points, |points| {
         let mut found = 0;
         points
@@ -160,6 +161,15 @@ fn many(points: &[Point]) {
     });
     let what = "all of 10,000 fences at a position";
     compare(what, single, batched, theirs);
+}
+
+fn memory(raster: &Raster, what: &str, count: usize) -> String {
+    let bytes = raster.bytes();
+    format!(
+        "memory of the index: {} bytes a {what}, {:.1} MiB for {count}",
+        bytes / count.max(1),
+        bytes as f64 / f64::from(1 << 20)
+    )
 }
 
 /// The least time of several repetitions, a position. Each part of the way counts on its own, so that
