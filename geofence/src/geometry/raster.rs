@@ -170,6 +170,7 @@ impl Raster {
                     *line = self.split(*head);
                 }
             }
+            // Only to have them near; a record seldom ends in its first line of the cache.
             let mut touched = 0;
             for place in records.places() {
                 let at = heads.get(place).map_or(0, |head| *head as usize);
