@@ -403,3 +403,43 @@ async fn a_subscriber_that_does_not_read_gets_the_newest_and_delays_nobody() {
     assert_eq!(books.value(full), 0);
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_that_acknowledges_is_not_slowed_down_for_it() {
+    const VEHICLES: usize = 300;
+    let (gateway, _folder) = city(&[
+        ("mqtt.packets_per_second_max", "5"),
+        ("mqtt.packets_burst_max", "5"),
+    ])
+    .await;
+    let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    terminal
+        .send_location(&report(37.87, 112.54, now_s()))
+        .await
+        .unwrap();
+    let inside = gateway.app().gateway();
+    let view = until("the vehicle is there", async || {
+        inside.live.views(|_| true).pop()
+    })
+    .await;
+    let mut west = subscriber(&gateway, "west", "gridtrace/live/140105/+/+/+/position").await;
+    west.message().await;
+    let views: Vec<_> = (0..VEHICLES)
+        .map(|number| {
+            let mut view = view.clone();
+            view.subject.phone = format!("1390000{number:04}");
+            view
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    inside.fanout.positions(&views);
+    for _ in 0..VEHICLES {
+        west.message().await;
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    gateway.stop().await;
+}

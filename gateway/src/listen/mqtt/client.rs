@@ -341,8 +341,9 @@ impl<T: Transport> Client<T> {
                 Err(bad) => return Err(self.refuse_packet(bad)),
             };
             self.last_packet = now;
-            self.on_packet(packet, now).await?;
-            if let Some(until) = self.rate.charge(now) {
+            // Who acknowledges what we sent sends no more than we made him.
+            let is_owed = self.on_packet(packet, now).await?;
+            if !is_owed && let Some(until) = self.rate.charge(now) {
                 self.gateway.metrics.mqtt_throttled.increment(1);
                 self.throttled_until = Some(until);
                 break;
@@ -371,10 +372,11 @@ impl<T: Transport> Client<T> {
             .count("mqtt_packets_total", "type", name, 1);
     }
 
-    async fn on_packet(&mut self, packet: Bytes, read_at: Instant) -> Result<(), Closed> {
+    /// Whether it was an acknowledgement that the client owed.
+    async fn on_packet(&mut self, packet: Bytes, read_at: Instant) -> Result<bool, Closed> {
         let Some(version) = self.established.as_ref().map(|client| client.version) else {
             self.count_packet("connect");
-            return self.on_connect(&packet).await;
+            return self.on_connect(&packet).await.map(|()| false);
         };
         let incoming = match packet::decode(version, &packet) {
             Ok(incoming) => incoming,
@@ -382,11 +384,8 @@ impl<T: Transport> Client<T> {
         };
         self.count_packet(incoming.name());
         match incoming {
-            Incoming::Publish(publish) => self.on_publish(publish, read_at).await,
-            Incoming::Puback(pid) => {
-                self.on_puback(pid);
-                Ok(())
-            }
+            Incoming::Publish(publish) => self.on_publish(publish, read_at).await?,
+            Incoming::Puback(pid) => return Ok(self.on_puback(pid)),
             Incoming::Subscribe {
                 pid,
                 filters,
@@ -398,24 +397,24 @@ impl<T: Transport> Client<T> {
                     );
                 }
                 self.on_subscribe(pid, &filters);
-                Ok(())
             }
             Incoming::Unsubscribe { pid, filters } => {
                 self.on_unsubscribe(pid, &filters);
-                Ok(())
             }
             Incoming::Ping => {
                 self.responses.push_packet(&packet::pingresp(), None, None);
-                Ok(())
             }
             Incoming::Disconnect { leaves_will } => {
                 if !leaves_will && let Some(client) = &mut self.established {
                     client.will = None;
                 }
-                Err(Closed::Peer)
+                return Err(Closed::Peer);
             }
-            Incoming::Unexpected => Err(self.break_off(DisconnectReasonCode::ProtocolError)),
+            Incoming::Unexpected => {
+                return Err(self.break_off(DisconnectReasonCode::ProtocolError));
+            }
         }
+        Ok(false)
     }
 
     /// The client did something that ends its connection.

@@ -122,10 +122,10 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    pub(super) fn on_puback(&mut self, pid: u16) {
-        if let Some(client) = &mut self.established {
-            client.outbox.unacknowledged.remove(&pid);
-        }
+    /// Whether it was owed.
+    pub(super) fn on_puback(&mut self, pid: u16) -> bool {
+        let client = self.established.as_mut();
+        client.is_some_and(|client| client.outbox.unacknowledged.remove(&pid))
     }
 
     /// A frame that is no command.
