@@ -56,6 +56,49 @@ pub fn position(terminal: TerminalId, at: Timestamp, latitude: f64, longitude: f
     }
 }
 
+/// Where a terminal of a load is, millionths of a degree: terminals are strewn over the city at full
+/// size, and drive to and fro for 500 m at 30 km/h, a fix a second. No two numbers of a terminal have
+/// the same place.
+#[must_use]
+pub fn to_and_fro(terminal: u32, number: u32) -> (i32, i32) {
+    const ROUND: u32 = 120;
+    let along = number % ROUND;
+    let along = along.min(ROUND - along);
+    let (x, y) = (
+        scattered(terminal, 7_919, 18_000),
+        scattered(terminal, 104_729, 13_000),
+    );
+    // A tenth of a metre further north with each round.
+    let (latitude, longitude) = micro_degrees(x - 9_000, y - 6_500);
+    (
+        latitude + whole(number / ROUND),
+        longitude + whole(along) * STEP,
+    )
+}
+
+/// Of a fix a second at 30 km/h to the east, millionths of a degree.
+pub const STEP: i32 = 95;
+
+/// The same number below `range` for the same terminal.
+#[must_use]
+pub fn scattered(terminal: u32, prime: u32, range: u32) -> i32 {
+    let product = u64::from(terminal) * u64::from(prime);
+    i32::try_from(product % u64::from(range)).unwrap_or(0)
+}
+
+/// Metres east and north of the city's centre as millionths of a degree, to some metres.
+#[must_use]
+pub const fn micro_degrees(x_m: i32, y_m: i32) -> (i32, i32) {
+    (
+        37_870_000 + y_m * 8_993 / 1_000,
+        112_550_000 + x_m * 11_392 / 1_000,
+    )
+}
+
+fn whole(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(0)
+}
+
 /// Says a figure.
 #[expect(clippy::print_stdout, reason = "figures are what benchmarks are for")]
 pub fn show(line: &str) {

@@ -3,3 +3,4 @@ pub mod city;
 pub mod copies;
 pub mod frames;
 pub mod servers;
+pub mod subscribers;

@@ -57,6 +57,15 @@ pub fn is_measuring() -> bool {
     env::args().any(|argument| argument == "--bench")
 }
 
+/// The number of an argument `NAME=NUMBER`, where there is one.
+#[must_use]
+pub fn number_of(name: &str) -> Option<f64> {
+    env::args().find_map(|argument| {
+        let (key, value) = argument.split_once('=')?;
+        (key == name).then(|| value.parse().ok())?
+    })
+}
+
 /// Serves, and never comes back, if this process was started to be one of the small servers.
 /// Must be called first in `main`.
 ///
@@ -153,19 +162,7 @@ impl Server {
     /// # Errors
     /// When the system does not say.
     pub fn resident_bytes(&self) -> io::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        status
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("VmRSS:")?
-                    .trim()
-                    .strip_suffix("kB")?
-                    .trim()
-                    .parse()
-                    .ok()
-            })
-            .map(|kib: u64| kib * 1_024)
-            .ok_or_else(|| io::Error::other("no VmRSS in the status of the process"))
+        resident_bytes_of(&self.child.id().to_string())
     }
 
     /// CPU time that the process has used, user and system, seconds.
@@ -175,6 +172,26 @@ impl Server {
     pub fn cpu_s(&self) -> io::Result<f64> {
         cpu_s_of(&self.child.id().to_string())
     }
+}
+
+/// Resident memory of the process of that number, bytes.
+///
+/// # Errors
+/// When the system does not say.
+pub fn resident_bytes_of(process: &str) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    status
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse()
+                .ok()
+        })
+        .map(|kib: u64| kib * 1_024)
+        .ok_or_else(|| io::Error::other("no VmRSS in the status of the process"))
 }
 
 /// CPU time that this process has used, user and system, seconds.

@@ -259,6 +259,13 @@ pub fn now_s() -> i64 {
     gateway::clock::now().millis() / 1_000
 }
 
+/// Milliseconds since 1970 of a moment in RFC 3339.
+#[must_use]
+pub fn millis(text: &str) -> Option<u64> {
+    let moment = gateway::clock::parse_rfc3339(text)?;
+    u64::try_from(moment.0).ok()
+}
+
 /// A report at a place (degrees, WGS-84) and a moment, at 36 km/h, with ignition on and ten
 /// satellites.
 #[must_use]

@@ -21,12 +21,16 @@ pub struct Process {
     pub http: String,
 }
 
-/// The binary of this name that was built together with the running test.
+/// The binary of this name that was built together with the running test; for the gateway the one that
+/// `GRIDTRACE_BIN` names, where it names one.
 ///
 /// # Panics
 /// When it was not built: `cargo build --workspace` makes it.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os("GRIDTRACE_BIN").filter(|_| name == "gridtrace") {
+        return PathBuf::from(path);
+    }
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join(name);
     assert!(
@@ -122,6 +126,39 @@ impl Process {
         let asked = http_client::get(&self.http, "/metrics");
         let (_, body) = runtime.unwrap().block_on(asked).unwrap();
         Books::parse(&String::from_utf8_lossy(&body))
+    }
+
+    /// JSON of a path that must answer with 200.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let asked = http_client::get(&self.http, path);
+        let (status, body) = runtime.unwrap().block_on(asked).unwrap();
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// The items of all pages of a list. `path` has a `?`.
+    ///
+    /// # Panics
+    /// When a page does not come.
+    #[must_use]
+    pub fn all(&self, path: &str) -> Vec<serde_json::Value> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.json(&format!("{path}{cursor}"));
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return items,
+            }
+        }
     }
 
     /// kill -9.

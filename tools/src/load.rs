@@ -7,6 +7,7 @@
 //! its own.
 
 mod connection;
+mod course;
 mod engine;
 mod latency;
 mod publisher;
@@ -17,13 +18,16 @@ use std::{io, io::Write, net::SocketAddr, time::Duration};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
-use self::engine::Engine;
+use self::{course::Course, engine::Engine};
 use crate::{
     mqtt::PayloadKind,
     output::{ACKNOWLEDGED_HEADER, acknowledged_line},
 };
 
-pub use self::latency::Latency;
+pub use self::{
+    course::{ALTITUDE_MS, FixTimes, Place, corner},
+    latency::{Histogram, Latency},
+};
 
 /// A load over MQTT: an acknowledgement is a PUBACK.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +68,11 @@ pub struct LoadConfig {
     /// Number of a terminal's first position. Positions are told apart by their number, so a
     /// second run against the same store should begin where the first ended.
     pub first_position: u32,
-    /// Keep a list of what was acknowledged: 12 bytes a position.
+    /// Where positions lie.
+    pub place: Place,
+    /// When they say that they were taken.
+    pub fix_times: FixTimes,
+    /// Keep a list of what was acknowledged: 16 bytes a position.
     pub keeps_acknowledged: bool,
 }
 
@@ -85,6 +93,8 @@ impl LoadConfig {
             log_in_limit: Duration::from_secs(60),
             first_phone: 13_900_000_000,
             first_position: 0,
+            place: corner,
+            fix_times: FixTimes::Steady,
             keeps_acknowledged: false,
         }
     }
@@ -138,15 +148,19 @@ pub struct LoadReport {
     #[serde(skip)]
     acknowledged_list: Vec<Acknowledged>,
     #[serde(skip)]
+    course: Course,
+    #[serde(skip)]
     first_phone: u64,
 }
 
 /// A position that was acknowledged, in little room.
 #[derive(Clone, Copy, Debug)]
 struct Acknowledged {
-    connection: u32,
+    terminal: u32,
     number: u32,
     fixed_at: u32,
+    /// Since the load began.
+    due_ms: u32,
 }
 
 /// A position that was acknowledged.
@@ -160,6 +174,8 @@ pub struct AcknowledgedPosition {
     pub latitude: i32,
     /// Millionths of a degree, east positive.
     pub longitude: i32,
+    /// When it was sent (open loop: when it was due), milliseconds since 1970 in UTC.
+    pub sent_at_ms: u64,
 }
 
 impl LoadReport {
@@ -167,12 +183,15 @@ impl LoadReport {
     /// [`LoadConfig::keeps_acknowledged`]. No two are the same.
     pub fn acknowledged_positions(&self) -> impl Iterator<Item = AcknowledgedPosition> + '_ {
         self.acknowledged_list.iter().map(|entry| {
-            let (latitude, longitude) = report_frame::place(entry.number);
+            let due_us = u64::from(entry.due_ms) * 1_000;
+            let fix = self.course.fix(entry.terminal, entry.number, due_us);
+            let (latitude, longitude) = fix.place;
             AcknowledgedPosition {
-                phone: (self.first_phone + u64::from(entry.connection)).to_string(),
+                phone: (self.first_phone + u64::from(entry.terminal)).to_string(),
                 fixed_at: i64::from(entry.fixed_at),
                 latitude,
                 longitude,
+                sent_at_ms: self.course.began_ms + u64::from(entry.due_ms),
             }
         })
     }
@@ -196,21 +215,60 @@ impl LoadReport {
 /// # Errors
 /// When not all terminals can log in.
 pub fn run(config: &LoadConfig) -> Result<LoadReport, LoadError> {
-    if !(1..=1_000).contains(&config.in_flight) {
-        return Err(LoadError::Config("the number of messages in flight"));
+    Fleet::connect(config)?.engine.load()
+}
+
+/// How fast and how long a load is.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// As [`LoadConfig::rate`].
+    pub rate: Option<f64>,
+    /// As [`LoadConfig::warm_up`].
+    pub warm_up: Duration,
+    /// As [`LoadConfig::duration`].
+    pub duration: Duration,
+}
+
+/// Terminals that are logged in, for one load after the other.
+#[derive(Debug)]
+pub struct Fleet {
+    engine: Engine,
+}
+
+impl Fleet {
+    /// Connects the terminals of the configuration and logs them in.
+    ///
+    /// # Errors
+    /// When a value is out of its range, or not all terminals can log in.
+    pub fn connect(config: &LoadConfig) -> Result<Self, LoadError> {
+        if !(1..=1_000).contains(&config.in_flight) {
+            return Err(LoadError::Config("the number of messages in flight"));
+        }
+        if !(1..=report_frame::IN_A_BATCH_MAX).contains(&config.batch) {
+            return Err(LoadError::Config("the number of reports in a message"));
+        }
+        check_rate(config.rate)?;
+        let mut engine = Engine::new(config)?;
+        engine.connect(true)?;
+        Ok(Self { engine })
     }
-    if !(1..=report_frame::IN_A_BATCH_MAX).contains(&config.batch) {
-        return Err(LoadError::Config("the number of reports in a message"));
+
+    /// Runs a load to its end, as [`run`]. What an earlier one left unanswered is forgotten.
+    ///
+    /// # Errors
+    /// When the rate is out of its range, or the event loop fails.
+    pub fn load(&mut self, pace: &Pace) -> Result<LoadReport, LoadError> {
+        check_rate(pace.rate)?;
+        self.engine.set_pace(pace);
+        self.engine.load()
     }
-    if config
-        .rate
-        .is_some_and(|rate| !(0.001..=1e8).contains(&rate))
-    {
+}
+
+fn check_rate(rate: Option<f64>) -> Result<(), LoadError> {
+    if rate.is_some_and(|rate| !(0.001..=1e8).contains(&rate)) {
         return Err(LoadError::Config("the rate"));
     }
-    let mut engine = Engine::new(config)?;
-    engine.connect(true)?;
-    engine.load()
+    Ok(())
 }
 
 /// Connections that are held and say nothing.

@@ -42,6 +42,12 @@ pub fn topic(phone: &str, leaf: &str) -> String {
     format!("gridtrace/terminals/{phone}/{leaf}")
 }
 
+/// Whether a PUBLISH that begins with this byte is something kept, sent to a newcomer.
+#[must_use]
+pub const fn is_retained(kind_and_flags: u8) -> bool {
+    kind_and_flags & 0xF1 == 0x31
+}
+
 /// What the other side sends, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
@@ -193,11 +199,17 @@ pub fn connect(phone: &str, password: &[u8], leaves_will: bool) -> Vec<u8> {
 /// SUBSCRIBE to the filters, with quality 0.
 #[must_use]
 pub fn subscribe(id: u16, filters: &[String]) -> Vec<u8> {
+    subscribe_with(id, filters, 0)
+}
+
+/// SUBSCRIBE to the filters. `quality`: 0 or 1.
+#[must_use]
+pub fn subscribe_with(id: u16, filters: &[String], quality: u8) -> Vec<u8> {
     let mut body = id.to_be_bytes().to_vec();
     body.push(0);
     for filter in filters {
         field(filter.as_bytes(), &mut body);
-        body.push(0);
+        body.push(quality);
     }
     packet(0x82, &[&body])
 }

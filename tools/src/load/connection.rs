@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token, net::TcpStream};
 
 use super::{
     publisher::{self, Publisher},
-    report_frame::ReportFrame,
+    report_frame::{Fix, ReportFrame},
 };
 use crate::{
     mqtt,
@@ -163,7 +163,7 @@ impl Connection {
         &mut self,
         template: &mut ReportFrame,
         count: u32,
-        fix_time: impl Fn(u32) -> u32,
+        fix: impl Fn(u32) -> Fix,
         due_us: u64,
     ) {
         let serial = self.next_serial();
@@ -172,8 +172,8 @@ impl Connection {
         let (phone, numbers) = (self.phone, number..number.saturating_add(count));
         let out = &mut self.unsent;
         match &self.publisher {
-            Some(publisher) => publisher.write(template, (phone, serial), numbers, fix_time, out),
-            None => template.write_all(phone, serial, numbers, fix_time, out),
+            Some(publisher) => publisher.write(template, (phone, serial), numbers, fix, out),
+            None => template.write_all(phone, serial, numbers, fix, out),
         }
         self.in_flight.push_back(InFlight {
             serial,

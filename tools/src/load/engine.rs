@@ -3,14 +3,15 @@
 use std::{
     collections::VecDeque,
     io,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use mio::{Events, Poll, Token};
 
 use super::{
-    Acknowledged, LoadConfig, LoadError, LoadReport,
+    Acknowledged, LoadConfig, LoadError, LoadReport, Pace,
     connection::{Connection, Reply, State},
+    course::Course,
     latency::Histogram,
     publisher::Publisher,
     report_frame::ReportFrame,
@@ -50,6 +51,12 @@ impl Engine {
             log_in_s: 0.0,
             alive: 0,
         })
+    }
+
+    /// What the next load is like; who the terminals are does not change.
+    pub(super) fn set_pace(&mut self, pace: &Pace) {
+        let config = &mut self.config;
+        (config.rate, config.warm_up, config.duration) = (pace.rate, pace.warm_up, pace.duration);
     }
 
     pub(super) const fn alive(&self) -> usize {
@@ -173,18 +180,18 @@ impl Engine {
     }
 
     /// Lets the terminals report until the time is over.
-    pub(super) fn load(mut self) -> Result<LoadReport, LoadError> {
+    pub(super) fn load(&mut self) -> Result<LoadReport, LoadError> {
         let mut load = Load::new(&self.config);
-        load.start(&mut self);
-        while load.is_going_on(&self) {
+        load.start(self);
+        while load.is_going_on(self) {
             let patience = load.patience();
             for index in self.wait(patience)? {
-                load.on_event(&mut self, index);
+                load.on_event(self, index);
             }
             load.look_at_the_clock();
-            load.send_due(&mut self);
+            load.send_due(self);
         }
-        Ok(load.report(&self))
+        Ok(load.report(self))
     }
 
     fn close(&mut self, index: usize) {
@@ -216,15 +223,16 @@ impl Engine {
     }
 }
 
+fn terminal_of(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
 /// The counts of a load that goes on.
 struct Load {
     began: Instant,
     /// Microseconds since then.
     now_us: u64,
-    /// Fix time of each terminal's first report, seconds since 1970.
-    first_fix_s: u32,
-    /// Number of each terminal's first position.
-    first_position: u32,
+    course: Course,
     measure_from_us: u64,
     measure_to_us: u64,
     ends_us: u64,
@@ -246,23 +254,6 @@ struct Load {
     list: Vec<Acknowledged>,
 }
 
-/// A terminal takes a fix a second, however many it may send in one: begun as long ago as a fix may
-/// be and still count as live, up to as far ahead as a gateway believes.
-const BEHIND_S: u32 = 290;
-const AHEAD_S: u32 = 590;
-
-fn fix_time(first_fix_s: u32, first_position: u32, number: u32) -> u32 {
-    let taken = number.wrapping_sub(first_position).min(BEHIND_S + AHEAD_S);
-    first_fix_s.saturating_add(taken)
-}
-
-fn unix_seconds() -> u32 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX)
-}
-
 impl Load {
     fn new(config: &LoadConfig) -> Self {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -271,8 +262,7 @@ impl Load {
         Self {
             began: Instant::now(),
             now_us: 0,
-            first_fix_s: unix_seconds().saturating_sub(BEHIND_S),
-            first_position: config.first_position,
+            course: Course::new(config),
             measure_from_us,
             measure_to_us,
             ends_us: measure_to_us.saturating_add(micros(config.drain)),
@@ -293,6 +283,10 @@ impl Load {
     }
 
     fn start(&mut self, engine: &mut Engine) {
+        // What an earlier load left unanswered is of no interest any more.
+        for connection in &mut engine.connections {
+            connection.in_flight.clear();
+        }
         self.began = Instant::now();
         self.look_at_the_clock();
         let all = 0..engine.connections.len();
@@ -354,11 +348,12 @@ impl Load {
             }
             if self.keeps {
                 let numbers = report.number..report.number.saturating_add(self.batch);
-                let (first_fix_s, first) = (self.first_fix_s, self.first_position);
+                let (course, terminal) = (self.course, terminal_of(index));
                 self.list.extend(numbers.map(|number| Acknowledged {
-                    connection: u32::try_from(index).unwrap_or(u32::MAX),
+                    terminal,
                     number,
-                    fixed_at: fix_time(first_fix_s, first, number),
+                    fixed_at: course.fix(terminal, number, report.due_us).at,
+                    due_ms: u32::try_from(report.due_us / 1_000).unwrap_or(u32::MAX),
                 }));
             }
         });
@@ -377,9 +372,9 @@ impl Load {
             return;
         };
         while connection.in_flight.len() < self.in_flight_max {
-            let (first_fix_s, first) = (self.first_fix_s, self.first_position);
-            let time = |number| fix_time(first_fix_s, first, number);
-            connection.queue_reports(&mut self.template, self.batch, time, self.now_us);
+            let (course, terminal, due_us) = (self.course, terminal_of(index), self.now_us);
+            let fix = |number| course.fix(terminal, number, due_us);
+            connection.queue_reports(&mut self.template, self.batch, fix, due_us);
             self.sent += u64::from(self.batch);
         }
         if connection.flush().is_err() {
@@ -410,9 +405,9 @@ impl Load {
                 continue;
             }
             let due_us = (self.issued as f64 / rate * 1e6) as u64;
-            let (first_fix_s, first) = (self.first_fix_s, self.first_position);
-            let time = |number| fix_time(first_fix_s, first, number);
-            connection.queue_reports(&mut self.template, self.batch, time, due_us);
+            let (course, terminal) = (self.course, terminal_of(index));
+            let fix = |number| course.fix(terminal, number, due_us);
+            connection.queue_reports(&mut self.template, self.batch, fix, due_us);
             self.issued += 1;
             self.sent += u64::from(self.batch);
             if connection.flush().is_err() {
@@ -450,6 +445,7 @@ impl Load {
             acknowledged_per_s: per_s(self.acknowledged_measured),
             latency: self.histogram.latency(),
             acknowledged_list: self.list,
+            course: self.course,
             first_phone: engine.config.first_phone,
         }
     }

@@ -27,15 +27,23 @@ pub struct Latency {
 }
 
 /// Counts of latencies.
-#[derive(Debug)]
-pub(super) struct Histogram {
+#[derive(Clone, Debug)]
+pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
     max_us: u64,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Histogram {
-    pub(super) fn new() -> Self {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             counts: vec![0; ALL_CLASSES],
             total: 0,
@@ -43,13 +51,25 @@ impl Histogram {
         }
     }
 
-    pub(super) fn record(&mut self, us: u64) {
+    /// Counts one of so many microseconds.
+    pub fn record(&mut self, us: u64) {
         self.counts[class_of(us)] += 1;
         self.total += 1;
         self.max_us = self.max_us.max(us);
     }
 
-    pub(super) fn latency(&self) -> Latency {
+    /// Counts those of another one as well.
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+        self.max_us = self.max_us.max(other.max_us);
+    }
+
+    /// Its quantiles.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
         Latency {
             p50_ms: self.quantile_ms(500),
             p90_ms: self.quantile_ms(900),

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, ops::Range};
 
-use super::{connection::Reply, report_frame::ReportFrame, report_frame::place};
+use super::{
+    connection::Reply,
+    report_frame::{Fix, ReportFrame},
+};
 use crate::{
     mqtt::{self, Packet, PayloadKind, is_refusal},
     output::rfc3339,
@@ -34,22 +37,20 @@ impl Publisher {
         template: &mut ReportFrame,
         (phone, id): ([u8; 6], u16),
         numbers: Range<u32>,
-        fix_time: impl Fn(u32) -> u32,
+        fix: impl Fn(u32) -> Fix,
         out: &mut Vec<u8>,
     ) {
         let mut payload = Vec::with_capacity(160);
         match self.kind {
             PayloadKind::Jt808 => {
-                template.write_all(phone, id, numbers, fix_time, &mut payload);
+                template.write_all(phone, id, numbers, fix, &mut payload);
             }
             PayloadKind::Json if numbers.len() == 1 => {
-                let fields = fields(numbers.start, fix_time(numbers.start));
+                let fields = fields(fix(numbers.start));
                 payload.extend(mqtt::position(&fields).bytes());
             }
             PayloadKind::Json => {
-                let each: Vec<_> = numbers
-                    .map(|number| fields(number, fix_time(number)))
-                    .collect();
+                let each: Vec<_> = numbers.map(|number| fields(fix(number))).collect();
                 payload.extend(mqtt::batch(false, each.iter().map(String::as_str)).bytes());
             }
         }
@@ -58,18 +59,19 @@ impl Publisher {
 }
 
 /// What a position says as JSON; all places are in the north-east.
-fn fields(number: u32, fixed_at: u32) -> String {
-    let (latitude, longitude) = place(number);
+fn fields(fix: Fix) -> String {
+    let (latitude, longitude) = fix.place;
     let mut text = String::with_capacity(160);
     // Writing into a String cannot fail.
     _ = write!(
         text,
-        r#""time":"{}","lat":{}.{:06},"lon":{}.{:06},"altitude_m":790,"speed_kmh":30,"heading_deg":90,"acc":true,"odometer_km":12345.6,"satellites":11"#,
-        rfc3339(i64::from(fixed_at)),
+        r#""time":"{}","lat":{}.{:06},"lon":{}.{:06},"altitude_m":{},"speed_kmh":30,"heading_deg":90,"acc":true,"odometer_km":12345.6,"satellites":11"#,
+        rfc3339(i64::from(fix.at)),
         latitude / 1_000_000,
         latitude % 1_000_000,
         longitude / 1_000_000,
         longitude % 1_000_000,
+        fix.altitude_m,
     );
     text
 }
@@ -101,7 +103,15 @@ pub(super) fn replies(
 mod tests {
     use protocols::mqtt::Payload;
 
-    use super::*;
+    use super::{super::course::corner, *};
+
+    fn fix(number: u32) -> Fix {
+        Fix {
+            at: 1_772_360_000 + number,
+            place: corner(0, number),
+            altitude_m: 790,
+        }
+    }
 
     fn published(kind: PayloadKind, numbers: Range<u32>) -> (u16, Vec<u8>) {
         let mut out = Vec::new();
@@ -110,7 +120,7 @@ mod tests {
             &mut ReportFrame::new(),
             (phone, 9),
             numbers,
-            |number| 1_772_360_000 + number,
+            fix,
             &mut out,
         );
         let (packet, taken) = mqtt::split(&out).unwrap().unwrap();
@@ -141,7 +151,7 @@ mod tests {
         let (id, payload) = published(PayloadKind::Jt808, 5..6);
         let mut frame = Vec::new();
         let phone = [0x01, 0x39, 0, 0, 0, 0x07];
-        ReportFrame::new().write_all(phone, id, 5..6, |n| 1_772_360_000 + n, &mut frame);
+        ReportFrame::new().write_all(phone, id, 5..6, fix, &mut frame);
         assert_eq!(payload, frame);
     }
 

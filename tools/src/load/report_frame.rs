@@ -11,24 +11,24 @@ const PHONE: usize = 4;
 const SERIAL: usize = 10;
 const LATITUDE: usize = 20;
 const LONGITUDE: usize = 24;
+const ALTITUDE: usize = 28;
 const TIME: usize = 34;
 const CHECK: usize = BYTES - 1;
 const BODY: usize = 12;
 
-/// Positions on one meridian, a millionth of a degree apart; then the next meridian.
-const ON_A_MERIDIAN: u32 = 20_000;
-/// Where the first position lies, millionths of a degree: in the synthetic city.
-const ORIGIN: (i32, i32) = (37_860_000, 112_540_000);
-
-/// The place of a terminal's position by its number, `(latitude, longitude)` in millionths of a
-/// degree: no two numbers have the same.
-pub(super) fn place(number: u32) -> (i32, i32) {
-    let step = |value: u32| i32::try_from(value).unwrap_or(0);
-    (
-        ORIGIN.0 + step(number % ON_A_MERIDIAN),
-        ORIGIN.1 + step(number / ON_A_MERIDIAN),
-    )
+/// What a report says of its moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fix {
+    /// Seconds since 1970 in UTC.
+    pub at: u32,
+    /// `(latitude, longitude)`, millionths of a degree.
+    pub place: (i32, i32),
+    /// Metres.
+    pub altitude_m: u16,
 }
+
+/// Of fixes that have nothing to tell by it.
+pub(super) const ALTITUDE_M: u16 = 790;
 
 /// A 0x0200 with the header of 2013 and four additional items.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl ReportFrame {
         Self { bytes, fixed_at: 0 }
     }
 
-    /// The fix time of the reports that follow, seconds since 1970 in UTC.
+    /// Seconds since 1970 in UTC.
     fn set_time(&mut self, fixed_at: u32) {
         if fixed_at == self.fixed_at {
             return;
@@ -70,12 +70,12 @@ impl ReportFrame {
         phone: [u8; 6],
         serial: u16,
         numbers: std::ops::Range<u32>,
-        fix_time: impl Fn(u32) -> u32,
+        fix: impl Fn(u32) -> Fix,
         out: &mut Vec<u8>,
     ) {
         if numbers.len() == 1 {
-            self.set_time(fix_time(numbers.start));
-            return self.write(phone, serial, numbers.start, out);
+            self.set(fix(numbers.start));
+            return self.write(phone, serial, out);
         }
         let report_bytes = CHECK - BODY;
         let count = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
@@ -88,8 +88,7 @@ impl ReportFrame {
         content.extend(count.to_be_bytes());
         content.push(0);
         for number in numbers {
-            self.set_time(fix_time(number));
-            self.set_place(number);
+            self.set(fix(number));
             content.extend([0, u8::try_from(report_bytes).unwrap_or(u8::MAX)]);
             content.extend(&self.bytes[BODY..CHECK]);
         }
@@ -97,17 +96,18 @@ impl ReportFrame {
         escape_into(&content, out);
     }
 
-    fn set_place(&mut self, number: u32) {
-        let (latitude, longitude) = place(number);
+    fn set(&mut self, fix: Fix) {
+        self.set_time(fix.at);
+        let (latitude, longitude) = fix.place;
         self.bytes[LATITUDE..LATITUDE + 4].copy_from_slice(&latitude.to_be_bytes());
         self.bytes[LONGITUDE..LONGITUDE + 4].copy_from_slice(&longitude.to_be_bytes());
+        self.bytes[ALTITUDE..ALTITUDE + 2].copy_from_slice(&fix.altitude_m.to_be_bytes());
     }
 
-    /// Appends the frame of one position.
-    fn write(&mut self, phone: [u8; 6], serial: u16, number: u32, out: &mut Vec<u8>) {
+    /// Appends the frame of the position that was set.
+    fn write(&mut self, phone: [u8; 6], serial: u16, out: &mut Vec<u8>) {
         self.bytes[PHONE..PHONE + 6].copy_from_slice(&phone);
         self.bytes[SERIAL..SERIAL + 2].copy_from_slice(&serial.to_be_bytes());
-        self.set_place(number);
         self.bytes[CHECK] = check_code(&self.bytes[..CHECK]);
         escape_into(&self.bytes, out);
     }
@@ -115,19 +115,27 @@ impl ReportFrame {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::course::corner, *};
     use crate::wire::{Report, frame, from_hex, message_id};
+
+    fn fix(number: u32, at: u32) -> Fix {
+        Fix {
+            at,
+            place: corner(0, number),
+            altitude_m: 790,
+        }
+    }
 
     #[test]
     fn a_patched_frame_is_what_the_encoder_writes() {
         let phone = crate::wire::Phone::from_bytes(&from_hex("013900000007").unwrap()).unwrap();
         let mut template = ReportFrame::new();
-        template.set_time(1_772_380_799);
         for number in [0, 0x7D7E, 19_999, 20_000, u32::MAX] {
             let serial = 0x7E00 | (number & 0xFF) as u16;
             let mut out = Vec::new();
-            template.write([0x01, 0x39, 0, 0, 0, 0x07], serial, number, &mut out);
-            let (latitude, longitude) = place(number);
+            template.set(fix(number, 1_772_380_799));
+            template.write([0x01, 0x39, 0, 0, 0, 0x07], serial, &mut out);
+            let (latitude, longitude) = corner(0, number);
             let report = Report {
                 status: Report::status_of(true),
                 latitude,
@@ -153,15 +161,14 @@ mod tests {
     fn a_batch_is_what_the_encoder_writes() {
         let phone = crate::wire::Phone::from_bytes(&from_hex("013900000007").unwrap()).unwrap();
         let numbers = 19_990..20_010;
-        let fix_time = |number: u32| 1_772_360_000 + number;
+        let fix = |number: u32| fix(number, 1_772_360_000 + number);
         let mut out = Vec::new();
         let bytes = [0x01, 0x39, 0, 0, 0, 0x07];
-        ReportFrame::new().write_all(bytes, 0x7D01, numbers.clone(), fix_time, &mut out);
+        ReportFrame::new().write_all(bytes, 0x7D01, numbers.clone(), fix, &mut out);
         let bodies: Vec<_> = numbers
             .map(|number| {
                 let mut alone = ReportFrame::new();
-                alone.set_time(fix_time(number));
-                alone.set_place(number);
+                alone.set(fix(number));
                 alone.bytes[BODY..CHECK].to_vec()
             })
             .collect();
@@ -171,11 +178,5 @@ mod tests {
             Some(out),
             frame(message_id::LOCATION_BATCH, &phone, 0x7D01, &body)
         );
-    }
-
-    #[test]
-    fn no_two_positions_lie_at_the_same_place() {
-        let places: std::collections::HashSet<_> = (0..100_000).map(place).collect();
-        assert_eq!(places.len(), 100_000);
     }
 }

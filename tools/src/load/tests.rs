@@ -140,3 +140,42 @@ fn terminals_that_cannot_connect_are_told_about() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_fleet_loads_again_without_logging_in_again_and_by_the_clock() {
+    let server = TestServer::start(Whims::default());
+    let config = LoadConfig {
+        fix_times: FixTimes::Clock,
+        ..config(&server)
+    };
+    let mut fleet = Fleet::connect(&config).unwrap();
+    let pace = Pace {
+        rate: Some(100.0),
+        warm_up: Duration::ZERO,
+        duration: Duration::from_millis(200),
+    };
+    let mut listed = HashSet::new();
+    let mut sent = 0;
+    for _ in 0..2 {
+        let report = fleet.load(&pace).unwrap();
+        assert_eq!(report.acknowledged, report.sent);
+        sent += report.sent;
+        listed.extend(report.acknowledged_positions());
+    }
+    assert!(sent >= 20 && listed.len() as u64 == sent, "{sent}");
+    let seen = server.seen.lock().unwrap();
+    assert_eq!(seen.registrations.len(), 5);
+    for position in listed {
+        let altitude = u16::try_from(position.sent_at_ms % ALTITUDE_MS).unwrap();
+        assert_eq!(
+            i64::try_from(position.sent_at_ms / 1_000).unwrap(),
+            position.fixed_at
+        );
+        let bodies = &seen.reports[&position.phone];
+        assert!(
+            bodies
+                .iter()
+                .any(|body| body[16..18] == altitude.to_be_bytes())
+        );
+    }
+}
