@@ -103,7 +103,7 @@ impl Options {
             terminals,
             violators: whole("violators", violators).clamp(1, terminals),
             // With fix times that the gateway believes, and time enough to be found out.
-            seconds: whole("seconds", if is_measuring() { 60.0 } else { 32.0 }).clamp(30, 3_600),
+            seconds: whole("seconds", if is_measuring() { 60.0 } else { 28.0 }).clamp(28, 3_600),
             is_postgres: std::env::args().any(|argument| argument == "postgres"),
         }
     }

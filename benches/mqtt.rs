@@ -4,7 +4,7 @@
 //! long or acknowledgements fall behind.
 //!
 //! `cargo bench -p benchmarks --bench mqtt -- [NAME=NUMBER...]`, where the names are those of
-//! [`Options`]: `terminals=5000 subscribers=200 wide=50 interval_s=10 seconds=30 factor=1.5
+//! [`Options`]: `terminals=5000 subscribers=200 wide=50 interval_s=10 seconds=30 warm_up_s=5 factor=1.5
 //! ramp_s=10 steps=16 both=0`. The binary is the one that `GRIDTRACE_BIN` names, else the one beside.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -66,7 +66,8 @@ struct Options {
 impl Options {
     fn read() -> Self {
         let number = |name, full: f64, small: f64| {
-            number_of(name).unwrap_or(if is_measuring() { full } else { small })
+            let default = if is_measuring() { full } else { small };
+            number_of(name).unwrap_or(default)
         };
         #[expect(
             clippy::cast_possible_truncation,
