@@ -343,7 +343,7 @@ fn settle(gateway: &Process) -> Result<(), Box<dyn Error>> {
 fn say_load(options: &Options, report: &LoadReport) {
     let latency = &report.latency;
     println!(
-        "{} terminals, {} violators, {} s, {}\n  {} sent, {} acknowledged, {:.0}/s   p50 {:.2} ms   p99 {:.2} ms   max {:.2} ms",
+        "{} terminals, {} violators, {} s, {}\n  {} sent, {} acknowledged, {:.0}/s   p50 {:.2} ms   p99 {:.2} ms   max {:.2} ms (sent late: p99 {:.2} ms)",
         options.terminals,
         violators(options),
         options.seconds,
@@ -357,7 +357,8 @@ fn say_load(options: &Options, report: &LoadReport) {
         report.acknowledged_per_s,
         latency.p50_ms,
         latency.p99_ms,
-        latency.max_ms
+        latency.max_ms,
+        report.lateness.p99_ms
     );
 }
 

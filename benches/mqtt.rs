@@ -350,8 +350,13 @@ fn say(what: &str, rate: f64, report: &LoadReport) -> bool {
         )
     };
     println!(
-        "  {what:<13} asked {rate:>7.0}/s   {:>7.0}/s   p50 {:>7.2} ms   p99 {:>7.2} ms   max {:>8.2} ms{lost}",
-        report.acknowledged_per_s, latency.p50_ms, latency.p99_ms, latency.max_ms
+        "  {what:<13} asked {rate:>7.0}/s   {:>7.0}/s   p50 {:>7.2} ms   p99 {:>7.2} ms   max {:>8.2} ms   \
+         (sent late: p99 {:.2} ms){lost}",
+        report.acknowledged_per_s,
+        latency.p50_ms,
+        latency.p99_ms,
+        latency.max_ms,
+        report.lateness.p99_ms
     );
     is_whole && latency.p99_ms < WAIT_MS_MAX && report.acknowledged_per_s >= rate * SHARE_MIN
 }

@@ -144,6 +144,9 @@ pub struct LoadReport {
     pub acknowledged_per_s: f64,
     /// From the report (open loop: from when it was due) to its acknowledgement.
     pub latency: Latency,
+    /// Open loop: from when a message was due until it was sent, a part of the latency that is the
+    /// load's own, or of terminals that wait for answers.
+    pub lateness: Latency,
     /// What was acknowledged, if that was asked for.
     #[serde(skip)]
     acknowledged_list: Vec<Acknowledged>,

@@ -246,6 +246,7 @@ struct Load {
     free: VecDeque<usize>,
     template: ReportFrame,
     histogram: Histogram,
+    lateness: Histogram,
     sent: u64,
     acknowledged: u64,
     acknowledged_measured: u64,
@@ -273,6 +274,7 @@ impl Load {
             free: VecDeque::new(),
             template: ReportFrame::new(),
             histogram: Histogram::new(),
+            lateness: Histogram::new(),
             sent: 0,
             acknowledged: 0,
             acknowledged_measured: 0,
@@ -405,6 +407,9 @@ impl Load {
                 continue;
             }
             let due_us = (self.issued as f64 / rate * 1e6) as u64;
+            if due_us >= self.measure_from_us {
+                self.lateness.record(self.now_us.saturating_sub(due_us));
+            }
             let (course, terminal) = (self.course, terminal_of(index));
             let fix = |number| course.fix(terminal, number, due_us);
             connection.queue_reports(&mut self.template, self.batch, fix, due_us);
@@ -444,6 +449,7 @@ impl Load {
             measured_s,
             acknowledged_per_s: per_s(self.acknowledged_measured),
             latency: self.histogram.latency(),
+            lateness: self.lateness.latency(),
             acknowledged_list: self.list,
             course: self.course,
             first_phone: engine.config.first_phone,
