@@ -406,7 +406,8 @@ impl Load {
             if connection.state != State::Ready {
                 continue;
             }
-            let due_us = (self.issued as f64 / rate * 1e6) as u64;
+            // The first is due when its share of a second is over, not before.
+            let due_us = ((self.issued + 1) as f64 / rate * 1e6) as u64;
             if due_us >= self.measure_from_us {
                 self.lateness.record(self.now_us.saturating_sub(due_us));
             }

@@ -110,6 +110,8 @@ fn an_open_loop_sends_no_more_than_was_asked_for() {
     };
     let report = run(&open).unwrap();
     assert!((1..=40).contains(&report.sent), "{}", report.sent);
+    // An interval is 25 ms: nobody waits for a whole one.
+    assert!(report.lateness.p50_ms < 20.0, "{:?}", report.lateness);
     assert_eq!(report.acknowledged, report.sent);
 }
 
