@@ -57,7 +57,7 @@ export class CaseCard {
     panel.dataset.id = item.id;
     panel.dataset.stage = item.stage;
     panel.dataset.version = item.version;
-    const parts = [this.head(), this.message(), this.facts(), this.clocks(), this.moves(), this.history(), this.deliveryList()];
+    const parts = [this.head(), this.message(), this.facts(), this.clocks(), this.tasks(), this.moves(), this.history(), this.deliveryList()];
     panel.replaceChildren(...parts.flat().filter(Boolean));
     panel.scrollTop = scroll;
     if (focused) panel.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -114,6 +114,26 @@ export class CaseCard {
       list.append(line);
     }
     return [element("h3", "", t("clocks")), list];
+  }
+
+  /** What inspectors were asked; an open task is overdue with the clock that waits for it. */
+  tasks() {
+    const { clocks, tasks } = this.item;
+    if (!tasks?.length) return null;
+    const list = element("ul", "tasks");
+    for (const task of [...tasks].reverse()) {
+      const state = task.ended_at ? (task.answer ? "answered" : "lapsed") : "open";
+      const waits = task.kind === "check" ? "checking" : "filing";
+      const isLate = state === "open" && clocks.some((clock) => clock.clock === waits && !clock.stopped_at && clock.overdue);
+      const node = element("li", isLate ? "task-line overdue" : "task-line");
+      Object.assign(node.dataset, { task: task.kind, state, overdue: String(isLate) });
+      const said = task.answer ? `${t("task_answered")} · ${t(`answer_${task.answer}`)}` : t(`task_${state}`);
+      node.append(element("strong", "", t(`task_${task.kind}`)), element("span", "", `${said}${isLate ? ` · ${t("late")}` : ""}`));
+      node.append(element("span", "minor", task.answered_by ?? task.inspector ?? t("anybody")));
+      node.append(element("time", "minor", [task.opened_at, task.ended_at].filter(Boolean).map((at) => time(at)).join(" – ")));
+      list.append(node);
+    }
+    return [element("h3", "", t("tasks")), list];
   }
 
   moves() {

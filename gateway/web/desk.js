@@ -18,10 +18,15 @@ const filters = { stage: byId("filter-stage"), kind: byId("filter-kind"), jurisd
 const who = { actor: byId("actor"), role: byId("role"), scope: byId("scope") };
 let items = [];
 let next = null;
+/** Tasks of inspectors that wait for an answer; whether there are more than these. */
+let tasks = { items: [], isCut: false };
 /** Counts what was asked, so that a late answer to an older question is not shown. */
 let asked = 0;
 
-const card = new CaseCard(byId("case"), () => ({ actor: who.actor.value.trim(), role: who.role.value, scope: who.scope.value.trim() }), () => load());
+const card = new CaseCard(byId("case"), () => ({ actor: who.actor.value.trim(), role: who.role.value, scope: who.scope.value.trim() }), () => {
+  load();
+  loadTasks();
+});
 
 function options(select, values, name, all) {
   const chosen = select.value;
@@ -58,6 +63,32 @@ async function load(cursor = null) {
     show();
   }
   document.body.dataset.ready = "true";
+}
+
+async function loadTasks() {
+  const { ok, body, problem } = await ask(`/api/v1/tasks?state=open&limit=${PAGE}`);
+  byId("task-problem").hidden = ok;
+  byId("task-problem").textContent = ok ? "" : `${t("tasksFailed")}${problem}`;
+  if (ok) tasks = { items: body.items, isCut: Boolean(body.next) };
+  showTasks();
+}
+
+/** Those that lie in the jurisdiction of who acts. */
+function showTasks() {
+  const scope = who.scope.value.trim();
+  const own = tasks.items.filter((task) => (task.unit_grid ?? "").startsWith(scope));
+  byId("task-count").textContent = tasks.isCut ? `${own.length}+` : String(own.length);
+  byId("task-rows").replaceChildren(...own.map(taskLine));
+  if (own.length === 0) byId("task-rows").append(element("li", "minor", t("noTasks")));
+}
+
+function taskLine(task) {
+  const line = element("li", "task-line");
+  line.dataset.id = task.case;
+  line.dataset.task = task.kind;
+  const link = Object.assign(element("a", "link", task.case_number), { href: `#${task.case}` });
+  line.append(element("strong", "", t(`task_${task.kind}`)), link, element("span", "minor", task.inspector ?? t("anybody")), element("time", "minor", time(task.opened_at)));
+  return line;
 }
 
 function show() {
@@ -102,6 +133,7 @@ function retell() {
   options(filters.sort, SORTS, (word) => t(`sort_${word}`));
   options(who.role, ROLES, (word) => t(`role_${word}`));
   show();
+  showTasks();
   card.show();
 }
 
@@ -137,7 +169,10 @@ byId("who").addEventListener("input", () => {
   remember();
   card.show();
 });
-who.scope.addEventListener("change", () => load());
+who.scope.addEventListener("change", () => {
+  load();
+  showTasks();
+});
 byId("language").addEventListener("click", () => {
   switchLanguage();
   retell();
@@ -145,7 +180,9 @@ byId("language").addEventListener("click", () => {
 setInterval(() => {
   // What was unfolded by hand stays.
   if (items.length <= PAGE) load();
+  loadTasks();
   card.refresh();
 }, REFRESH_MS);
 load();
+loadTasks();
 if (location.hash.length > 1) choose(location.hash.slice(1));
