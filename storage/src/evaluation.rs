@@ -124,6 +124,23 @@ impl CaseEvent {
     }
 }
 
+/// The cases that something may have happened to on one more day: those that were there, and those
+/// of which these rows say so.
+pub(crate) fn may_repeat(
+    events: &[CaseEvent],
+    is_known: impl Fn(CaseId) -> bool,
+) -> BTreeSet<CaseId> {
+    let mut seen = BTreeSet::new();
+    // There is one of `Happened` at a time.
+    let others = events
+        .iter()
+        .filter(|event| event.event != EventKind::Happened);
+    others
+        .filter(|one| !seen.insert((one.case_id, one.event)) || is_known(one.case_id))
+        .map(|one| one.case_id)
+        .collect()
+}
+
 /// Months since the year 0 of a day.
 #[must_use]
 pub fn month_of(day: i32) -> i32 {

@@ -271,6 +271,23 @@ pub(crate) async fn figures_say_what_happened_in_each_period(subject: &Subject) 
     );
     let rows = store.evaluate(&rework).await.unwrap();
     assert_eq!(rows.len(), 2);
+    // Neither is a case counted twice by a figure of several events, in a month or on a day.
+    let several = figure(of(&[
+        EventKind::Rework,
+        EventKind::Handled,
+        EventKind::Opened,
+    ]));
+    for (span, most) in [(Span::Month, 3.), (Span::Day, 1.)] {
+        let wanted = query(
+            span,
+            By::City,
+            days,
+            vec![several.clone(), figure(of(&[EventKind::Rework]))],
+        );
+        let rows = store.evaluate(&wanted).await.unwrap();
+        let counts = rows.iter().map(|row| row.values[0]);
+        assert_eq!(counts.fold(0., f64::max), most, "{span:?}");
+    }
 }
 
 pub(crate) async fn a_month_that_is_over_stays_as_it_was(subject: &Subject) {

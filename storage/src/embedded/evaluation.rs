@@ -28,11 +28,18 @@ use crate::{
 const DIALECT: Dialect = Dialect {
     table: "case_events",
     map: "json_each(?1)",
-    has_bit_or: false,
+    // There is no aggregate of bits.
+    bits: |mask, bits| {
+        let each = bits.iter().map(|bit| format!("max({mask} & {bit})"));
+        each.collect::<Vec<_>>().join(" + ")
+    },
     id: str::to_owned,
 };
 const INSERT: &str =
-    "INSERT OR IGNORE INTO case_events VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    "INSERT OR IGNORE INTO case_events VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)";
+const REPEATED: &str = "UPDATE case_events SET is_repeated = 1 \
+    WHERE case_id = ?1 AND NOT is_repeated AND event IN \
+    (SELECT event FROM case_events WHERE case_id = ?1 GROUP BY event HAVING count(*) > 1)";
 
 /// Adds what a change adds.
 pub(super) fn write(connection: &Connection, change: &Change) -> Result<(), StoreError> {
@@ -43,7 +50,7 @@ pub(super) fn write(connection: &Connection, change: &Change) -> Result<(), Stor
             .and_then(|mut delete| delete.execute([id.to_string()]))
             .map_err(failed("write events of cases"))?;
     }
-    insert(connection, &evaluation::events(change))
+    insert(connection, &evaluation::events(change), !change.is_new)
 }
 
 /// Everything that counts of a case, in place of what is there.
@@ -56,10 +63,10 @@ pub(super) fn replace(
         .prepare_cached("DELETE FROM case_events WHERE case_id = ?")
         .and_then(|mut delete| delete.execute([case.to_string()]))
         .map_err(failed("write events of cases"))?;
-    insert(connection, events)
+    insert(connection, events, false)
 }
 
-fn insert(connection: &Connection, events: &[CaseEvent]) -> Result<(), StoreError> {
+fn insert(connection: &Connection, events: &[CaseEvent], is_known: bool) -> Result<(), StoreError> {
     for event in events {
         connection
             .prepare_cached(INSERT)
@@ -85,6 +92,12 @@ fn insert(connection: &Connection, events: &[CaseEvent]) -> Result<(), StoreErro
                     event.carrier,
                 ])
             })
+            .map_err(failed("write events of cases"))?;
+    }
+    for id in evaluation::may_repeat(events, |_| is_known) {
+        connection
+            .prepare_cached(REPEATED)
+            .and_then(|mut update| update.execute([id.to_string()]))
             .map_err(failed("write events of cases"))?;
     }
     Ok(())

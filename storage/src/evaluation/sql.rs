@@ -12,8 +12,8 @@ pub(crate) struct Dialect {
     pub(crate) table: &'static str,
     /// The keys and values of the JSON object that is the parameter.
     pub(crate) map: &'static str,
-    /// There is an aggregate of bits.
-    pub(crate) has_bit_or: bool,
+    /// The bits that any of a group's masks has, of the bits that these literals name.
+    pub(crate) bits: fn(&str, &[String]) -> String,
     /// An id of a case as a value.
     pub(crate) id: fn(&str) -> String,
 }
@@ -30,111 +30,228 @@ pub(crate) struct Text {
 const MASK_BITS: usize = 63;
 
 /// Period, subject and values, in this order.
+///
+/// Every row has a mask with a bit for each figure that counts it, and rows are grouped by their
+/// masks: there are few, so that neither cases nor figures are gone through one by one. That counts
+/// rows, and figures count cases. So what a case may have several rows of in a period is grouped by
+/// cases first, in a statement of its own; it is little.
 pub(crate) fn figures(query: &EvaluationQuery, dialect: &Dialect) -> Text {
-    let (inner, outer, having) = if dialect.has_bit_or {
-        masks(query)
-    } else {
-        flags(query)
-    };
-    let filters = query.figures.iter().map(|figure| &figure.filter);
-    let mut events: Vec<&str> = filters
-        .flat_map(|filter| &filter.events)
-        .map(|event| event.as_str())
-        .collect();
-    events.sort_unstable();
-    events.dedup();
-    let (with, from) = source(query, dialect);
+    let masks = Masks::of(query);
     let period = period(query.span, "");
-    let subject = subject(&query.by);
-    let any = any_of("event", &events);
-    let mut sql = format!(
-        "{with}SELECT period, subject{outer} FROM (SELECT {period} AS period, {subject} AS \
-         subject{inner} FROM {from} AND {any} GROUP BY 1, 2, e.case_id) cases \
-         GROUP BY period, subject"
+    let width = masks.width();
+    let names = |prefix: &str| {
+        let names = (0..width).map(|mask| format!(", {prefix}m{mask}"));
+        names.collect::<String>()
+    };
+    let columns = |part: Part| {
+        let columns = (0..width).map(|mask| format!(", {} AS m{mask}", masks.case(mask, part)));
+        columns.collect::<String>()
+    };
+    let among = masks.among();
+    let places = |from: usize| {
+        let places = (from..from + width).map(|place| format!(", {place}"));
+        places.collect::<String>()
+    };
+
+    // Carriers are given their subjects once they are few.
+    let is_mapped = matches!(query.by, By::Carrier { .. });
+    let key = if is_mapped {
+        "e.carrier".to_owned()
+    } else {
+        subject(&query.by)
+    };
+    let rows = format!(
+        "{} e WHERE {}",
+        dialect.table,
+        restrictions(query, "e.carrier")
     );
+    let mut parts = format!(
+        "SELECT {period} AS period, {key} AS subject{}, CAST(count(*) AS double precision) AS n, \
+         sum(value) AS v FROM {rows}{among} GROUP BY 1, 2{}",
+        columns(Part::Rows),
+        places(3)
+    );
+    let (with, from) = source(query, dialect);
+    if is_mapped {
+        let join = join(&query.by, "r.subject");
+        parts = format!(
+            "SELECT r.period, coalesce(map.whose, r.subject) AS subject{}, r.n, r.v \
+             FROM ({parts}) r{join} WHERE coalesce(map.whose, r.subject) <> ''",
+            names("r.")
+        );
+    }
+    if let Some(apart) = masks.apart() {
+        let any = (0..width).map(|mask| {
+            let bits = masks.bits(mask, |figure| figure.measure == Measure::Cases);
+            format!(", {} AS m{mask}", any_bit(dialect, mask, &bits))
+        });
+        let any = any.collect::<String>();
+        parts.push_str(&format!(
+            " UNION ALL SELECT period, subject{}, CAST(count(*) AS double precision), 0 FROM \
+             (SELECT period, subject{any} FROM (SELECT {period} AS period, {} AS subject, \
+             e.case_id{} FROM {from} AND {apart}{among}) again GROUP BY period, subject, case_id) \
+             cases GROUP BY 1, 2{}",
+            names(""),
+            subject(&query.by),
+            columns(Part::Cases),
+            places(3)
+        ));
+    }
+
+    let mut values = String::new();
+    let mut having = Vec::new();
+    for (index, figure) in query.figures.iter().enumerate() {
+        let (mask, bit) = (index / MASK_BITS, literal(index % MASK_BITS));
+        let of = match figure.measure {
+            Measure::Cases => "n",
+            Measure::Value => "v",
+        };
+        let sum = format!("coalesce(sum({of}) FILTER (WHERE m{mask} & {bit} <> 0), 0.0)");
+        values.push_str(&format!(", {sum}"));
+        having.push(format!("{sum} <> 0"));
+    }
+    let mut sql =
+        format!("{with}SELECT period, subject{values} FROM ({parts}) parts GROUP BY 1, 2");
     // A subject without any counted row says nothing.
     if !having.is_empty() {
         sql.push_str(&format!(" HAVING {}", having.join(" OR ")));
     }
-    sql.push_str(&format!(
-        " ORDER BY period, subject LIMIT {}",
-        query.rows_max
-    ));
+    sql.push_str(&format!(" ORDER BY 1, 2 LIMIT {}", query.rows_max));
     Text {
         sql,
         map: map(&query.by),
     }
 }
 
-/// What is selected of the rows of a case, what of the cases of a subject, and when there is
-/// something: a flag a figure.
-fn flags(query: &EvaluationQuery) -> (String, String, Vec<String>) {
-    let (mut inner, mut outer, mut having) = (String::new(), String::new(), Vec::new());
-    for (index, Figure { filter, measure }) in query.figures.iter().enumerate() {
-        let is_counted = condition(filter, query.span);
-        let of_case = match measure {
-            Measure::Cases => format!("max(CASE WHEN {is_counted} THEN 1 ELSE 0 END)"),
-            Measure::Value => format!("sum(CASE WHEN {is_counted} THEN value ELSE 0 END)"),
-        };
-        inner.push_str(&format!(", {of_case} AS f{index}"));
-        outer.push_str(&format!(", CAST(sum(f{index}) AS double precision)"));
-        having.push(format!("sum(f{index}) <> 0"));
+fn any_bit(dialect: &Dialect, mask: usize, bits: &[String]) -> String {
+    if bits.is_empty() {
+        "0".to_owned()
+    } else {
+        (dialect.bits)(&format!("m{mask}"), bits)
     }
-    (inner, outer, having)
 }
 
-/// The same with a bit a figure: one aggregate looks at each row once. A flag a figure took more than
-/// twice the allowed two seconds over a month's million rows.
-fn masks(query: &EvaluationQuery) -> (String, String, Vec<String>) {
-    let (mut inner, mut outer, mut having) = (String::new(), String::new(), Vec::new());
-    let is_counted = |(_, figure): &(usize, &Figure)| figure.measure == Measure::Cases;
-    let (counted, added): (Vec<_>, Vec<_>) = query.figures.iter().enumerate().partition(is_counted);
-    for (mask, figures) in counted.chunks(MASK_BITS).enumerate() {
-        // By event, so that only the conditions of its own figures are looked at.
+fn literal(bit: usize) -> String {
+    (1_u64 << bit).to_string()
+}
+
+/// What a statement counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Rows: each is a case of its own, or has a value.
+    Rows,
+    /// The cases of rows of which there may be several.
+    Cases,
+}
+
+/// A bit a figure, in as many masks as it takes.
+#[derive(Debug)]
+struct Masks<'a> {
+    query: &'a EvaluationQuery,
+    /// Events that a figure counts together with others: a case may have a row of each.
+    shared: Vec<EventKind>,
+}
+
+impl<'a> Masks<'a> {
+    fn of(query: &'a EvaluationQuery) -> Self {
+        let counted = query.figures.iter();
+        let counted = counted.filter(|figure| figure.measure == Measure::Cases);
+        let together = counted.filter(|figure| figure.filter.events.len() > 1);
+        let shared = together.flat_map(|figure| figure.filter.events.iter().copied());
+        Self {
+            query,
+            shared: shared.collect(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.query.figures.len().div_ceil(MASK_BITS).max(1)
+    }
+
+    fn figures(&self, mask: usize) -> impl Iterator<Item = (String, &Figure)> {
+        let figures = self.query.figures.chunks(MASK_BITS).nth(mask);
+        let figures = figures.unwrap_or_default().iter().enumerate();
+        figures.map(|(bit, figure)| (literal(bit), figure))
+    }
+
+    fn bits(&self, mask: usize, is_wanted: impl Fn(&Figure) -> bool) -> Vec<String> {
+        let wanted = self.figures(mask).filter(|(_, figure)| is_wanted(figure));
+        wanted.map(|(bit, _)| bit).collect()
+    }
+
+    /// The mask of a row. By event, so that only the conditions of its own figures are looked at.
+    fn case(&self, mask: usize, part: Part) -> String {
         let mut cases = String::new();
         for (event, ..) in EventKind::ALL {
-            let of_event = figures.iter().enumerate();
-            let of_event = of_event.filter(|(_, (_, one))| one.filter.events.contains(event));
-            let bits = of_event.map(|(bit, (_, figure))| {
-                let value = format!("{}::bigint", 1_u64 << bit);
-                let also = conditions(&figure.filter, query.span);
-                if also.is_empty() {
-                    value
-                } else {
-                    format!("CASE WHEN {} THEN {value} ELSE 0 END", also.join(" AND "))
+            let bits = |measure: Measure| {
+                let of_event = self.figures(mask).filter(|(_, figure)| {
+                    figure.measure == measure && figure.filter.events.contains(event)
+                });
+                let bits = of_event.map(|(bit, figure)| {
+                    let also = conditions(&figure.filter, self.query.span);
+                    if also.is_empty() {
+                        bit
+                    } else {
+                        format!("CASE WHEN {} THEN {bit} ELSE 0 END", also.join(" AND "))
+                    }
+                });
+                bits.collect::<Vec<_>>().join(" | ")
+            };
+            let (counted, added) = (bits(Measure::Cases), bits(Measure::Value));
+            let may_repeat = self.query.span != Span::Day;
+            let counted = match part {
+                Part::Rows if counted.is_empty() || self.shared.contains(event) => String::new(),
+                Part::Rows if may_repeat => {
+                    format!("CASE WHEN is_repeated THEN 0 ELSE {counted} END")
                 }
-            });
-            let bits = bits.collect::<Vec<_>>().join(" | ");
-            if !bits.is_empty() {
-                cases.push_str(&format!(" WHEN {} THEN {bits}", quoted(event.as_str())));
+                _ => counted,
+            };
+            let added = if part == Part::Rows {
+                added
+            } else {
+                String::new()
+            };
+            let all: Vec<String> = [counted, added]
+                .into_iter()
+                .filter(|bits| !bits.is_empty())
+                .collect();
+            if !all.is_empty() {
+                let word = quoted(event.as_str());
+                cases.push_str(&format!(" WHEN {word} THEN {}", all.join(" | ")));
             }
         }
         if cases.is_empty() {
-            cases.push_str(" WHEN '' THEN 0::bigint");
+            "0".to_owned()
+        } else {
+            format!("CASE event{cases} ELSE 0 END")
         }
-        inner.push_str(&format!(
-            ", bit_or(CASE event{cases} ELSE 0 END) AS m{mask}"
-        ));
-        having.push(format!("bit_or(m{mask}) <> 0"));
     }
-    for (index, figure) in &added {
-        let is_counted = condition(&figure.filter, query.span);
-        inner.push_str(&format!(
-            ", sum(CASE WHEN {is_counted} THEN value ELSE 0 END) AS f{index}"
-        ));
-        having.push(format!("sum(f{index}) <> 0"));
+
+    /// Which rows there may be several of for one case in a period; `None` for none.
+    fn apart(&self) -> Option<String> {
+        let words: Vec<&str> = self.shared.iter().map(|one| one.as_str()).collect();
+        match (self.query.span, words.is_empty()) {
+            (Span::Day, true) => None,
+            (Span::Day, false) => Some(any_of("event", &words)),
+            (_, true) => Some("is_repeated".to_owned()),
+            (_, false) => Some(format!("(is_repeated OR {})", any_of("event", &words))),
+        }
     }
-    for index in 0..query.figures.len() {
-        let value = match counted.iter().position(|(counted, _)| *counted == index) {
-            Some(place) => {
-                let (mask, bit) = (place / MASK_BITS, place % MASK_BITS);
-                format!("((m{mask} >> {bit}) & 1)::int")
-            }
-            None => format!("f{index}"),
-        };
-        outer.push_str(&format!(", CAST(sum({value}) AS double precision)"));
+
+    /// Only what is counted, where that is little: else it is quicker to look at everything.
+    fn among(&self) -> String {
+        let filters = self.query.figures.iter().map(|figure| &figure.filter);
+        let mut events: Vec<&str> = filters
+            .flat_map(|filter| &filter.events)
+            .map(|event| event.as_str())
+            .collect();
+        events.sort_unstable();
+        events.dedup();
+        if events.len() * 2 > EventKind::ALL.len() {
+            return String::new();
+        }
+        format!(" AND {}", any_of("event", &events))
     }
-    (inner, outer, having)
 }
 
 /// The ids of the cases behind a figure, in their order.
@@ -167,21 +284,31 @@ pub(crate) fn cases(wanted: &FigureCases, dialect: &Dialect) -> Text {
 /// What comes before the statement, and its rows up to the first of its own conditions.
 fn source(query: &EvaluationQuery, dialect: &Dialect) -> (String, String) {
     let Dialect { table, map, .. } = dialect;
-    let (with, join) = match &query.by {
-        By::Carrier { others, .. } => (
-            format!("WITH map(id, whose) AS MATERIALIZED (SELECT key, value FROM {map}) "),
-            if *others {
-                " LEFT JOIN map ON map.id = e.carrier"
-            } else {
-                " JOIN map ON map.id = e.carrier"
-            },
-        ),
-        _ => (String::new(), ""),
+    let with = match &query.by {
+        By::Carrier { .. } => {
+            format!("WITH map(id, whose) AS MATERIALIZED (SELECT key, value FROM {map}) ")
+        }
+        _ => String::new(),
     };
+    let join = join(&query.by, "e.carrier");
+    let restrictions = restrictions(query, "coalesce(map.whose, e.carrier)");
+    (with, format!("{table} e{join} WHERE {restrictions}"))
+}
+
+fn join(by: &By, carrier: &str) -> String {
+    match by {
+        By::Carrier { others: true, .. } => format!(" LEFT JOIN map ON map.id = {carrier}"),
+        By::Carrier { .. } => format!(" JOIN map ON map.id = {carrier}"),
+        _ => String::new(),
+    }
+}
+
+/// The conditions of time and place; `whose` names the subject of a carrier.
+fn restrictions(query: &EvaluationQuery, whose: &str) -> String {
     let (from, to) = query.days;
-    let mut text = format!("{table} e{join} WHERE day >= {from} AND day < {to}");
+    let mut text = format!("day >= {from} AND day < {to}");
     if matches!(query.by, By::Carrier { .. }) {
-        text.push_str(" AND e.carrier IS NOT NULL AND coalesce(map.whose, e.carrier) <> ''");
+        text.push_str(&format!(" AND e.carrier IS NOT NULL AND {whose} <> ''"));
     }
     if !query.jurisdictions.is_empty() {
         let each = query.jurisdictions.iter().map(|place| {
@@ -191,7 +318,7 @@ fn source(query: &EvaluationQuery, dialect: &Dialect) -> (String, String) {
         let any = each.collect::<Vec<_>>().join(" OR ");
         text.push_str(&format!(" AND ({any})"));
     }
-    (with, text)
+    text
 }
 
 fn map(by: &By) -> Option<String> {

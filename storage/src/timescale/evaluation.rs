@@ -23,29 +23,52 @@ use crate::{
 const DIALECT: Dialect = Dialect {
     table: "gridtrace.case_events",
     map: "json_each_text($1::text::json)",
-    has_bit_or: true,
+    bits: |mask, _| format!("bit_or({mask})"),
     id: |text| format!("{text}::uuid"),
 };
 /// Rows as JSON: their names are those of the columns.
-const INSERT: &str = "INSERT INTO gridtrace.case_events \
-    SELECT * FROM json_populate_recordset(NULL::gridtrace.case_events, $1::text::json) \
+const INSERT: &str = "INSERT INTO gridtrace.case_events (case_id, event, day, month, due_day, \
+    due_month, is_late, is_forced, is_deferred, value, kind, source, category, severity, unit_grid, \
+    handler, department, carrier) \
+    SELECT case_id, event, day, month, due_day, due_month, is_late, is_forced, is_deferred, value, \
+    kind, source, category, severity, unit_grid, handler, department, carrier \
+    FROM json_populate_recordset(NULL::gridtrace.case_events, $1::text::json) \
     ON CONFLICT DO NOTHING";
+const REPEATED: &str = "UPDATE gridtrace.case_events e SET is_repeated = true \
+    FROM (SELECT case_id, event FROM gridtrace.case_events WHERE case_id = ANY($1::uuid[]) \
+          GROUP BY 1, 2 HAVING count(*) > 1) r \
+    WHERE e.case_id = r.case_id AND e.event = r.event AND NOT e.is_repeated";
 const DELETE_HAPPENED: &str = "DELETE FROM gridtrace.case_events \
     WHERE case_id = ANY($1::uuid[]) AND event = 'happened'";
 const DELETE: &str = "DELETE FROM gridtrace.case_events WHERE case_id = ANY($1::uuid[])";
 const SELECT: &str = "SELECT row_to_json(e)::text FROM gridtrace.case_events e \
     WHERE case_id = ANY($1::uuid[]) ORDER BY case_id, event, day";
 
+/// The statements of [`insert`].
+struct Inserting {
+    insert: Statement,
+    repeated: Statement,
+}
+
+impl Inserting {
+    async fn prepare(connection: &mut Connection) -> Result<Self, Failure> {
+        Ok(Self {
+            insert: connection.statement(INSERT).await?,
+            repeated: connection.statement(REPEATED).await?,
+        })
+    }
+}
+
 /// The statements of [`write`].
 pub(super) struct Writing {
-    insert: Statement,
+    insert: Inserting,
     delete_happened: Statement,
 }
 
 impl Writing {
     pub(super) async fn prepare(connection: &mut Connection) -> Result<Self, Failure> {
         Ok(Self {
-            insert: connection.statement(INSERT).await?,
+            insert: Inserting::prepare(connection).await?,
             delete_happened: connection.statement(DELETE_HAPPENED).await?,
         })
     }
@@ -65,33 +88,39 @@ pub(super) async fn write(
             .await?;
     }
     let events: Vec<CaseEvent> = changes.iter().flat_map(evaluation::events).collect();
-    insert(transaction, &writing.insert, &events).await
+    insert(transaction, &writing.insert, &events, &known).await
 }
 
 async fn insert(
     transaction: &Transaction<'_>,
-    statement: &Statement,
+    inserting: &Inserting,
     events: &[CaseEvent],
+    known: &[Uuid],
 ) -> Result<(), Failure> {
     if events.is_empty() {
         return Ok(());
     }
     let text =
         serde_json::to_string(events).map_err(|error| damaged("write events of cases", &error))?;
-    transaction.execute(statement, &[&text]).await?;
+    transaction.execute(&inserting.insert, &[&text]).await?;
+    let ids = evaluation::may_repeat(events, |id| known.contains(&id.0));
+    let ids: Vec<Uuid> = ids.into_iter().map(|id| id.0).collect();
+    if !ids.is_empty() {
+        transaction.execute(&inserting.repeated, &[&ids]).await?;
+    }
     Ok(())
 }
 
 /// The statements of [`replace`].
 pub(super) struct Replacing {
-    insert: Statement,
+    insert: Inserting,
     delete: Statement,
 }
 
 impl Replacing {
     pub(super) async fn prepare(connection: &mut Connection) -> Result<Self, Failure> {
         Ok(Self {
-            insert: connection.statement(INSERT).await?,
+            insert: Inserting::prepare(connection).await?,
             delete: connection.statement(DELETE).await?,
         })
     }
@@ -107,7 +136,7 @@ pub(super) async fn replace(
     transaction.execute(&replacing.delete, &[&ids]).await?;
     let events = records.iter().flat_map(|record| &record.events);
     let events: Vec<CaseEvent> = events.cloned().collect();
-    insert(transaction, &replacing.insert, &events).await
+    insert(transaction, &replacing.insert, &events, &[]).await
 }
 
 /// By case.
@@ -125,9 +154,9 @@ pub(super) async fn events_of(
     Ok(events)
 }
 
-/// The cases of a month are grouped in memory: with the usual 4 MB they go through files, which takes
-/// twice as long.
-const ROOM: &str = "SET LOCAL work_mem = '64MB'";
+/// Groups stay in memory: with the usual 4 MB they may go through files. Each statement is another
+/// one, and compiling it takes longer than it does.
+const ROOM: &str = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off";
 
 /// Such statements differ from call to call, and are not kept.
 async fn query(client: &impl GenericClient, text: &Text, sql: &str) -> Result<Vec<Row>, Failure> {

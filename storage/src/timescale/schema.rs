@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// TimescaleDB before this could lose rows in `ON CONFLICT DO NOTHING` (timescaledb#7672).
 pub(crate) const TIMESCALE_MIN: [u32; 3] = [2, 19, 1];
 /// Migrations that this version knows.
-pub(crate) const SCHEMA_VERSION: u32 = 9;
+pub(crate) const SCHEMA_VERSION: u32 = 10;
 /// Key of the advisory lock under which migrations run: "gridtrac" in ASCII.
 pub(super) const LOCK: i64 = 0x6772_6964_7472_6163;
 
@@ -25,6 +25,7 @@ const INPUTS: &str = include_str!("../../migrations/postgres/0006_inputs.sql");
 const CASES: &str = include_str!("../../migrations/postgres/0007_cases.sql");
 const OUTBOX: &str = include_str!("../../migrations/postgres/0008_outbox.sql");
 const EVALUATION: &str = include_str!("../../migrations/postgres/0009_evaluation.sql");
+const REPEATS: &str = include_str!("../../migrations/postgres/0011_repeats.sql");
 
 /// What was found and is used.
 #[derive(Clone, Debug)]
@@ -165,6 +166,7 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
         ("cases", CASES),
         ("outbox", OUTBOX),
         ("evaluation", EVALUATION),
+        ("repeats", REPEATS),
     ];
     let transaction = client.transaction().await?;
     // Other nodes wait here, and find everything done.
