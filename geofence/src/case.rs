@@ -260,6 +260,12 @@ pub struct Case {
     /// How often it was put off.
     #[serde(default)]
     pub deferrals: u32,
+    /// A person has moved it or said something of it: later data does not merge it into another.
+    #[serde(default = "unless_known")]
+    pub is_touched: bool,
+    /// Cases that later data showed to be one with it, and that were left as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<CaseId>,
     /// The case that took over its intervals.
     #[serde(default)]
     pub merged_into: Option<CaseId>,
@@ -279,6 +285,11 @@ pub struct Case {
 
 const fn first_version() -> u32 {
     1
+}
+
+/// Of a case from before this was kept nobody knows.
+const fn unless_known() -> bool {
+    true
 }
 
 impl Case {
@@ -329,6 +340,8 @@ impl Case {
             extensions: 0,
             deferred_until: None,
             deferrals: 0,
+            is_touched: false,
+            beside: Vec::new(),
             merged_into: None,
             split_from: None,
             ended_at: None,

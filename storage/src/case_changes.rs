@@ -16,6 +16,9 @@ use geofence::{
 };
 use uuid::Uuid;
 
+mod joining;
+
+use self::joining::join_cases;
 use crate::store::{CaseWritten, FindingBatch, FindingsWritten, MoveOrder, Moved, StoreError};
 
 /// A case as the store has it.
@@ -200,6 +203,7 @@ pub(crate) fn findings(batch: &FindingBatch, loaded: Loaded) -> Outcome {
         .collect();
     let mut words = words(batch, &members);
     let mut told = HashSet::new();
+    let mut disproved = Vec::new();
     let mut unopened = 0;
     for (turn, finding) in batch.findings.iter().enumerate() {
         let (id, violation, is_opened) = match finding {
@@ -214,8 +218,13 @@ pub(crate) fn findings(batch: &FindingBatch, loaded: Loaded) -> Outcome {
             }
             desktop.turn.get_or_insert(turn);
             let word = match words.remove(&id) {
-                Some(word) => {
+                Some(mut word) => {
                     told.insert(id);
+                    // A case that another one takes over is not withdrawn for it.
+                    if !word.stands {
+                        disproved.push((id, desktop.edit.case.id));
+                        word.stands = true;
+                    }
                     word
                 }
                 // All has been said with the first mention.
@@ -266,6 +275,13 @@ pub(crate) fn findings(batch: &FindingBatch, loaded: Loaded) -> Outcome {
             desktop.turn.get_or_insert(turn);
             desktop.edit.found(violation, true, at, desk);
             members.insert(id, case);
+        }
+    }
+    join_cases(&mut desktops, &disproved, at, desk);
+    for (id, case) in disproved {
+        let desktop = desktops.get_mut(&case);
+        if let Some(desktop) = desktop.filter(|desktop| !desktop.is_merged()) {
+            desktop.edit.disproved(id, at, desk);
         }
     }
     let mut concerned: Vec<_> = desktops

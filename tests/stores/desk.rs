@@ -285,17 +285,76 @@ pub(crate) async fn clocks_are_told_once_and_the_overdue_are_found(subject: &Sub
     assert_eq!(subject.store.cases(&query).await.unwrap().len(), 5);
 }
 
-pub(crate) async fn violations_of_a_group_are_one_case_also_in_a_replay(subject: &Subject) {
-    let at = |number, minutes: i64| {
-        let mut one = violation(number);
-        one.terminal = violation(1).terminal;
-        one.rule = violation(1).rule;
-        one.kind = violation(1).kind;
-        one.started_at = MIDNIGHT.plus_millis(minutes * 60_000);
-        one.confirmed_at = one.started_at;
-        one.ended_at = Some(one.started_at.plus_millis(60_000));
-        one
+/// Of one group: a minute from this one on.
+fn at(number: u128, minutes: i64) -> Violation {
+    let mut one = violation(number);
+    one.terminal = violation(1).terminal;
+    one.rule = violation(1).rule;
+    one.kind = violation(1).kind;
+    one.started_at = MIDNIGHT.plus_millis(minutes * 60_000);
+    one.confirmed_at = one.started_at;
+    one.ended_at = Some(one.started_at.plus_millis(60_000));
+    one
+}
+
+pub(crate) async fn cases_that_late_data_joins_are_merged_unless_a_person_acted(subject: &Subject) {
+    let write = async |offset, found: Vec<Finding>| {
+        let written = subject.store.write_findings(&batch(offset, found)).await;
+        written.unwrap()
     };
+    let last = async |case: CaseId| {
+        let history = subject.store.case_history(case).await.unwrap();
+        history.last().map(|line| (line.name, line.actor.clone()))
+    };
+    let id = |number| Case::id_of(at(number, 0).id);
+    for number in [1, 2, 3] {
+        let minutes = i64::try_from(number).unwrap() * 60;
+        let found = vec![Finding::Opened(at(number, minutes))];
+        let offset = u64::try_from(number).unwrap() * 10;
+        assert_eq!(write(offset, found).await.opened.len(), 1);
+    }
+    let accept = order(&stored(subject, id(3)).await, Move::Accept, Role::Operator);
+    done(subject, &accept).await;
+
+    // The first one went on through the second one, which is no violation of its own any more.
+    let mut longer = at(1, 60);
+    longer.ended_at = Some(MIDNIGHT.plus_millis(125 * 60_000));
+    let late = vec![
+        Finding::Withdrawn(at(2, 120).id, MIDNIGHT),
+        Finding::Updated(longer.clone()),
+    ];
+    assert_eq!(write(40, late.clone()).await.changed.len(), 2);
+    let (one, two) = (stored(subject, id(1)).await, stored(subject, id(2)).await);
+    assert_eq!(
+        (two.stage, two.merged_into),
+        (Stage::Withdrawn, Some(one.id))
+    );
+    assert_eq!(two.ended_by, Some(Role::System));
+    assert_eq!(one.span(), (longer.started_at, longer.ended_at.unwrap()));
+    let by_checks = |name| Some((name, "telemetry".to_owned()));
+    assert_eq!(last(one.id).await, by_checks(Move::Absorb));
+    assert_eq!(last(two.id).await, by_checks(Move::Merge));
+    let again = write(40, late).await;
+    assert_eq!((again.opened, again.changed), (vec![], vec![]));
+
+    // The third one is near by now, and somebody has accepted it.
+    for (offset, minutes) in [(50, 175), (60, 176)] {
+        longer.ended_at = Some(MIDNIGHT.plus_millis(minutes * 60_000));
+        write(offset, vec![Finding::Updated(longer.clone())]).await;
+    }
+    let (one, three) = (stored(subject, id(1)).await, stored(subject, id(3)).await);
+    assert_eq!((three.stage, three.merged_into), (Stage::Accepted, None));
+    assert_eq!(
+        (one.beside, three.beside.clone()),
+        (vec![id(3)], vec![id(1)])
+    );
+    assert_eq!(last(three.id).await, by_checks(Move::Amend));
+    let history = subject.store.case_history(three.id).await.unwrap();
+    let amended = history.iter().filter(|line| line.name == Move::Amend);
+    assert_eq!(amended.count(), 1, "it is said once");
+}
+
+pub(crate) async fn violations_of_a_group_are_one_case_also_in_a_replay(subject: &Subject) {
     let (a, b, far) = (at(1, 0), at(2, 8), at(3, 30));
     let open = |v: &Violation| Finding::Opened(v.clone());
     let first = subject

@@ -85,6 +85,7 @@ on_every_store! {
         a_case_by_hand_has_no_violation_and_opens_once,
         clocks_are_told_once_and_the_overdue_are_found,
         violations_of_a_group_are_one_case_also_in_a_replay,
+        cases_that_late_data_joins_are_merged_unless_a_person_acted,
         a_kind_that_opens_no_case_opens_none,
         cases_are_found_by_what_they_say;
     evaluation:

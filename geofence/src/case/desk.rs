@@ -2,11 +2,15 @@
 
 mod effect;
 mod findings;
+mod joining;
 mod tasks;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::findings::{Joined, may_join};
+pub use self::{
+    findings::{Joined, may_join},
+    joining::{are_joined, join},
+};
 use super::{
     Case, Severity, Stage,
     clock::ClockKind,
@@ -292,6 +296,7 @@ impl Edit {
         }
         case.stage = to;
         case.changed_at = at;
+        case.is_touched |= request.by.role != Role::System;
         if to.is_final() && !from.is_final() {
             case.ended_at = Some(at);
             case.ended_by = Some(request.by.role);

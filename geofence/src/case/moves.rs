@@ -192,6 +192,7 @@ const UNHANDLED: &[Stage] = &[
 const EVERY: &[Stage] = &Stage::ALL;
 const DESK: &[Role] = &[Role::Operator, Role::Dispatcher, Role::Leader];
 const BY_SYSTEM: &[Role] = &[Role::System];
+const DESK_OR_SYSTEM: &[Role] = &[Role::Operator, Role::Dispatcher, Role::Leader, Role::System];
 
 /// The table. Of several rows for one move at most one has a given stage among its `from`.
 pub const RULES: &[Rule] = &[
@@ -385,7 +386,7 @@ pub const RULES: &[Rule] = &[
         what: "Another case is about the same and takes over its violations",
         from: UNHANDLED,
         to: Some(Stage::Withdrawn),
-        by: DESK,
+        by: DESK_OR_SYSTEM,
         needs: &[Need::Into, Need::Remark],
         clocks: Clocks::Stop,
         deferral: Deferral::Not,
@@ -395,7 +396,7 @@ pub const RULES: &[Rule] = &[
         what: "The other half of a merge: violations came from another case",
         from: UNHANDLED,
         to: None,
-        by: DESK,
+        by: DESK_OR_SYSTEM,
         needs: &[Need::Into],
         clocks: Clocks::Kept,
         deferral: Deferral::Any,

@@ -27,18 +27,18 @@ pub fn may_join(case: &Case, violation: &Violation, desk: &Desk) -> bool {
     let is_disproved = case.stage == Stage::Withdrawn
         && case.ended_by == Some(Role::System)
         && case.merged_into.is_none();
-    let end = |one: &Violation| one.ended_at.unwrap_or(one.confirmed_at);
-    let near = |interval: &Interval| {
-        let other = &interval.violation;
-        let gap = violation
-            .started_at
-            .millis_since(end(other))
-            .max(other.started_at.millis_since(end(violation)));
-        gap <= policy.group_within_ms
-    };
+    let near =
+        |interval: &Interval| gap_ms(&interval.violation, violation) <= policy.group_within_ms;
     (is_open || is_disproved)
         && case.intervals.len() < policy.intervals_max
         && case.intervals.iter().any(near)
+}
+
+/// The time between two violations; not more than 0 where they overlap.
+pub(super) fn gap_ms(one: &Violation, other: &Violation) -> i64 {
+    let end = |one: &Violation| one.ended_at.unwrap_or(one.confirmed_at);
+    let before = one.started_at.millis_since(end(other));
+    before.max(other.started_at.millis_since(end(one)))
 }
 
 impl Edit {
@@ -128,7 +128,7 @@ impl Edit {
         }
     }
 
-    fn amend(&mut self, remark: &str, detail: String, at: Timestamp) {
+    pub(super) fn amend(&mut self, remark: &str, detail: String, at: Timestamp) {
         if let Some(rule) = Rule::of(Move::Amend, self.case.stage) {
             let by = Actor::system(TELEMETRY);
             let request = MoveRequest::new(Move::Amend, by, remark);
