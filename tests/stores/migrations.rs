@@ -230,6 +230,8 @@ async fn fill_cases(store: &dyn Store) {
 /// What an earlier version knew of a case is what is left of it.
 fn as_before(mut record: CaseRecord) -> CaseRecord {
     record.case.clocks.clear();
+    // Nor does anybody know whether a person had acted on it.
+    record.case.is_touched = true;
     record
 }
 
