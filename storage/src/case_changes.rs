@@ -278,12 +278,6 @@ pub(crate) fn findings(batch: &FindingBatch, loaded: Loaded) -> Outcome {
         }
     }
     join_cases(&mut desktops, &disproved, at, desk);
-    for (id, case) in disproved {
-        let desktop = desktops.get_mut(&case);
-        if let Some(desktop) = desktop.filter(|desktop| !desktop.is_merged()) {
-            desktop.edit.disproved(id, at, desk);
-        }
-    }
     let mut concerned: Vec<_> = desktops
         .into_values()
         .filter(|desktop| desktop.edit.is_changed())

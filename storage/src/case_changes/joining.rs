@@ -21,7 +21,7 @@ impl Desktop {
 }
 
 /// Merges what is one by now, into the eldest. `disproved` are violations that do not stand any more,
-/// with their cases, which do not know it yet.
+/// with their cases; what is left of these is told so.
 pub(super) fn join_cases(
     desktops: &mut HashMap<CaseId, Desktop>,
     disproved: &[(ViolationId, CaseId)],
@@ -64,6 +64,12 @@ pub(super) fn join_cases(
     // What is left hears of it in its own words.
     for one in fell {
         set_standing(desktops, *one, true);
+    }
+    for (id, case) in disproved {
+        let desktop = desktops.get_mut(case).filter(|one| !one.is_merged());
+        if let Some(desktop) = desktop {
+            desktop.edit.disproved(*id, at, desk);
+        }
     }
 }
 
