@@ -118,13 +118,8 @@ impl Delivery {
         let kept = hour..=438_000 * hour;
         let receivers = raw.tables("delivery.receivers", Receiver::from_raw);
         let receivers: Vec<Receiver> = receivers.into_iter().flatten().collect();
-        for (index, receiver) in receivers.iter().enumerate() {
-            let mut before = receivers.iter().take(index);
-            if before.any(|other| other.name == receiver.name) {
-                let what = format!("{} is there twice", receiver.name);
-                raw.mistake("delivery.receivers", what);
-            }
-        }
+        let names = receivers.iter().map(|receiver| receiver.name.as_str());
+        raw.once("delivery.receivers", names);
         Self {
             receivers,
             poll_interval: raw.duration(

@@ -135,6 +135,11 @@ impl Raw {
             Some((value, source)) => {
                 let text = match value {
                     Value::String(text) => text,
+                    // A list of texts is the same as one text with commas.
+                    Value::Array(items) if items.iter().all(Value::is_str) => {
+                        let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+                        texts.join(", ")
+                    }
                     other => other.to_string(),
                 };
                 match parse(&text) {
@@ -385,18 +390,14 @@ impl Raw {
         found
     }
 
-    /// Tables (`[[key]]`, or a list of inline ones); none by default. What is in them is not shown.
-    pub fn secret_tables(&mut self, key: &str) -> Vec<toml::Table> {
-        let show = |tables: &Vec<toml::Table>| match tables.len() {
-            0 => "[]".to_owned(),
-            count => format!("[] # {count}, not shown"),
-        };
-        self.parsed(key, Vec::new(), show, |text| {
-            let list = format!("list = {text}").parse::<toml::Table>();
-            let list = list.ok().and_then(|mut table| table.remove("list"));
-            let tables = list.and_then(|list| list.try_into::<Vec<toml::Table>>().ok());
-            tables.ok_or_else(|| "expected a list of tables".to_owned())
-        })
+    /// Names that must not be there twice.
+    pub fn once<'a>(&mut self, key: &str, names: impl Iterator<Item = &'a str>) {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                self.mistake(key, format!("{name} is there twice"));
+            }
+        }
     }
 
     /// A path; the empty path is "not set".

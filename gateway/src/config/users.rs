@@ -4,7 +4,6 @@ use std::{fmt, fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use toml::Value;
 
 use super::Raw;
 
@@ -126,59 +125,63 @@ impl Scope {
 
 /// All users. Mistakes are noted, and the user left out.
 pub(super) fn from_raw(raw: &mut Raw) -> Vec<MqttUser> {
-    let tables = raw.secret_tables(KEY);
-    let mut users: Vec<MqttUser> = Vec::with_capacity(tables.len());
-    for (number, table) in tables.iter().enumerate() {
-        match user(table) {
-            Ok(user) if users.iter().any(|other| other.name == user.name) => {
-                raw.mistake(KEY, format!("{:?} is there twice", user.name));
-            }
-            Ok(user) => users.push(user),
-            Err(what) => raw.mistake(format!("{KEY}, number {}", number + 1), what),
-        }
-    }
+    let users: Vec<MqttUser> = raw.tables(KEY, user).into_iter().flatten().collect();
+    raw.once(KEY, users.iter().map(|user| user.name.as_str()));
     users
 }
 
-fn user(table: &toml::Table) -> Result<MqttUser, String> {
-    const KEYS: [&str; 4] = ["name", "password_sha256", "password_file", "jurisdictions"];
-    if let Some(unknown) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        return Err(format!("unknown key {unknown}; known: {}", KEYS.join(", ")));
-    }
-    let text = |key: &str| table.get(key).and_then(Value::as_str);
-    let name = text("name").unwrap_or_default();
+fn user(raw: &mut Raw) -> Option<MqttUser> {
+    let name = name(raw);
+    let password = password(raw);
+    let texts = raw.list("jurisdictions", |part| Ok(part.to_owned()));
+    let scope = match texts.as_slice() {
+        [] => Err("expected a list such as [\"140105\"]".to_owned()),
+        texts => Scope::new(texts),
+    };
+    let scope = scope
+        .map_err(|what| raw.mistake("jurisdictions", what))
+        .ok();
+    Some(MqttUser {
+        name: name?,
+        password: password?,
+        scope: scope?,
+    })
+}
+
+fn name(raw: &mut Raw) -> Option<String> {
+    let name = raw.text("name", "", str::to_owned);
     let is_name = (1..=NAME_MAX).contains(&name.len())
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if !is_name || name.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!(
-            "name {name:?}: 1 to {NAME_MAX} letters, digits, '-', '_' or '.', and not digits alone"
-        ));
+    if is_name && !name.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(name);
     }
-    let password = match (text("password_sha256"), text("password_file")) {
-        (Some(hash), None) => PasswordHash::parse(hash).ok_or_else(|| {
-            format!(
-                "password_sha256: expected SALT:HEX with a salt of {SALT_MIN} characters or more"
+    let what =
+        format!("{name:?}: 1 to {NAME_MAX} letters, digits, '-', '_' or '.', and not digits alone");
+    raw.mistake("name", what);
+    None
+}
+
+fn password(raw: &mut Raw) -> Option<PasswordHash> {
+    let masked = |text: &str| if text.is_empty() { "" } else { "***" }.to_owned();
+    let hash = raw.text("password_sha256", "", masked);
+    let file = raw.path("password_file", "");
+    let (place, read) = match (hash.as_str(), file) {
+        ("", Some(path)) => ("password_file", read_password(&path)),
+        (hash, None) if !hash.is_empty() => {
+            let what = || format!("expected SALT:HEX with a salt of {SALT_MIN} characters or more");
+            (
+                "password_sha256",
+                PasswordHash::parse(hash).ok_or_else(what),
             )
-        })?,
-        (None, Some(path)) => read_password(Path::new(path))?,
-        _ => return Err("expected one of password_sha256 and password_file".to_owned()),
+        }
+        _ => {
+            let what = "one of password_sha256 and password_file is needed";
+            ("password_sha256", Err(what.to_owned()))
+        }
     };
-    let jurisdictions = table.get("jurisdictions").and_then(Value::as_array);
-    let texts: Option<Vec<String>> = jurisdictions.and_then(|list| {
-        list.iter()
-            .map(|text| text.as_str().map(str::to_owned))
-            .collect()
-    });
-    let scope = texts
-        .ok_or_else(|| "jurisdictions: expected a list such as [\"140105\"]".to_owned())
-        .and_then(|texts| Scope::new(&texts))?;
-    Ok(MqttUser {
-        name: name.to_owned(),
-        password,
-        scope,
-    })
+    read.map_err(|what| raw.mistake(place, what)).ok()
 }
 
 fn read_password(path: &Path) -> Result<PasswordHash, String> {
@@ -207,8 +210,8 @@ mod tests {
     }
 
     fn one(lines: &str) -> String {
-        let (users, mistakes) = read(&format!("[[mqtt.users]]\n{lines}\n"));
-        assert_eq!((users.len(), mistakes.len()), (0, 1), "{mistakes:?}");
+        let (_, mistakes) = read(&format!("[[mqtt.users]]\n{lines}\n"));
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         mistakes[0].clone()
     }
 
@@ -248,21 +251,32 @@ mod tests {
         let rest = format!("password_sha256 = \"{HASH}\"\njurisdictions = [\"1\"]");
         for name in ["", "13800138000", "a b", "a/b", "a+", "#"] {
             let mistake = one(&format!("name = \"{name}\"\n{rest}"));
-            assert!(
-                mistake.starts_with("mqtt.users, number 1: name"),
-                "{mistake}"
-            );
+            assert!(mistake.starts_with("mqtt.users[0].name"), "{mistake}");
         }
         assert!(one("name = \"a\"\njurisdictions = [\"1\"]").contains("one of password_sha256"));
         let short = "name = \"a\"\njurisdictions = [\"1\"]\npassword_sha256 = \"salt:00\"";
         assert!(one(short).contains("SALT:HEX"));
         let scope = format!("name = \"a\"\npassword_sha256 = \"{HASH}\"\njurisdictions = [\"x\"]");
         assert!(one(&scope).contains("no jurisdiction"));
-        assert!(one(&format!("name = \"a\"\nadmin = true\n{rest}")).contains("unknown key admin"));
+        assert!(
+            one(&format!("name = \"a\"\nadmin = true\n{rest}")).contains("mqtt.users[0].admin")
+        );
         let user = format!("[[mqtt.users]]\nname = \"a\"\n{rest}\n");
-        let (users, mistakes) = read(&format!("{user}{user}"));
-        assert_eq!(users.len(), 1);
+        let (_, mistakes) = read(&format!("{user}{user}"));
         assert!(mistakes[0].contains("twice"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_user_is_shown_without_the_password() {
+        let mut raw = Raw::default();
+        let text = format!(
+            "[{{name = \"map\", password_sha256 = \"{HASH}\", jurisdictions = [\"140105\", \"1\"]}}]"
+        );
+        raw.add_flag("test", KEY, Some(text));
+        assert_eq!(from_raw(&mut raw).len(), 1);
+        let shown = raw.finish().unwrap().remove(KEY).unwrap();
+        assert!(shown.contains("password_sha256 = \"***\""), "{shown}");
+        assert!(shown.contains("jurisdictions = \"140105, 1\""), "{shown}");
     }
 
     #[test]
