@@ -5,6 +5,7 @@ import { addTexts } from "./text.js";
 addTexts({
   whoActs: ["经办人", "Who acts"], actor: ["姓名", "Name"], role: ["岗位", "Part"], scope: ["管辖代码", "Jurisdiction"],
   wholeCity: ["全市", "whole city"], codePrefix: ["代码前缀", "code prefix"], jurisdiction: ["区域", "Area"], sort: ["排序", "Order"],
+  findCase: ["查找", "Search"], searchFor: ["案件编号、对方编号、车牌、描述", "number, their number, plate, words"],
   onlyOverdue: ["仅超期", "Overdue only"], sort_opened: ["最新生成", "Newest"], sort_changed: ["最近变动", "Last changed"], sort_due: ["最先到期", "Due first"],
   anyStage: ["全部阶段", "All stages"], anyKind: ["全部类型", "All kinds"], caseNumber: ["案件编号", "Case"], about: ["内容", "About"],
   department: ["责任部门", "Department"], due: ["到期", "Due"], noSuchCases: ["没有符合条件的案件", "No such cases"], more: ["更多", "More"],

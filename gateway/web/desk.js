@@ -14,7 +14,7 @@ const REFRESH_MS = 10_000;
 const STORED = "gridtrace.desk";
 const byId = (id) => document.getElementById(id);
 
-const filters = { stage: byId("filter-stage"), kind: byId("filter-kind"), jurisdiction: byId("filter-jurisdiction"), sort: byId("filter-sort"), overdue: byId("filter-overdue") };
+const filters = { search: byId("filter-search"), stage: byId("filter-stage"), kind: byId("filter-kind"), jurisdiction: byId("filter-jurisdiction"), sort: byId("filter-sort"), overdue: byId("filter-overdue") };
 const who = { actor: byId("actor"), role: byId("role"), scope: byId("scope") };
 let items = [];
 let next = null;
@@ -43,6 +43,7 @@ function options(select, values, name, all) {
 function query(cursor) {
   const parameters = new URLSearchParams({ limit: String(PAGE), sort: filters.sort.value });
   for (const name of ["stage", "kind"]) if (filters[name].value) parameters.set(name, filters[name].value);
+  if (filters.search.value.trim()) parameters.set("search", filters.search.value.trim());
   if (filters.jurisdiction.value.trim()) parameters.set("jurisdiction", filters.jurisdiction.value.trim());
   if (who.scope.value.trim()) parameters.set("scope", who.scope.value.trim());
   if (filters.overdue.checked) parameters.set("overdue", "true");

@@ -360,8 +360,14 @@ impl Case {
     /// Nothing has to count, so that a replay gives the same one; the id is what tells cases apart.
     #[must_use]
     pub fn number(&self) -> String {
-        let (year, month, day) = date_of(local_day(self.opened_at));
-        let serial = self.id.0.as_u128() % SERIAL_MODULUS;
+        Self::number_of(self.opened_at, self.id)
+    }
+
+    /// The number of a case that was opened then.
+    #[must_use]
+    pub fn number_of(opened_at: Timestamp, id: CaseId) -> String {
+        let (year, month, day) = date_of(local_day(opened_at));
+        let serial = id.0.as_u128() % SERIAL_MODULUS;
         format!("{year:04}{month:02}{day:02}{serial:011}")
     }
 

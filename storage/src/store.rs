@@ -7,6 +7,7 @@
 mod cases;
 pub mod faulty;
 pub mod memory;
+mod search;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,6 +29,8 @@ pub use self::cases::{
     CaseChange, CaseOrder, CaseQuery, CaseRecord, CaseWritten, FindingsWritten, MoveOrder, Moved,
     Opening,
 };
+pub use self::search::CaseSearch;
+pub(crate) use self::search::{pattern, searched_text};
 use crate::outbox::Outbox;
 
 /// A position with what the catalog said about its place when it was written.

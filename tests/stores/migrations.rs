@@ -121,7 +121,7 @@ async fn files_from_before_the_inputs_are_read_and_written_to() {
 macro_rules! before_cases {
     () => {
         "DELETE FROM gridtrace.migrations WHERE number >= 7; \
-        DROP TABLE gridtrace.case_events, gridtrace.outbox_cases, gridtrace.outbox_events, \
+        DROP TABLE gridtrace.case_texts, gridtrace.case_events, gridtrace.outbox_cases, gridtrace.outbox_events, \
             gridtrace.deliveries, gridtrace.receiver_numbers, gridtrace.callbacks; \
         DROP INDEX gridtrace.cases_by_unit_grid, gridtrace.cases_by_handler; \
         ALTER TABLE gridtrace.cases ADD COLUMN violation jsonb; \

@@ -26,7 +26,7 @@ use geofence::{
     violation::ViolationKind,
 };
 use serde::Deserialize;
-use storage::store::{CaseOrder, CaseQuery, Moved};
+use storage::store::{CaseOrder, CaseQuery, CaseSearch, Moved};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) use self::evidence::pages;
@@ -42,6 +42,9 @@ use super::{
     view::CaseView,
 };
 use crate::{Gateway, case_desk, clock};
+
+/// Bytes of what is looked for.
+const SEARCH_BYTES_MAX: usize = 200;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
@@ -74,6 +77,9 @@ struct CaseParameters {
     category: Option<String>,
     /// The responsible department.
     department: Option<String>,
+    /// The number of a case or its beginning, the number that a receiver has given, a plate, a name
+    /// or a phone number of a vehicle, or a part of a description or of a rule's name.
+    search: Option<String>,
     /// Only those with a clock that has run out.
     overdue: Option<bool>,
     from: Option<String>,
@@ -142,6 +148,12 @@ async fn cases(
         source: word("source", parameters.source.as_deref(), Source::from_word)?,
         category: text(&parameters.category),
         department: text(&parameters.department),
+        search: parameters
+            .search
+            .as_deref()
+            .map(|text| search(text, &gateway))
+            .transpose()?
+            .flatten(),
         overdue_at: parameters.overdue.unwrap_or(false).then(clock::now),
         happened,
         order: word("sort", parameters.sort.as_deref(), order)?.unwrap_or_default(),
@@ -152,6 +164,24 @@ async fn cases(
     let key = |case: &Case| query.key(case);
     let view = |case: Case| CaseView::new(&case, &gateway.catalog);
     Ok(Json(Page::of(found, query.limit, key, view)))
+}
+
+/// What is looked for, with the terminals of the vehicles whose plate or name has it.
+fn search(text: &str, gateway: &Gateway) -> Result<Option<CaseSearch>, Problem> {
+    if text.len() > SEARCH_BYTES_MAX {
+        let detail = format!("search: at most {SEARCH_BYTES_MAX} bytes");
+        return Err(Problem::bad_request(detail));
+    }
+    let wanted = text.trim().to_lowercase();
+    let terminals = gateway.catalog.with(|snapshot| {
+        let vehicles = snapshot.vehicles().iter();
+        let meant = vehicles.filter(|vehicle| {
+            let mut names = [&vehicle.plate, &vehicle.name].into_iter();
+            names.any(|name| name.to_lowercase().contains(&wanted))
+        });
+        meant.map(|vehicle| vehicle.terminal).collect()
+    });
+    Ok(CaseSearch::new(text, terminals))
 }
 
 /// What is asked for within what may be seen.
@@ -253,7 +283,7 @@ async fn open(
     request_body = MoveBody,
     responses(
         (status = 200, body = MoveMade),
-        (status = 403, description = "It lies outside of the scope."),
+        (status = 403, description = "It lies outside of the scope; with the allowed moves.", body = MoveRefused, content_type = "application/problem+json"),
         (status = 404, description = "No such case."),
         (status = 409, description = "The table forbids it, or the case has changed; with the allowed moves.", body = MoveRefused, content_type = "application/problem+json"),
         (status = 422, description = "The move lacks something; with the allowed moves.", body = MoveRefused, content_type = "application/problem+json"),

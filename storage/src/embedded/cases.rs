@@ -20,7 +20,10 @@ use crate::{
         to_json, without_nul,
     },
     sqlite::failed,
-    store::{CaseChange, CaseQuery, CaseWritten, MoveOrder, Moved, Opening, StoreError},
+    store::{
+        CaseChange, CaseQuery, CaseSearch, CaseWritten, MoveOrder, Moved, Opening, StoreError,
+        pattern, searched_text,
+    },
 };
 
 /// What [`stored_case`] reads.
@@ -191,6 +194,9 @@ pub(super) fn list(connection: &Connection, query: &CaseQuery) -> Result<Vec<Cas
         conditions.push("happened_from < ? AND happened_to >= ?".to_owned());
         values.extend([to.0.into(), from.0.into()]);
     }
+    if let Some(search) = &query.search {
+        found_by(connection, search, &mut conditions, &mut values)?;
+    }
     let column = query.column();
     conditions.push(format!("{column} IS NOT NULL"));
     let (compared, direction) = if query.is_ascending() {
@@ -217,6 +223,56 @@ pub(super) fn list(connection: &Connection, query: &CaseQuery) -> Result<Vec<Cas
         stored_case,
     )?;
     Ok(found.into_iter().map(|stored| stored.case).collect())
+}
+
+/// What is looked for in one field may be in several places.
+fn found_by(
+    connection: &Connection,
+    search: &CaseSearch,
+    conditions: &mut Vec<String>,
+    values: &mut Vec<Value>,
+) -> Result<(), StoreError> {
+    let list = |texts: &[String]| {
+        serde_json::to_string(texts).map_err(|error| damaged("look for cases", &error))
+    };
+    let mut places = vec![
+        "id IN (SELECT case_id FROM receiver_numbers WHERE lower(number) >= ? AND lower(number) < ?)",
+        "id IN (SELECT case_id FROM case_texts WHERE text LIKE ? ESCAPE '\\')",
+        "terminal IN (SELECT value FROM json_each(?))",
+    ];
+    values.extend([
+        search.text().to_owned().into(),
+        format!("{}{}", search.text(), char::MAX).into(),
+        pattern("%", search.text()).into(),
+        list(&search.terminals())?.into(),
+    ]);
+    if let Some(digits) = search.digits() {
+        places.push("instr(terminal, ?) > 0");
+        values.push(digits.to_owned().into());
+    }
+    if let Some(numbered) = search.numbered() {
+        let (from, to) = numbered.opened;
+        if numbered.prefix.is_none() {
+            places.push("(opened_at >= ? AND opened_at < ?)");
+            values.extend([from.0.into(), to.0.into()]);
+        } else {
+            let sql = "SELECT id, opened_at FROM cases WHERE opened_at >= ? AND opened_at < ?";
+            let action = "look for cases";
+            let of_the_day = all(connection, action, sql, [from.0, to.0], |row| {
+                let id = case_id(row.get_ref(0)?.as_str()?);
+                let at = Timestamp(row.get(1)?);
+                Ok(id.map(|id| (id, at)))
+            })?;
+            let fitting = of_the_day
+                .into_iter()
+                .filter(|(id, at)| numbered.fits(*at, *id));
+            let ids: Vec<String> = fitting.map(|(id, _)| id.to_string()).collect();
+            places.push("id IN (SELECT value FROM json_each(?))");
+            values.push(list(&ids)?.into());
+        }
+    }
+    conditions.push(format!("({})", places.join(" OR ")));
+    Ok(())
 }
 
 pub(super) fn history(connection: &Connection, id: CaseId) -> Result<Vec<CaseChange>, StoreError> {
@@ -336,6 +392,7 @@ pub(super) fn write_row(connection: &Connection, change: &Change) -> Result<(), 
             })
             .map_err(failed(action))?;
     }
+    write_text(connection, case)?;
     super::evaluation::write(connection, change)?;
     for violation in change.members() {
         connection
@@ -346,6 +403,25 @@ pub(super) fn write_row(connection: &Connection, change: &Change) -> Result<(), 
             .map_err(failed(action))?;
     }
     Ok(())
+}
+
+fn write_text(connection: &Connection, case: &Case) -> Result<(), StoreError> {
+    let text = searched_text(case);
+    let id = case.id.to_string();
+    let done = if text.is_empty() {
+        let mut delete = connection
+            .prepare_cached("DELETE FROM case_texts WHERE case_id = ?")
+            .map_err(failed("write cases"))?;
+        delete.execute([id])
+    } else {
+        let sql = "INSERT INTO case_texts VALUES (?, ?) ON CONFLICT (case_id) DO UPDATE \
+                   SET text = excluded.text WHERE text <> excluded.text";
+        let mut write = connection
+            .prepare_cached(sql)
+            .map_err(failed("write cases"))?;
+        write.execute([id, text])
+    };
+    done.map(drop).map_err(failed("write cases"))
 }
 
 pub(super) fn stored_case(row: &Row<'_>) -> rusqlite::Result<Result<StoredCase, StoreError>> {

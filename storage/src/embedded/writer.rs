@@ -26,6 +26,7 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("../../migrations/embedded/main_0004_cases.sql"),
     include_str!("../../migrations/embedded/main_0005_outbox.sql"),
     include_str!("../../migrations/embedded/main_0006_evaluation.sql"),
+    include_str!("../../migrations/embedded/main_0007_search.sql"),
     include_str!("../../migrations/embedded/main_0008_repeats.sql"),
 ];
 const DAY: &[&str] = &[

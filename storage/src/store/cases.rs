@@ -15,6 +15,7 @@ use geofence::{
 };
 use uuid::Uuid;
 
+use super::CaseSearch;
 use crate::evaluation::CaseEvent;
 
 /// By what cases are listed.
@@ -52,6 +53,8 @@ pub struct CaseQuery {
     /// Only what happened in this time, from the first (inclusive) to the second moment
     /// (exclusive).
     pub happened: Option<(Timestamp, Timestamp)>,
+    /// Only what has to do with this.
+    pub search: Option<CaseSearch>,
     /// In which order.
     pub order: CaseOrder,
     /// Continue behind this case: [`CaseQuery::key`] of the last one of the page before.
@@ -86,8 +89,9 @@ impl CaseQuery {
         }
     }
 
-    /// What a database finds by columns.
-    pub(crate) fn selects(&self, case: &Case) -> bool {
+    /// What a database finds by columns. `has_number` says whether a receiver has given the case a
+    /// number that begins so.
+    pub(crate) fn selects(&self, case: &Case, has_number: impl Fn(&str) -> bool) -> bool {
         let places = &self.jurisdictions;
         let is_behind = |after| {
             let key = self.key(case);
@@ -110,6 +114,10 @@ impl CaseQuery {
             && self
                 .overdue_at
                 .is_none_or(|at| case.due_at().is_some_and(|due| due < at))
+            && self
+                .search
+                .as_ref()
+                .is_none_or(|search| search.selects(case) || has_number(search.text()))
             && self.happened.is_none_or(|(a, b)| from < b && to >= a)
             && self.key(case).is_some()
             && self.after.is_none_or(is_behind)

@@ -283,7 +283,12 @@ impl Store for MemoryStore {
             .cases
             .values()
             .map(|(stored, _)| &stored.case)
-            .filter(|case| query.selects(case))
+            .filter(|case| {
+                let numbers = || tables.outbox.numbers_of(case.id).into_iter();
+                let begins =
+                    |text: &str| numbers().any(|one| one.number.to_lowercase().starts_with(text));
+                query.selects(case, begins)
+            })
             .cloned()
             .collect();
         cases.sort_unstable_by_key(|case| query.key(case));

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     case_changes::{Change, StoredCase, damaged, from_json, to_json, without_nul},
     outbox,
-    store::{CaseChange, StoreError},
+    store::{CaseChange, StoreError, searched_text},
 };
 
 macro_rules! case_columns {
@@ -76,12 +76,22 @@ const UPSERT_MEMBERS: &str = "INSERT INTO gridtrace.case_violations \
     WITH ORDINALITY members(violation, case_id, place) ORDER BY violation, place DESC \
     ON CONFLICT (violation) DO UPDATE SET case_id = excluded.case_id";
 
+/// Only what is new or otherwise is written.
+const WRITE_TEXTS: &str = "WITH told AS (SELECT DISTINCT ON (case_id) case_id, text \
+    FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY lines(case_id, text, place) \
+    ORDER BY case_id, place DESC), \
+    gone AS (DELETE FROM gridtrace.case_texts t USING told \
+    WHERE t.case_id = told.case_id AND told.text = '') \
+    INSERT INTO gridtrace.case_texts AS t SELECT case_id, text FROM told WHERE text <> '' \
+    ON CONFLICT (case_id) DO UPDATE SET text = excluded.text WHERE t.text <> excluded.text";
+
 /// The statements of [`write`].
 pub(super) struct Writing {
     insert: Statement,
     replace: Statement,
     history: Statement,
     members: Statement,
+    texts: Statement,
     event: Statement,
     events: evaluation::Writing,
 }
@@ -93,6 +103,7 @@ impl Writing {
             replace: connection.statement(REPLACE).await?,
             history: connection.statement(INSERT_HISTORY).await?,
             members: connection.statement(UPSERT_MEMBERS).await?,
+            texts: connection.statement(WRITE_TEXTS).await?,
             event: outbox_rows::prepare(connection).await?,
             events: evaluation::Writing::prepare(connection).await?,
         })
@@ -109,6 +120,7 @@ pub(super) async fn write(
 ) -> Result<(), Failure> {
     let mut history = Histories::default();
     let (mut members, mut owners): (Vec<Uuid>, Vec<Uuid>) = Default::default();
+    let (mut cases, mut texts): (Vec<Uuid>, Vec<String>) = Default::default();
     for change in changes {
         let StoredCase { case, log, judged } = &change.stored;
         let (from, to) = case.span();
@@ -153,6 +165,8 @@ pub(super) async fn write(
             outbox_rows::write(transaction, &writing.event, &outbox::draft(change)).await?;
         }
         history.add(case.id.0, &change.history);
+        cases.push(case.id.0);
+        texts.push(searched_text(case));
         for violation in change.members() {
             members.push(violation.0);
             owners.push(case.id.0);
@@ -161,6 +175,11 @@ pub(super) async fn write(
     if !history.case_id.is_empty() {
         transaction
             .execute(&writing.history, &history.parameters())
+            .await?;
+    }
+    if !cases.is_empty() {
+        transaction
+            .execute(&writing.texts, &[&cases, &texts])
             .await?;
     }
     evaluation::write(transaction, &writing.events, changes).await?;

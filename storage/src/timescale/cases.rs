@@ -23,8 +23,8 @@ use crate::{
         Change, Loaded, StoredCase, Wanted, done, findings, moved, opening, tick, without_nul,
     },
     store::{
-        CaseChange, CaseOrder, CaseQuery, CaseWritten, FindingBatch, FindingsWritten, MoveOrder,
-        Moved, Opening, StoreError,
+        CaseChange, CaseOrder, CaseQuery, CaseSearch, CaseWritten, FindingBatch, FindingsWritten,
+        MoveOrder, Moved, Opening, StoreError, pattern,
     },
 };
 
@@ -242,7 +242,13 @@ macro_rules! list {
              AND ($10::text IS NULL OR department = $10) AND (NOT $11::boolean OR due_at < $12) \
              AND (NOT $13::boolean OR (happened_from < $15 AND happened_to >= $14)) AND ",
             $column,
-            " IS NOT NULL ORDER BY ",
+            " IS NOT NULL AND (NOT $17::boolean OR id = ANY ($18::uuid[]) \
+             OR (opened_at >= $19 AND opened_at < $20) OR terminal = ANY ($21::text[]) \
+             OR ($22::text <> '' AND strpos(terminal, $22) > 0) \
+             OR id IN (SELECT case_id FROM gridtrace.receiver_numbers \
+             WHERE lower(number) COLLATE \"C\" ^@ $23::text) \
+             OR id IN (SELECT case_id FROM gridtrace.case_texts WHERE text LIKE $24::text)) \
+             ORDER BY ",
             $column,
             " ",
             $direction,
@@ -267,7 +273,8 @@ pub(super) async fn list(
     let (after, id) = query.after.unwrap_or((Timestamp(0), CaseId(Uuid::nil())));
     let (from, to) = query.happened.unwrap_or_default();
     let text = |text: &Option<String>| text.as_deref().map(without_nul);
-    let parameters: [&(dyn ToSql + Sync); 16] = [
+    let search = Sought::of(connection, query.search.as_ref()).await?;
+    let parameters: [&(dyn ToSql + Sync); 24] = [
         &query.stage.map(Stage::as_str),
         &query.kind.map(|kind| kind.as_str()),
         &query.terminal.map(|terminal| terminal.to_string()),
@@ -284,12 +291,64 @@ pub(super) async fn list(
         &Moment(from),
         &Moment(to),
         &i64::from(query.limit),
+        &query.search.is_some(),
+        &search.ids,
+        &Moment(search.opened.0),
+        &Moment(search.opened.1),
+        &search.terminals,
+        &search.digits,
+        &search.text,
+        &search.pattern,
     ];
     let found = connection.client.query(&select, &parameters).await?;
     Ok(found
         .iter()
         .map(|row| Ok(stored_case(row)?.case))
         .collect::<Result<_, StoreError>>()?)
+}
+
+/// What is looked for in one field, by where it may be.
+#[derive(Default)]
+struct Sought {
+    ids: Vec<Uuid>,
+    opened: (Timestamp, Timestamp),
+    terminals: Vec<String>,
+    digits: String,
+    text: String,
+    pattern: String,
+}
+
+impl Sought {
+    async fn of(connection: &mut Connection, search: Option<&CaseSearch>) -> Result<Self, Failure> {
+        let Some(search) = search else {
+            return Ok(Self::default());
+        };
+        let mut sought = Self {
+            terminals: search.terminals(),
+            digits: search.digits().unwrap_or_default().to_owned(),
+            text: search.text().to_owned(),
+            pattern: pattern("%", search.text()),
+            ..Self::default()
+        };
+        let Some(numbered) = search.numbered() else {
+            return Ok(sought);
+        };
+        if numbered.prefix.is_none() {
+            sought.opened = numbered.opened;
+            return Ok(sought);
+        }
+        let sql = "SELECT id, opened_at FROM gridtrace.cases \
+                   WHERE opened_at >= $1 AND opened_at < $2";
+        let select = connection.statement(sql).await?;
+        let (from, to) = (Moment(numbered.opened.0), Moment(numbered.opened.1));
+        for row in connection.client.query(&select, &[&from, &to]).await? {
+            let (id, at): (Uuid, Moment) = (row.get(0), row.get(1));
+            if numbered.fits(at.0, CaseId(id)) {
+                sought.ids.push(id);
+            }
+        }
+        Ok(sought)
+    }
 }
 
 pub(super) async fn one(connection: &mut Connection, id: CaseId) -> Result<Option<Case>, Failure> {

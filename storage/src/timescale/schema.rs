@@ -25,6 +25,7 @@ const INPUTS: &str = include_str!("../../migrations/postgres/0006_inputs.sql");
 const CASES: &str = include_str!("../../migrations/postgres/0007_cases.sql");
 const OUTBOX: &str = include_str!("../../migrations/postgres/0008_outbox.sql");
 const EVALUATION: &str = include_str!("../../migrations/postgres/0009_evaluation.sql");
+const SEARCH: &str = include_str!("../../migrations/postgres/0010_search.sql");
 const REPEATS: &str = include_str!("../../migrations/postgres/0011_repeats.sql");
 
 /// What was found and is used.
@@ -166,6 +167,7 @@ async fn migrate(client: &mut Client, timescale: Option<&Timescale>) -> Result<(
         ("cases", CASES),
         ("outbox", OUTBOX),
         ("evaluation", EVALUATION),
+        ("search", SEARCH),
         ("repeats", REPEATS),
     ];
     let transaction = client.transaction().await?;

@@ -94,7 +94,7 @@ impl Tables {
         record
     }
 
-    fn numbers_of(&self, case: CaseId) -> Vec<ReceiverNumber> {
+    pub(super) fn numbers_of(&self, case: CaseId) -> Vec<ReceiverNumber> {
         let all = self.numbers.iter();
         all.filter(|((of, _), _)| *of == case)
             .map(|(_, number)| number.clone())
