@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use gateway::{
     App, EXIT_CONFIG, EXIT_UNCLEAN,
     config::{Config, Mistake, Raw},
-    demo, export, operations, telemetry,
+    demo, export, operations,
+    outlets::delivery::webhook::Webhook,
+    telemetry,
 };
 
 /// Gateway for a city's sanitation fleet: JT/T 808 terminals in; durable positions, checks against
@@ -229,19 +231,32 @@ fn check(settings: &Settings) -> ExitCode {
     let catalog = gateway::catalog::Catalog::load(&config.catalog);
     let profiles = gateway::profiles::TerminalProfiles::load(&config.profiles);
     let formulas = gateway::evaluation::Evaluations::load(&config.evaluation);
+    let policy = gateway::case_desk::CaseDesk::load(&config.cases);
+    let receivers = config.delivery.receivers.iter();
+    let ways: Vec<_> = receivers
+        .filter_map(|one| Webhook::new(one, config.delivery.answer_bytes_max).err())
+        .map(|error| error.to_string())
+        .collect();
     for error in [
         catalog.as_ref().err().map(ToString::to_string),
         profiles.as_ref().err().map(ToString::to_string),
         formulas.as_ref().err().map(ToString::to_string),
+        policy.as_ref().err().map(ToString::to_string),
     ]
     .into_iter()
     .flatten()
+    .chain(ways.iter().cloned())
     {
         eprintln!("{error}");
     }
-    let (Ok(catalog), Ok(_), Ok(_)) = (catalog, profiles, formulas) else {
+    let (Ok(catalog), Ok(_), Ok(_), Ok(_), true) =
+        (catalog, profiles, formulas, policy, ways.is_empty())
+    else {
         return ExitCode::from(EXIT_CONFIG);
     };
+    for line in operations::doctor::cases::doubtful(&config.delivery) {
+        eprintln!("warning: receiver {line}");
+    }
     let catalog = catalog.current();
     for gap in catalog.unit_grid_gaps() {
         eprintln!("warning: {gap}");

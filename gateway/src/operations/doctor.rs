@@ -5,6 +5,7 @@
 //! the file that syncs are measured with has no name by the time it is written to. Only SQLite's
 //! shared memory beside a store, where readers note that they read, is written to.
 
+pub mod cases;
 mod data;
 mod database;
 mod machine;
@@ -143,6 +144,7 @@ async fn look(config: &Config, findings: &mut Findings) {
     let disk = data::directory(config, findings);
     machine::open_files(config, findings);
     let gateway = network::ports(config, findings).await;
+    cases::receivers(&config.delivery, findings).await;
     let log = data::log(config, findings);
     let cursors = database::store(config, findings).await;
     if let (Some(log), Some(cursors)) = (&log, &cursors) {
@@ -205,6 +207,7 @@ fn files(config: &Config, findings: &mut Findings) {
             );
         }
     }
+    cases::policy(config, findings);
     if let Some(path) = &config.terminals.rsa_key
         && let Err(error) = PlatformKey::load(path)
     {

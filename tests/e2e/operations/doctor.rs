@@ -133,6 +133,88 @@ fn a_configuration_with_mistakes_has_them_named() {
 }
 
 #[test]
+fn the_policy_and_the_receivers_of_cases_are_looked_at() {
+    let folder = folder();
+    let policy = folder.path().join("policy.toml");
+    fs::write(&policy, "clocks_ = 1\n").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = listener.local_addr().unwrap();
+    let away = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let receiver = |name: &str, url: &str, more: &str| {
+        format!(
+            "[[delivery.receivers]]\nname = \"{name}\"\nurl = \"{url}\"\n\
+             secret = \"a-key-of-enough-characters\"\n{more}\n"
+        )
+    };
+    let mine = "allow_private = true";
+    let settings = format!(
+        "{SMALL}[cases]\npolicy = {policy:?}\n{}{}{}{}",
+        receiver("good", &format!("http://{there}/in"), mine),
+        receiver("again", &format!("http://{there}/in"), mine),
+        receiver("away", &format!("http://{away}/in"), mine),
+        receiver("private", "http://10.0.0.1/in", ""),
+    );
+    let (code, findings) = examined(folder.path(), &settings, &[]);
+    assert_eq!(code, Some(1), "{findings:#?}");
+    let said = |subject: &str, level: &str| -> Vec<&str> {
+        let of = |finding: &&Value| finding["subject"] == subject && finding["level"] == level;
+        let found = findings.iter().filter(of);
+        found
+            .map(|finding| finding["found"].as_str().unwrap())
+            .collect()
+    };
+    let bad = said("policy", "bad");
+    assert!(
+        bad[0].contains("policy.toml") && bad[0].contains("clocks_"),
+        "{bad:?}"
+    );
+    let good = said("receiver", "ok");
+    assert!(
+        good.len() == 2 && good[0].starts_with("good at"),
+        "{good:?}"
+    );
+    let doubtful = said("receiver", "warn");
+    assert!(
+        doubtful
+            .iter()
+            .any(|line| line.starts_with("good and again are both"))
+    );
+    assert!(
+        doubtful.iter().any(|line| line.starts_with("away at")),
+        "{doubtful:?}"
+    );
+    let bad = said("receiver", "bad");
+    assert!(
+        bad.len() == 1 && bad[0].starts_with("private at"),
+        "{bad:?}"
+    );
+
+    let file = folder.path().join("gridtrace.toml");
+    fs::write(&file, &settings).unwrap();
+    let check = || gridtrace(&["check-config", "--config", file.to_str().unwrap()]);
+    let output = check();
+    assert_eq!(output.status.code(), Some(78), "{}", super::said(&output));
+    assert!(
+        super::said(&output).contains("clocks_"),
+        "{}",
+        super::said(&output)
+    );
+    fs::write(&policy, "").unwrap();
+    let output = check();
+    assert!(output.status.success(), "{}", super::said(&output));
+    for word in ["good and again are both", "private: 10.0.0.1 is where"] {
+        assert!(
+            super::said(&output).contains(word),
+            "{}",
+            super::said(&output)
+        );
+    }
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_one_is_bad() {
     let folder = folder();
     let file = folder.path().join("file");

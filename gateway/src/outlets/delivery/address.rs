@@ -7,6 +7,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+/// What is said of an address that is not permitted.
+pub const FORBIDDEN: &str = "where webhooks must not go";
+
 /// Why there is no address to connect to.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAddress {
@@ -19,7 +22,7 @@ pub enum NoAddress {
         cause: io::Error,
     },
     /// It is where webhooks must not go.
-    #[error("{host} is {address}, where webhooks must not go")]
+    #[error("{host} is {address}, {FORBIDDEN}")]
     Forbidden {
         /// The name.
         host: String,
@@ -52,6 +55,17 @@ pub async fn resolve(
         return Err(unknown(io::ErrorKind::NotFound.into()));
     }
     Ok(found)
+}
+
+/// Whether a host may be permitted, by its own words alone: a name may be anywhere, a number is
+/// what it is.
+#[must_use]
+pub fn may_be(host: &str, allow_private: bool) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let Ok(address) = bare.parse::<IpAddr>() else {
+        return true;
+    };
+    permitted(host, &[SocketAddr::new(address, 0)], allow_private).is_ok()
 }
 
 fn permitted(host: &str, found: &[SocketAddr], allow_private: bool) -> Result<(), NoAddress> {

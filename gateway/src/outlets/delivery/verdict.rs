@@ -37,6 +37,12 @@ pub enum Failure {
     Nonsense(String),
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
 impl Failure {
     fn text(&self) -> &str {
         match self {

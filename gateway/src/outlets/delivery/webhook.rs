@@ -19,6 +19,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{
         ClientConfig, RootCertStore,
         crypto::ring,
@@ -97,17 +98,38 @@ impl Webhook {
     async fn send(&self, letter: &Letter, at: Timestamp) -> Result<Answer, Failure> {
         let stream = self.connect().await?;
         let request = self.request(letter, at)?;
-        let Some(tls) = &self.tls else {
-            return self.exchange(stream, request).await;
-        };
+        match &self.tls {
+            None => self.exchange(stream, request).await,
+            Some(tls) => {
+                self.exchange(self.encrypt(tls, stream).await?, request)
+                    .await
+            }
+        }
+    }
+
+    /// Connects as for a delivery, and says nothing.
+    ///
+    /// # Errors
+    /// What a delivery would fail with. How long it may take is the caller's matter.
+    pub async fn reach(&self) -> Result<(), Failure> {
+        let stream = self.connect().await?;
+        if let Some(tls) = &self.tls {
+            self.encrypt(tls, stream).await?;
+        }
+        Ok(())
+    }
+
+    async fn encrypt(
+        &self,
+        tls: &TlsConnector,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::Tls(error.to_string());
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned()).map_err(|error| failed(&error))?;
-        let stream = tls
-            .connect(name, stream)
+        tls.connect(name, stream)
             .await
-            .map_err(|error| failed(&error))?;
-        self.exchange(stream, request).await
+            .map_err(|error| failed(&error))
     }
 
     /// To the first of the addresses that takes the connection.
