@@ -5,6 +5,7 @@
 //! code. What it has done is in a file of lines, synced before it answers, so that it may die at
 //! any time: a request that comes again under its key is answered and not done again.
 
+mod caller;
 mod ledger;
 mod signature;
 
@@ -28,7 +29,9 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
+use self::caller::Caller;
 pub use self::{
+    caller::{Called, Calls},
     ledger::{Entry, Ledger, Summary},
     signature::{Secret, sign},
 };
@@ -133,6 +136,21 @@ impl Receiver {
     /// From now on, what goes wrong.
     pub fn set_faults(&self, faults: Faults) {
         self.with(|state| state.faults = faults);
+    }
+
+    /// From now on, moves cases as an outer system does: asks the gateway to lead each to its end,
+    /// one move at an event.
+    ///
+    /// # Errors
+    /// When there is no key to forge signatures with.
+    pub fn call_back(&self, calls: Calls) -> anyhow::Result<()> {
+        let caller = Caller::new(calls, self.options.secret.clone(), self.options.seed)?;
+        let (asking, telling) = (self.clone(), self.clone());
+        tokio::spawn(caller.run(
+            move || asking.with(|state| state.ledger.due()),
+            move |change| telling.with(|state| state.ledger.call(change)),
+        ));
+        Ok(())
     }
 
     /// What it has.

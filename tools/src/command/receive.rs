@@ -5,11 +5,12 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use humantime::Duration;
+use hyper::Uri;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tools::receive::{Faults, Options, Receiver, Secret};
+use tools::receive::{Calls, Faults, Options, Receiver, Secret};
 
 use super::{block_on, print_json};
 
@@ -51,6 +52,42 @@ pub(crate) struct Arguments {
     /// Refuse requests whose time is further away from ours.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     window: Duration,
+    /// Lead each case to its end by moves that are asked for there:
+    /// `http://127.0.0.1:8080/api/v1/callbacks/NAME`.
+    #[arg(long, value_name = "URL")]
+    call_back: Option<Uri>,
+    /// Before so many moves of a hundred, send a request that is signed with another key.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 0,
+        requires = "call_back"
+    )]
+    forge: u32,
+    /// Before so many, send a request of a day ago.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 0,
+        requires = "call_back"
+    )]
+    stale: u32,
+    /// After so many, send the same request once more.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 0,
+        requires = "call_back"
+    )]
+    replay: u32,
+    /// After so many, ask for the same move again, signed anew.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 0,
+        requires = "call_back"
+    )]
+    repeat: u32,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
@@ -75,11 +112,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     };
     let receiver = Receiver::open(options, || std::process::exit(DEAD))
         .context("cannot read what was done")?;
-    block_on(serve(receiver, arguments.listen))?
+    let calls = arguments.call_back.clone().map(|url| Calls {
+        url,
+        forge: arguments.forge,
+        stale: arguments.stale,
+        replay: arguments.replay,
+        repeat: arguments.repeat,
+    });
+    block_on(serve(receiver, arguments.listen, calls))?
 }
 
 /// Until it is told to stop; then it says what it has.
-async fn serve(receiver: Receiver, address: SocketAddr) -> anyhow::Result<bool> {
+async fn serve(
+    receiver: Receiver,
+    address: SocketAddr,
+    calls: Option<Calls>,
+) -> anyhow::Result<bool> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
@@ -87,6 +135,9 @@ async fn serve(receiver: Receiver, address: SocketAddr) -> anyhow::Result<bool> 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listening = serde_json::json!({ "listening": listener.local_addr()?.to_string() });
     print_json(&listening)?;
+    if let Some(calls) = calls {
+        receiver.call_back(calls)?;
+    }
     tokio::select! {
         failed = receiver.clone().serve(listener) => {
             failed.context("cannot accept connections")?;

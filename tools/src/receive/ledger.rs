@@ -10,6 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::caller::{Called, Due};
+
 /// One event that was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -40,6 +42,9 @@ pub struct Summary {
     pub out_of_order: u64,
     /// The newest stage of each case, by case.
     pub stages: BTreeMap<String, String>,
+    /// What became of moves that were asked for.
+    #[serde(default)]
+    pub calls: Called,
 }
 
 /// The ledger.
@@ -53,6 +58,8 @@ pub struct Ledger {
     repeated: u64,
     refused: u64,
     out_of_order: u64,
+    called: BTreeMap<String, u64>,
+    calls: Called,
 }
 
 impl Ledger {
@@ -69,6 +76,8 @@ impl Ledger {
             repeated: 0,
             refused: 0,
             out_of_order: 0,
+            called: BTreeMap::new(),
+            calls: Called::default(),
         };
         let Some(path) = path else { return Ok(ledger) };
         let file = OpenOptions::new()
@@ -129,6 +138,27 @@ impl Ledger {
         case.0.clone()
     }
 
+    /// The newest event of a case that no move was asked for yet.
+    pub(super) fn due(&mut self) -> Option<Due> {
+        let called = &self.called;
+        let is_due = |(case, (_, sequence, _)): &(&String, &(String, u64, String))| {
+            called.get(*case).is_none_or(|before| before < sequence)
+        };
+        let (case, (_, sequence, stage)) = self.cases.iter().find(is_due)?;
+        let due = Due {
+            case: case.clone(),
+            sequence: *sequence,
+            stage: stage.clone(),
+        };
+        self.called.insert(due.case.clone(), due.sequence);
+        Some(due)
+    }
+
+    /// Something became of a move.
+    pub(super) fn call(&mut self, change: &dyn Fn(&mut Called)) {
+        change(&mut self.calls);
+    }
+
     /// A request was not believed.
     pub const fn refuse(&mut self) {
         self.refused += 1;
@@ -147,6 +177,7 @@ impl Ledger {
             stages: stages
                 .map(|(case, (_, _, stage))| (case.clone(), stage.clone()))
                 .collect(),
+            calls: self.calls,
         }
     }
 }
