@@ -1,8 +1,11 @@
 //! The case desk: a case is moved, a conflict is told, and nothing that people say becomes markup.
 
 use fantoccini::Locator;
-use gateway::http_client::{self, Method};
-use harness::{browser::Browser, process::Process};
+use harness::{
+    browser::Browser,
+    http_client::{self, Method},
+    process::Process,
+};
 use serde_json::{Value, json};
 
 use super::DRAWN;

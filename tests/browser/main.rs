@@ -82,7 +82,7 @@ async fn a_track_is_open_at_its_gap_and_marks_its_stop() {
     }
     let path = "/api/v1/terminals/13800000001/track?simplify=1000";
     harness::until("all fixes are stored", async || {
-        let (_, body) = gateway::http_client::get(&gateway.http, path)
+        let (_, body) = harness::http_client::get(&gateway.http, path)
             .await
             .unwrap();
         let track: serde_json::Value = serde_json::from_slice(&body).unwrap();

@@ -1,8 +1,11 @@
 //! Files of alarms (T/JSATL 12, T/GDRTA 002): an alarm with files makes a 0x9208, and a second
 //! connection brings them.
 
-use gateway::http_client::{self, Method};
-use harness::{PATIENCE, TestGateway, now_s, report, until};
+use harness::{
+    PATIENCE, TestGateway,
+    http_client::{self, Method},
+    now_s, report, until,
+};
 use serde_json::{Value, json};
 use tools::{
     terminal::{Identity, Terminal, TerminalError},

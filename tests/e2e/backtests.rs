@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use gateway::{clock, http_client::Method};
+use gateway::clock;
 use geofence::units::Timestamp;
-use harness::{TestGateway, now_s, process::binary, report, until};
+use harness::{TestGateway, http_client::Method, now_s, process::binary, report, until};
 use serde_json::{Value, json};
 use tools::wire::Revision;
 

@@ -1,7 +1,6 @@
 //! People move cases through the API.
 
-use gateway::http_client::Method;
-use harness::TestGateway;
+use harness::{TestGateway, http_client::Method};
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,12 @@
 //! The catalog, changed while the gateway runs.
 
-use gateway::http_client::{self, Method};
-use harness::{PATIENCE, TestGateway, now_s, process::Process, report, until};
+use harness::{
+    PATIENCE, TestGateway,
+    http_client::{self, Method},
+    now_s,
+    process::Process,
+    report, until,
+};
 use serde_json::{Value, json};
 use tools::{
     terminal::{Identity, Terminal},

@@ -1,7 +1,6 @@
 //! Commands: from the API to a terminal over a real socket, and its answer back.
 
-use gateway::http_client::Method;
-use harness::{PATIENCE, TestGateway, until};
+use harness::{PATIENCE, TestGateway, http_client::Method, until};
 use serde_json::{Value, json};
 use tools::{
     terminal::{Identity, Terminal},

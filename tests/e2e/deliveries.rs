@@ -1,5 +1,7 @@
 //! Cases reach a case system: over real sockets, signed, once, in order, whatever dies.
 
+mod callbacks;
+
 use std::{
     net::SocketAddr,
     path::Path,
@@ -7,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gateway::http_client::{self, Method};
-use harness::{PATIENCE, TestGateway, now_s, process, report, until};
+use harness::{
+    PATIENCE, TestGateway,
+    http_client::{self, Method},
+    now_s, process, report, until,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

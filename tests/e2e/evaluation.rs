@@ -1,8 +1,10 @@
 //! Figures, indicators, exports, and the cases behind each figure.
 
-use gateway::http_client::{self, Method};
 use geofence::units::Timestamp;
-use harness::TestGateway;
+use harness::{
+    TestGateway,
+    http_client::{self, Method},
+};
 use serde_json::{Value, json};
 
 /// A case by hand that goes so far.

@@ -1,8 +1,11 @@
 //! What proves a case: the document, the track and the page for paper.
 
-use gateway::http_client::{self, Method};
 use geofence::units::Timestamp;
-use harness::{TestGateway, now_s, report, until};
+use harness::{
+    TestGateway,
+    http_client::{self, Method},
+    now_s, report, until,
+};
 use serde_json::{Value, json};
 use storage::store::Retention;
 use tools::wire::Revision;

@@ -62,7 +62,7 @@ fn result_of(refused: Result<(), TerminalError>) -> u8 {
 async fn events(gateway: &TestGateway, phone: &str, count: usize) -> Vec<String> {
     let path = format!("/api/v1/terminals/{phone}/events");
     until("the events are written", async || {
-        let (status, body) = gateway::http_client::get(&gateway.http(), &path)
+        let (status, body) = harness::http_client::get(&gateway.http(), &path)
             .await
             .unwrap();
         let page: Value = serde_json::from_slice(&body).unwrap();

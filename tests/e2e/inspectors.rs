@@ -1,7 +1,6 @@
 //! Inspectors: tasks reach their terminals, answers move cases, reports become cases.
 
-use gateway::http_client::Method;
-use harness::{TestGateway, now_s, report, until};
+use harness::{TestGateway, http_client::Method, now_s, report, until};
 use serde_json::{Value, json};
 use tools::{
     terminal::Terminal,

@@ -90,7 +90,7 @@ async fn a_full_disk_stops_acknowledgements_says_so_and_goes_on_when_there_is_ro
         assert!(unanswered < 100_000, "the disk never filled up");
     }
     let ready = async || {
-        let (status, body) = gateway::http_client::get(&gateway.http, "/readyz")
+        let (status, body) = harness::http_client::get(&gateway.http, "/readyz")
             .await
             .unwrap();
         (status, String::from_utf8_lossy(&body).into_owned())
@@ -115,7 +115,7 @@ async fn a_full_disk_stops_acknowledgements_says_so_and_goes_on_when_there_is_ro
     assert_eq!(answered.await.result, 0);
     let stored = async || {
         let path = "/api/v1/terminals/13800000001/track?limit=10000";
-        let (_, body) = gateway::http_client::get(&gateway.http, path)
+        let (_, body) = harness::http_client::get(&gateway.http, path)
             .await
             .unwrap();
         let page: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -161,7 +161,7 @@ async fn a_log_at_its_size_limit_waits_for_its_consumers_and_loses_nothing() {
         matches!(refused, TerminalError::Timeout { .. }),
         "{refused}"
     );
-    let (status, body) = gateway::http_client::get(&gateway.http(), "/readyz")
+    let (status, body) = harness::http_client::get(&gateway.http(), "/readyz")
         .await
         .unwrap();
     let body = String::from_utf8_lossy(&body);

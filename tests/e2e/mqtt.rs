@@ -14,8 +14,10 @@ mod uplink;
 
 use std::{net::SocketAddr, time::Duration};
 
-use gateway::http_client::{self, Method};
-use harness::{PATIENCE, TestGateway};
+use harness::{
+    PATIENCE, TestGateway,
+    http_client::{self, Method},
+};
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Packet, QoS,
     mqttbytes::v4::{Publish, SubscribeReasonCode},

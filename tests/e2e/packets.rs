@@ -183,7 +183,7 @@ async fn a_photo_comes_in_packets_and_is_shown_as_it_was_taken() {
         "{item}"
     );
     let href = item["href"].as_str().unwrap();
-    let (status, bytes) = gateway::http_client::get(&gateway.http(), href)
+    let (status, bytes) = harness::http_client::get(&gateway.http(), href)
         .await
         .unwrap();
     assert_eq!((status, &bytes[..]), (200, &picture[..]));

@@ -181,7 +181,7 @@ async fn pages_of_a_list_are_complete_and_wrong_questions_get_problems() {
         "nonsense=1",
     ] {
         let path = format!("/api/v1/positions?{wrong}");
-        let (status, body) = gateway::http_client::get(&gateway.http(), &path)
+        let (status, body) = harness::http_client::get(&gateway.http(), &path)
             .await
             .unwrap();
         assert_eq!(status, 400, "{wrong}: {}", String::from_utf8_lossy(&body));

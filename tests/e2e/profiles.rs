@@ -271,7 +271,7 @@ async fn without_a_profile_there_are_no_items_of_a_maker() {
     let _terminal = gateway.terminal("13800000001", Revision::V2013).await;
     let path = "/api/v1/terminals/13800000001/items";
     let (status, problem) = gateway
-        .ask(gateway::http_client::Method::GET, path, None)
+        .ask(harness::http_client::Method::GET, path, None)
         .await;
     assert_eq!(status, 404, "{problem}");
     gateway.stop().await;
@@ -285,7 +285,7 @@ async fn a_terminal_that_knows_utf_8_gets_its_texts_and_answers_in_it() {
     let ask = |command: Value| {
         let gateway = &gateway;
         async move {
-            let asked = gateway.ask(gateway::http_client::Method::POST, path, Some(&command));
+            let asked = gateway.ask(harness::http_client::Method::POST, path, Some(&command));
             let (status, done) = asked.await;
             assert_eq!(status, 200, "{done}");
             done

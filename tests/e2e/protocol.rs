@@ -3,8 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use gateway::http_client::Method;
-use harness::{TestGateway, until};
+use harness::{TestGateway, http_client::Method, until};
 use protocols::jt808::message::{Message, MessageId};
 use serde_json::{Value, json};
 use tools::{

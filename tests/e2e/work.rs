@@ -1,8 +1,8 @@
 //! Rules of work, from the bits of a report to a case.
 
-use gateway::{clock, http_client::Method};
+use gateway::clock;
 use geofence::units::Timestamp;
-use harness::{TestGateway, now_s, report, until};
+use harness::{TestGateway, http_client::Method, now_s, report, until};
 use serde_json::{Value, json};
 use tools::wire::{Report, Revision};
 

@@ -28,8 +28,7 @@ use std::{
     time::Duration,
 };
 
-use gateway::http_client;
-use harness::{Books, process::binary};
+use harness::{Books, http_client, process::binary};
 use serde_json::Value;
 use tools::load::{self, LoadConfig, LoadReport};
 

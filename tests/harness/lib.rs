@@ -8,6 +8,8 @@
 
 pub mod browser;
 pub mod datagrams;
+pub mod described;
+pub mod http_client;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
@@ -23,7 +25,6 @@ use std::{
 use gateway::{
     App,
     config::{Config, Raw},
-    http_client::{self, Method},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,7 +33,7 @@ use tools::{
     wire::{Report, Revision},
 };
 
-use crate::datagrams::Datagrams;
+use crate::{datagrams::Datagrams, http_client::Method};
 
 /// Every wait of a test ends here.
 pub const PATIENCE: Duration = Duration::from_secs(20);

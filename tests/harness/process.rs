@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use gateway::http_client;
+use crate::http_client;
 
 use crate::Books;
 

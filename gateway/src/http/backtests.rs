@@ -64,6 +64,7 @@ struct Request {
     request_body = Request,
     responses(
         (status = 202, description = "It runs.", body = JobView),
+        (status = 404, description = "No such version of the catalog."),
         (status = 422, description = "The draft has mistakes; with each of them."),
         (status = 429, description = "As many run as `backtest.running_max` allows."),
     ),

@@ -160,7 +160,7 @@ async fn one(State(gateway): Shared, Path(id): Path<String>) -> Result<Json<Medi
     tag = "media",
     params(("id" = String, Path)),
     responses(
-        (status = 200, description = "The content.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The content.", content((Vec<u8> = "image/*"), (Vec<u8> = "audio/*"), (Vec<u8> = "video/*"), (Vec<u8> = "application/octet-stream"))),
         (status = 404, description = "No such medium."),
     ),
 )]

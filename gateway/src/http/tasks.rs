@@ -181,10 +181,10 @@ struct AnswerMade {
     request_body = AnswerBody,
     responses(
         (status = 200, body = AnswerMade),
-        (status = 403, description = "The task is another inspector's."),
+        (status = 403, description = "The task is another inspector's.", body = MoveRefused, content_type = "application/problem+json"),
         (status = 404, description = "No such task."),
         (status = 409, description = "The case does not take it; with the allowed moves.", body = MoveRefused, content_type = "application/problem+json"),
-        (status = 422, description = "The catalog has no such inspector."),
+        (status = 422, description = "The catalog has no such inspector, or the move lacks something.", body = MoveRefused, content_type = "application/problem+json"),
         (status = 503, description = "The store is away."),
     ),
 )]

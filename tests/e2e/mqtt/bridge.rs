@@ -139,7 +139,7 @@ async fn each_position_reaches_an_outer_broker_that_comes_and_goes() {
     let lag = "gridtrace_log_lag_records{consumer=\"bridge\"}";
     assert!(gateway.metrics().await.value(lag) >= 300);
     let (status, ready) = gateway
-        .ask(gateway::http_client::Method::GET, "/readyz", None)
+        .ask(harness::http_client::Method::GET, "/readyz", None)
         .await;
     assert_eq!(status, 200, "nobody waits for it: {ready}");
     // Back.

@@ -1,7 +1,6 @@
 //! Commands reach terminals over MQTT, as frames or as JSON, and end as over TCP.
 
-use gateway::http_client::Method;
-use harness::{TestGateway, until};
+use harness::{TestGateway, http_client::Method, until};
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use tools::wire::{Incoming, Phone, Revision, frame, message_id};

@@ -92,7 +92,7 @@ async fn the_clients_of_mosquitto_publish_and_read() {
         let text =
             serde_json::json!({"message": "text_message", "body": {"flag": 1, "text": "hello"}});
         gateway
-            .ask(gateway::http_client::Method::POST, &path, Some(&text))
+            .ask(harness::http_client::Method::POST, &path, Some(&text))
             .await;
         let mut bytes = BufReader::new(reader.stdout.take().unwrap());
         let mut line = Vec::new();

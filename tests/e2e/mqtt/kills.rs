@@ -9,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use gateway::http_client;
-use harness::{process::Process, until};
+use harness::{http_client, process::Process, until};
 use rumqttc::{AsyncClient, Event, Packet, QoS};
 use serde_json::Value;
 

@@ -87,7 +87,7 @@ async fn positions(http: &str) -> Vec<Vec<i64>> {
     for (index, times) in found.iter_mut().enumerate() {
         let mut path = format!("/api/v1/positions?limit=5000&terminal={}", phone(index));
         loop {
-            let (status, body) = gateway::http_client::get(http, &path).await.unwrap();
+            let (status, body) = harness::http_client::get(http, &path).await.unwrap();
             assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
             let page: Value = serde_json::from_slice(&body).unwrap();
             for item in page["items"].as_array().unwrap() {
@@ -108,7 +108,7 @@ async fn positions(http: &str) -> Vec<Vec<i64>> {
 
 async fn drained(http: &str) {
     harness::until("the consumers are at the end", async || {
-        let (_, metrics) = gateway::http_client::get(http, "/metrics").await.ok()?;
+        let (_, metrics) = harness::http_client::get(http, "/metrics").await.ok()?;
         let metrics = String::from_utf8_lossy(&metrics).into_owned();
         let mut lags = metrics
             .lines()

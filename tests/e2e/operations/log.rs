@@ -368,7 +368,7 @@ async fn a_log_that_is_in_use_is_looked_at_and_not_salvaged() {
     let gateway = Process::start("serve", folder.path(), &[]);
     let http = gateway.http.clone();
     harness::until("the consumers have gone over it again", async || {
-        let (_, metrics) = gateway::http_client::get(&http, "/metrics").await.ok()?;
+        let (_, metrics) = harness::http_client::get(&http, "/metrics").await.ok()?;
         let metrics = String::from_utf8_lossy(&metrics).into_owned();
         let duplicates = "gridtrace_positions_stored_total{result=\"duplicate\"} 10";
         metrics.contains(duplicates).then_some(())

@@ -123,6 +123,7 @@ fn parameter(parameter: &mut Value) {
 /// Everything that is refused is a problem document, told of or not.
 fn responses(operation: &mut Value) {
     let takes_input = !operation["parameters"].is_null() || !operation["requestBody"].is_null();
+    let takes_json = !operation["requestBody"]["content"]["application/json"].is_null();
     let Some(responses) = operation
         .get_mut("responses")
         .and_then(Value::as_object_mut)
@@ -136,8 +137,18 @@ fn responses(operation: &mut Value) {
     if takes_input {
         also("400", "A parameter or the body is not what is described.");
     }
+    if takes_json {
+        also("422", "The body is JSON, and not what is described.");
+    }
     also("default", "Anything else that is wrong.");
     for (status, response) in responses {
+        // What is refused before it is understood has nothing more to say.
+        let is_early = takes_json && matches!(status.as_str(), "403" | "422");
+        let shape = response.pointer_mut("/content/application~1problem+json/schema");
+        if let Some(shape) = shape.filter(|_| is_early) {
+            let problem = format!("#/components/schemas/{PROBLEM}");
+            *shape = json!({"anyOf": [shape.take(), {"$ref": problem}]});
+        }
         let status = status.parse::<u16>().ok();
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         if response["description"].as_str().is_none_or(str::is_empty) {
