@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, functions::FunctionFlags};
 
 use crate::store::StoreError;
 
@@ -70,7 +70,8 @@ pub(crate) fn open_for_reading(
     Ok(connection)
 }
 
-/// The number of migrations that were applied stands in `user_version`.
+/// The number of migrations that were applied stands in `user_version`. They may call `lowered`:
+/// SQLite's own `lower` knows the letters of ASCII alone.
 fn migrate(
     connection: &mut Connection,
     path: &Path,
@@ -95,6 +96,12 @@ fn migrate(
             version: applied,
         });
     };
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    transaction
+        .create_scalar_function("lowered", 1, flags, |context| {
+            context.get::<String>(0).map(|text| text.to_lowercase())
+        })
+        .map_err(failed(action))?;
     for migration in missing {
         transaction
             .execute_batch(migration)

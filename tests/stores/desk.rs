@@ -186,7 +186,7 @@ pub(crate) async fn a_split_case_goes_its_own_way(subject: &Subject) {
     assert_eq!((history[0].name, history[0].from), (Move::Open, None));
 }
 
-fn by_hand(number: u128, description: &str) -> Opening {
+pub(crate) fn by_hand(number: u128, description: &str) -> Opening {
     let mut case = Case::blank(CaseId(Uuid::from_u128(number)), Source::Citizen, later(0));
     case.description = description.into();
     case.category = "0104".into();

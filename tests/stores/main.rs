@@ -21,6 +21,7 @@ mod positions;
 mod postgres_only;
 mod resends;
 mod retention;
+mod search;
 mod setup;
 mod timescale_only;
 mod transfer;
@@ -88,6 +89,10 @@ on_every_store! {
         cases_that_late_data_joins_are_merged_unless_a_person_acted,
         a_kind_that_opens_no_case_opens_none,
         cases_are_found_by_what_they_say;
+    search:
+        cases_are_found_by_number_vehicle_and_word,
+        what_a_case_no_longer_says_is_not_found,
+        days_begin_at_local_midnight;
     evaluation:
         figures_say_what_happened_in_each_period,
         a_month_that_is_over_stays_as_it_was,

@@ -1,11 +1,11 @@
 -- What people look for cases by: the words of a case in small letters, beside the wide table.
--- An empty text is not there. Letters beyond ASCII of old rows are made small when they change.
+-- An empty text is not there. `lowered` is the gateway's: `lower` knows the letters of ASCII alone.
 CREATE TABLE case_texts (
     case_id TEXT PRIMARY KEY,
     text    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 INSERT INTO case_texts
-SELECT id, lower(trim(words, char(10))) FROM (
+SELECT id, lowered(trim(words, char(10))) FROM (
     SELECT c.id, coalesce(json_extract(c.body, '$.description'), '') || char(10) ||
         coalesce((SELECT group_concat(word, char(10)) FROM (
             SELECT DISTINCT word FROM (

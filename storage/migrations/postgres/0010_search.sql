@@ -1,5 +1,6 @@
 -- What people look for cases by: the words of a case in small letters, beside the wide table.
--- An empty text is not there.
+-- An empty text is not there. Which letters of the rows that are there become small, the locale of
+-- the database says: with "C" those of ASCII.
 CREATE TABLE gridtrace.case_texts (
     case_id uuid PRIMARY KEY,
     text    text NOT NULL

@@ -240,9 +240,10 @@ fn found_by(
         "id IN (SELECT case_id FROM case_texts WHERE text LIKE ? ESCAPE '\\')",
         "terminal IN (SELECT value FROM json_each(?))",
     ];
+    let number = search.given().to_ascii_lowercase();
     values.extend([
-        search.text().to_owned().into(),
-        format!("{}{}", search.text(), char::MAX).into(),
+        number.clone().into(),
+        format!("{number}{}", char::MAX).into(),
         pattern("%", search.text()).into(),
         list(&search.terminals())?.into(),
     ]);

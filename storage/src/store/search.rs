@@ -16,6 +16,7 @@ const MINUTES_OF_DAY: i64 = 1_440;
 /// receiver it begins, whose terminal has it in its phone number, or that say it in their words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseSearch {
+    given: String,
     text: String,
     terminals: Vec<TerminalId>,
 }
@@ -34,8 +35,19 @@ impl CaseSearch {
     /// for a text that says nothing.
     #[must_use]
     pub fn new(text: &str, terminals: Vec<TerminalId>) -> Option<Self> {
-        let text = folded(text.trim());
-        (!text.is_empty()).then_some(Self { text, terminals })
+        let given = text.replace('\0', "").trim().to_owned();
+        let text = folded(&given);
+        (!text.is_empty()).then_some(Self {
+            given,
+            text,
+            terminals,
+        })
+    }
+
+    /// As it was written: a database makes the letters of receivers' numbers small by rules of its
+    /// own, which may end with ASCII.
+    pub(crate) fn given(&self) -> &str {
+        &self.given
     }
 
     /// In small letters.

@@ -246,7 +246,7 @@ macro_rules! list {
              OR (opened_at >= $19 AND opened_at < $20) OR terminal = ANY ($21::text[]) \
              OR ($22::text <> '' AND strpos(terminal, $22) > 0) \
              OR id IN (SELECT case_id FROM gridtrace.receiver_numbers \
-             WHERE lower(number) COLLATE \"C\" ^@ $23::text) \
+             WHERE lower(number) COLLATE \"C\" ^@ lower($23::text)) \
              OR id IN (SELECT case_id FROM gridtrace.case_texts WHERE text LIKE $24::text)) \
              ORDER BY ",
             $column,
@@ -297,7 +297,7 @@ pub(super) async fn list(
         &Moment(search.opened.1),
         &search.terminals,
         &search.digits,
-        &search.text,
+        &search.number,
         &search.pattern,
     ];
     let found = connection.client.query(&select, &parameters).await?;
@@ -314,7 +314,7 @@ struct Sought {
     opened: (Timestamp, Timestamp),
     terminals: Vec<String>,
     digits: String,
-    text: String,
+    number: String,
     pattern: String,
 }
 
@@ -326,7 +326,7 @@ impl Sought {
         let mut sought = Self {
             terminals: search.terminals(),
             digits: search.digits().unwrap_or_default().to_owned(),
-            text: search.text().to_owned(),
+            number: search.given().to_owned(),
             pattern: pattern("%", search.text()),
             ..Self::default()
         };
