@@ -122,6 +122,12 @@ impl Raw {
         });
     }
 
+    /// Whether anybody has said something for a key.
+    #[must_use]
+    pub fn is_given(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     fn parsed<T>(
         &mut self,
         key: &str,

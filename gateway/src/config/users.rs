@@ -133,10 +133,11 @@ pub(super) fn from_raw(raw: &mut Raw) -> Vec<MqttUser> {
 fn user(raw: &mut Raw) -> Option<MqttUser> {
     let name = name(raw);
     let password = password(raw);
-    let texts = raw.list("jurisdictions", |part| Ok(part.to_owned()));
-    let scope = match texts.as_slice() {
-        [] => Err("expected a list such as [\"140105\"]".to_owned()),
-        texts => Scope::new(texts),
+    // An empty list is a user of nothing; none may be an oversight.
+    let scope = if raw.is_given("jurisdictions") {
+        Scope::new(&raw.list("jurisdictions", |part| Ok(part.to_owned())))
+    } else {
+        Err("expected a list such as [\"140105\"]".to_owned())
     };
     let scope = scope
         .map_err(|what| raw.mistake("jurisdictions", what))
@@ -254,6 +255,8 @@ mod tests {
             assert!(mistake.starts_with("mqtt.users[0].name"), "{mistake}");
         }
         assert!(one("name = \"a\"\njurisdictions = [\"1\"]").contains("one of password_sha256"));
+        let no_scope = format!("name = \"a\"\npassword_sha256 = \"{HASH}\"");
+        assert!(one(&no_scope).contains("expected a list"));
         let short = "name = \"a\"\njurisdictions = [\"1\"]\npassword_sha256 = \"salt:00\"";
         assert!(one(short).contains("SALT:HEX"));
         let scope = format!("name = \"a\"\npassword_sha256 = \"{HASH}\"\njurisdictions = [\"x\"]");
