@@ -69,6 +69,27 @@ async fn a_case_is_moved_at_the_desk_and_a_conflict_is_told() {
     assert_no_markup(&browser).await;
     browser.screenshot("desk-list").await;
 
+    // A case is found by its number, and one with a digit too many is nobody's.
+    let path = format!("/api/v1/cases/{id}");
+    let (_, case) = http_client::get(&gateway.http, &path).await.unwrap();
+    let case: Value = serde_json::from_slice(&case).unwrap();
+    let number = case["number"].as_str().unwrap();
+    let field = Locator::Id("filter-search");
+    let field = browser.client.find(field).await.unwrap();
+    field.send_keys(number).await.unwrap();
+    browser.wait("the case", DRAWN, &rows(1)).await;
+    let shown = browser.run("return document.getElementById('rows').textContent");
+    assert!(shown.await.as_str().unwrap().contains(number));
+    field.send_keys("0").await.unwrap();
+    browser.wait("no case", DRAWN, &rows(0)).await;
+    browser
+        .run(
+            "const field = document.getElementById('filter-search'); field.value = ''; \
+              field.dispatchEvent(new Event('input', { bubbles: true }))",
+        )
+        .await;
+    browser.wait("two cases again", DRAWN, &rows(2)).await;
+
     let area = Locator::Id("filter-jurisdiction");
     let area = browser.client.find(area).await.unwrap();
     area.send_keys("140105").await.unwrap();
