@@ -164,7 +164,7 @@ async fn several_nodes_start_on_an_empty_database_at_once() {
     assert_eq!(all(&connect(&url).await).await.len(), 600);
     assert_eq!(
         server.execute(&url, "SELECT count(*) FROM gridtrace.migrations"),
-        "10"
+        "11"
     );
 }
 

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// TimescaleDB before this could lose rows in `ON CONFLICT DO NOTHING` (timescaledb#7672).
 pub(crate) const TIMESCALE_MIN: [u32; 3] = [2, 19, 1];
 /// Migrations that this version knows.
-pub(crate) const SCHEMA_VERSION: u32 = 10;
+pub(crate) const SCHEMA_VERSION: u32 = 11;
 /// Key of the advisory lock under which migrations run: "gridtrac" in ASCII.
 pub(super) const LOCK: i64 = 0x6772_6964_7472_6163;
 
