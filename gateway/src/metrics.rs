@@ -236,7 +236,7 @@ impl Metrics {
     /// A counter with several labels.
     pub fn count_with(&self, name: &'static str, labels: &[(&'static str, &str)], by: u64) {
         debug_assert!(
-            METRICS.iter().any(|(known, _)| *known == name),
+            declared().any(|(known, _)| *known == name),
             "{name} is not declared"
         );
         self.recorder
