@@ -16,7 +16,7 @@
 //! numbers, and mended by what is kept), a mailbox with too many topics.
 
 mod envelope;
-mod mailbox;
+pub mod mailbox;
 mod subscriber;
 pub mod topic;
 
@@ -411,7 +411,8 @@ impl Kept {
     }
 }
 
-const fn violation_state(interval: &Interval) -> &'static str {
+/// The word for how far a violation is.
+pub(crate) const fn violation_state(interval: &Interval) -> &'static str {
     if !interval.stands {
         "withdrawn"
     } else if interval.violation.ended_at.is_some() {

@@ -22,7 +22,7 @@ pub struct Item {
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub enum Put {
     /// It waits.
     Waits,
     /// It waits in the place of an older one, which is gone.
@@ -31,8 +31,9 @@ pub(super) enum Put {
     Full,
 }
 
+/// What waits. `benches/fanout.rs` fills it without the router.
 #[derive(Debug)]
-pub(super) struct Mailbox {
+pub struct Mailbox {
     topics_max: usize,
     waiting: Mutex<Waiting>,
 }
@@ -44,14 +45,17 @@ struct Waiting {
 }
 
 impl Mailbox {
-    pub(super) fn new(topics_max: usize) -> Self {
+    /// An empty one, for so many topics.
+    #[must_use]
+    pub fn new(topics_max: usize) -> Self {
         Self {
             topics_max,
             waiting: Mutex::default(),
         }
     }
 
-    pub(super) fn put(&self, topic: &str, payload: Bytes, is_retained: bool) -> Put {
+    /// A message arrives.
+    pub fn put(&self, topic: &str, payload: Bytes, is_retained: bool) -> Put {
         let mut waiting = self.waiting.lock();
         if let Some(older) = waiting.newest.get_mut(topic) {
             *older = (payload, is_retained);
@@ -66,7 +70,8 @@ impl Mailbox {
         Put::Waits
     }
 
-    pub(super) fn take(&self) -> Option<Item> {
+    /// The message that waits for the longest time.
+    pub fn take(&self) -> Option<Item> {
         let mut waiting = self.waiting.lock();
         let topic = waiting.order.pop_front()?;
         let Entry::Occupied(entry) = waiting.newest.entry(topic) else {
@@ -84,7 +89,9 @@ impl Mailbox {
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.waiting.lock().order.is_empty()
     }
 }
