@@ -117,6 +117,7 @@ impl App {
         );
         let catalog = Arc::new(Catalog::open(&config.catalog, &versions)?);
         let registry = Registry::open(&config.data_dir.join("registry.sqlite"))?;
+        registry.end_sessions(crate::clock::now())?;
         let key_path = config.data_dir.join("authentication.key");
         let key = AuthKey::load_or_create(&key_path).map_err(|cause| StartError::Io {
             what: key_path.display().to_string(),
@@ -266,6 +267,8 @@ impl App {
             let run = bridge::run(share(), bridge, stop_outlets.clone());
             outlets.push(outlets_handle.spawn(run));
         }
+        let online = bridge::online::run(share(), stop_outlets.clone());
+        outlets.push(outlets_handle.spawn(online));
         let background = vec![
             tokio::spawn(background::preload(share())),
             tokio::spawn(background::preload_cases(share())),

@@ -5,6 +5,7 @@
 
 mod attachments;
 mod bridge;
+mod broker;
 mod cases;
 mod catalog;
 mod commands;
@@ -31,11 +32,12 @@ use std::{
 };
 
 pub use attachments::Attachments;
-pub use bridge::Bridge;
+pub use bridge::{Bridge, BridgeKind};
+pub use broker::{Broker, TopicTemplate};
 pub use cases::Cases;
 pub use catalog::{Backtest, CatalogFiles, Evidence, Explain};
 pub use commands::{CommandRules, Commands};
-pub use delivery::{Delivery, Receiver, Secret};
+pub use delivery::{Delivery, Publication, Receiver, Secret};
 pub use evaluation::Evaluation;
 pub use http::Http;
 pub use inspectors::{Inspectors, ReportedEvent};

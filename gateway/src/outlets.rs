@@ -2,6 +2,7 @@
 //! durable. A slow or dead store makes a consumer lag, never a terminal wait.
 
 pub mod bridge;
+pub mod broker;
 pub mod delivery;
 pub mod evaluator;
 pub mod fanout;
@@ -11,6 +12,7 @@ pub mod reports;
 pub mod retention;
 pub mod runtime;
 pub mod store_writer;
+pub mod trust;
 pub mod vendor_items;
 
 use std::{sync::Arc, time::Duration};

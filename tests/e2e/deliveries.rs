@@ -25,6 +25,8 @@ use tools::{
     wire::Revision,
 };
 
+use crate::authority::{Authority, tls_front};
+
 const SECRET: &str = "a-key-of-enough-characters";
 const PHONE: &str = "13800000001";
 const VEHICLES: &str = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
@@ -313,6 +315,44 @@ async fn neither_redirects_nor_endless_answers_nor_near_addresses_are_followed()
     assert!(asked.load(std::sync::atomic::Ordering::Relaxed) > 0);
     assert_eq!(reached.load(std::sync::atomic::Ordering::Relaxed), 0);
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_right_certificate_gets_a_case_over_https() {
+    let (own, other) = (Authority::new("city"), Authority::new("stranger"));
+    let folder = tempfile::tempdir().unwrap();
+    let ca = own.write(folder.path(), "ca.pem");
+    for (signed, said) in [
+        (own.sign("localhost"), None),
+        (other.sign("localhost"), Some("UnknownIssuer")),
+        (own.sign("elsewhere.test"), Some("not valid for name")),
+    ] {
+        let (receiver, address) = receiver(Faults::default()).await;
+        let front = tls_front(address, &signed).await;
+        let url = format!("https://localhost:{}/in", front.port());
+        let more = format!(", allow_private = true, ca = \"{ca}\", max_age = \"1s\"");
+        let (gateway, _folder) = city(&receivers(&url, &more)).await;
+        let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+        enter(&mut terminal, now_s() - 200).await;
+        match said {
+            None => {
+                until("it is there", async || {
+                    (receiver.summary().cases == 1).then_some(())
+                })
+                .await;
+            }
+            Some(said) => {
+                let letters = dead(&gateway).await;
+                let text = letters[0]["said"].as_str().unwrap();
+                assert!(text.contains(said), "{text}");
+                let books = gateway.metrics().await;
+                let name = "gridtrace_delivery_attempts_total{receiver=\"city\",outcome=\"tls\"}";
+                assert!(books.value(name) > 1);
+                assert_eq!(receiver.summary().cases, 0);
+            }
+        }
+        gateway.stop().await;
+    }
 }
 
 struct Tool {

@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod authority;
 mod backtests;
 mod case_desk;
 mod case_search;

@@ -21,6 +21,8 @@ pub enum Way {
     Slow(Duration),
     /// Accepts connections and bytes, and hands nothing on.
     Silent,
+    /// Hands on what comes from the near side, and nothing of what is said to it.
+    Deaf,
     /// Ends all connections, and new ones at once.
     Cut,
 }
@@ -84,12 +86,17 @@ async fn connect(near: TcpStream, target: SocketAddr, way: watch::Receiver<Way>)
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     // When one direction ends, both do: dropping the halves closes the sockets.
     tokio::select! {
-        () = pass(near_read, far_write, way.clone()) => {}
-        () = pass(far_read, near_write, way) => {}
+        () = pass(near_read, far_write, way.clone(), false) => {}
+        () = pass(far_read, near_write, way, true) => {}
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+    is_back: bool,
+) {
     let mut piece = vec![0; 64 * 1_024];
     loop {
         let count = tokio::select! {
@@ -107,6 +114,9 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::R
         let now = *way.borrow_and_update();
         match now {
             Way::Open => {}
+            // Lost for good.
+            Way::Deaf if is_back => continue,
+            Way::Deaf => {}
             Way::Slow(pause) => tokio::time::sleep(pause).await,
             Way::Silent => {
                 if way.wait_for(|way| *way != Way::Silent).await.is_err() {

@@ -1,42 +1,46 @@
-//! The outer broker that positions are passed on to.
+//! The outer broker that positions, and who is online, are passed on to.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use super::{Raw, seconds};
+use super::{Broker, Raw, seconds};
 
-/// `[bridge]`: every stored position to another MQTT broker (3.1.1), with quality 1.
-#[derive(Clone)]
+/// `[bridge]`: what happens to terminals to another MQTT broker (3.1.1), with quality 1. Cases and
+/// violations go to a broker that is a receiver of [`super::Delivery`].
+#[derive(Clone, Debug)]
 pub struct Bridge {
-    /// Host and port; off by default.
-    pub address: Option<(String, u16)>,
-    /// Default `gridtrace`.
-    pub client_id: String,
-    /// None by default.
-    pub user: String,
-    /// What was in `bridge.password_file`.
-    pub password: String,
-    /// Speak TLS. Default false.
-    pub tls: bool,
-    /// PEM: who signs the broker's certificate.
-    pub ca: Option<PathBuf>,
+    /// Off by default. Default client id `gridtrace`; 100 messages wait for their acknowledgement.
+    pub broker: Option<Broker>,
+    /// What is passed on. Default [`BridgeKind::Positions`] alone.
+    pub kinds: Vec<BridgeKind>,
     /// The beginning of the topics. Default `gridtrace`.
     pub topic_prefix: String,
-    /// Messages that wait for their acknowledgement. Default 100.
-    pub inflight_max: u32,
     /// Without an acknowledgement for so long the connection is given up. Default 30 s.
     pub ack_timeout: Duration,
-    /// Default 30 s.
-    pub keep_alive: Duration,
     /// Records that the broker may be behind; elder ones are passed over, and counted, so that the log
     /// does not reach its limit for its sake. Default 10,000,000.
     pub records_behind_max: u32,
 }
 
-impl std::fmt::Debug for Bridge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bridge")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+/// What the bridge passes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BridgeKind {
+    /// Every stored position.
+    Positions,
+    /// Sessions that begin and end.
+    Online,
+}
+
+impl BridgeKind {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Positions, Self::Online];
+
+    /// The word of the configuration, the topics and the metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Positions => "positions",
+            Self::Online => "online",
+        }
     }
 }
 
@@ -59,50 +63,56 @@ impl Bridge {
         if !is_topic {
             raw.mistake("bridge.topic_prefix", "expected the beginning of a topic");
         }
-        let password_file = raw.path("bridge.password_file", "");
-        let password = password_file.map_or_else(String::new, |path| {
-            fs::read_to_string(&path).unwrap_or_else(|error| {
-                let what = format!("{}: {error}", path.display());
-                raw.mistake("bridge.password_file", what);
-                String::new()
-            })
-        });
-        let bridge = Self {
-            address: parsed,
-            client_id: raw.text("bridge.client_id", "gridtrace", str::to_owned),
-            user: raw.text("bridge.user", "", str::to_owned),
-            password: password.trim_end_matches(['\r', '\n']).to_owned(),
-            tls: raw.choice("bridge.tls", false, &[("true", true), ("false", false)]),
-            ca: raw.path("bridge.ca", ""),
+        let is_on = parsed.is_some();
+        let is_tls = raw.choice("bridge.tls", false, &[("true", true), ("false", false)]);
+        let inflight_max = raw.count("bridge.inflight_max", 100, 1..=65_535);
+        let broker = Broker::from_raw(
+            raw,
+            "bridge.",
+            parsed.unwrap_or_default(),
+            "gridtrace",
+            is_tls,
+            u16::try_from(inflight_max).unwrap_or(u16::MAX),
+        );
+        Self {
+            broker: Some(broker).filter(|_| is_on),
+            kinds: kinds(raw),
             topic_prefix,
-            inflight_max: raw.count("bridge.inflight_max", 100, 1..=65_535),
             ack_timeout: raw.duration("bridge.ack_timeout", seconds(30), seconds(1)..=seconds(600)),
-            keep_alive: raw.duration(
-                "bridge.keep_alive",
-                seconds(30),
-                seconds(5)..=seconds(3_600),
-            ),
             records_behind_max: raw.count(
                 "bridge.records_behind_max",
                 10_000_000,
                 1_000..=u32::MAX,
             ),
-        };
-        if bridge.client_id.is_empty() {
-            raw.mistake("bridge.client_id", "expected a name");
         }
-        if bridge.tls && bridge.ca.is_none() {
-            raw.mistake(
-                "bridge.ca",
-                "bridge.tls is set, so a PEM file is needed here",
-            );
-        }
-        bridge
     }
+
+    /// Whether it passes on such things.
+    #[must_use]
+    pub fn has(&self, kind: BridgeKind) -> bool {
+        self.broker.is_some() && self.kinds.contains(&kind)
+    }
+}
+
+fn kinds(raw: &mut Raw) -> Vec<BridgeKind> {
+    let text = raw.text("bridge.kinds", "positions", str::to_owned);
+    let mut found = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        match BridgeKind::ALL.iter().find(|kind| kind.as_str() == word) {
+            Some(kind) => found.push(*kind),
+            None => raw.mistake(
+                "bridge.kinds",
+                format!("{word:?}: expected \"positions\", \"online\" or both"),
+            ),
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn read(text: &str) -> (Bridge, Vec<String>) {
@@ -115,11 +125,12 @@ mod tests {
 
     #[test]
     fn an_address_has_a_host_and_a_port() {
-        assert_eq!(read("").0.address, None);
+        assert_eq!(read("").0.broker, None);
         for (text, host) in [("broker:1883", "broker"), ("[::1]:1883", "::1")] {
             let (bridge, mistakes) = read(&format!("address = \"{text}\""));
             assert!(mistakes.is_empty(), "{mistakes:?}");
-            assert_eq!(bridge.address, Some((host.to_owned(), 1883)));
+            let broker = bridge.broker.unwrap();
+            assert_eq!((broker.host.as_str(), broker.port), (host, 1883));
         }
         for wrong in ["broker", ":1883", "broker:x", "broker:70000"] {
             let (_, mistakes) = read(&format!("address = \"{wrong}\""));
@@ -130,7 +141,8 @@ mod tests {
     #[test]
     fn what_cannot_work_is_a_mistake() {
         for (text, key) in [
-            ("tls = true", "bridge.ca"),
+            ("kinds = \"positions, cases\"", "bridge.kinds"),
+            ("kinds = \"\"", "bridge.kinds"),
             ("topic_prefix = \"a/#\"", "bridge.topic_prefix"),
             ("client_id = \"\"", "bridge.client_id"),
             (

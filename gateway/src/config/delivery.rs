@@ -7,7 +7,7 @@ use geofence::violation::ViolationKind;
 use hyper::Uri;
 use storage::outbox::EventKind;
 
-use super::{KIB, Raw, seconds};
+use super::{Broker, KIB, Raw, TopicTemplate, seconds};
 
 /// Keys shorter than this can be guessed.
 const SECRET_BYTES_MIN: usize = 24;
@@ -41,8 +41,10 @@ pub struct Receiver {
     /// Its name in paths, metrics and ids of deliveries: 1 to 32 of `a-z`, `0-9`, `-`, `_`. Another
     /// name is another receiver, with nothing delivered yet.
     pub name: String,
-    /// Where it listens: `https://host/path`, or `http://`.
+    /// Where it listens: `https://host/path`, or `http://`; a broker: `mqtts://host`, or `mqtt://`.
     pub url: Uri,
+    /// Where the URL is one of a broker: what is published there, and how.
+    pub publication: Option<Publication>,
     /// The key that both sides sign with: `secret`, or the content of `secret_file`, or of the
     /// environment variable `secret_env`.
     pub secret: Secret,
@@ -55,7 +57,8 @@ pub struct Receiver {
     /// The field of its JSON answer that has its own number of the case, inner ones behind dots.
     /// Then an answer without it is nonsense. None by default.
     pub number_field: Option<String>,
-    /// From the look-up of the name to the end of the answer. Default 10 s.
+    /// From the look-up of the name to the end of the answer, or the acknowledgement of the broker.
+    /// Default 10 s.
     pub timeout: Duration,
     /// Requests at one time, each of another case. Default 4.
     pub concurrency: u32,
@@ -75,6 +78,19 @@ pub struct Receiver {
     pub allow_private: bool,
     /// PEM: who signs its certificate; those that the system trusts, by default.
     pub ca: Option<PathBuf>,
+}
+
+/// Topics of a broker as a receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Client id by default: `gridtrace-`, and the name of the receiver. As many messages are on
+    /// their way as requests would be.
+    pub broker: Broker,
+    /// `topic`: where events of cases are published. Default
+    /// `gridtrace/cases/{county}/{street}/{community}/{case}`.
+    pub cases: TopicTemplate,
+    /// `violations_topic`: where the violations of a case are published before it. Off by default.
+    pub violations: Option<TopicTemplate>,
 }
 
 /// A key. Its `Debug` shows nothing.
@@ -167,7 +183,17 @@ impl Receiver {
         let name = name(raw);
         let url = url(raw);
         let secret = secret(raw);
-        let number_field = raw.text("number_field", "", str::to_owned);
+        let concurrency = raw.count("concurrency", 4, 1..=64);
+        let publication = publication(raw, name.as_deref(), url.as_ref(), concurrency);
+        let number_field = match publication {
+            None => raw.text("number_field", "", str::to_owned),
+            // A broker says nothing.
+            Some(_) => String::new(),
+        };
+        let ca = match &publication {
+            None => raw.path("ca", ""),
+            Some(publication) => publication.broker.ca.clone(),
+        };
         let rest = Self {
             name: name.clone().unwrap_or_default(),
             url: url.clone().unwrap_or_default(),
@@ -191,7 +217,7 @@ impl Receiver {
                 seconds(10),
                 Duration::from_millis(100)..=seconds(300),
             ),
-            concurrency: raw.count("concurrency", 4, 1..=64),
+            concurrency,
             retry_first: raw.duration("retry_first", seconds(1), Duration::from_millis(10)..=hour),
             retry_last: raw.duration(
                 "retry_last",
@@ -211,7 +237,8 @@ impl Receiver {
                 Duration::from_millis(10)..=24 * hour,
             ),
             allow_private: raw.choice("allow_private", false, &[("true", true), ("false", false)]),
-            ca: raw.path("ca", ""),
+            ca,
+            publication,
         };
         name.and(url).and(secret).map(|_| rest)
     }
@@ -241,7 +268,9 @@ fn url(raw: &mut Raw) -> Option<Uri> {
     let text = raw.text("url", "", str::to_owned);
     let url: Option<Uri> = text.parse().ok();
     let url = url.filter(|url| {
-        matches!(url.scheme_str(), Some("http" | "https"))
+        let is_topic = matches!(url.scheme_str(), Some("mqtt" | "mqtts"));
+        (is_topic && matches!(url.path(), "" | "/") && url.query().is_none()
+            || matches!(url.scheme_str(), Some("http" | "https")))
             && url.host().is_some_and(|host| !host.is_empty())
             && url
                 .authority()
@@ -250,10 +279,52 @@ fn url(raw: &mut Raw) -> Option<Uri> {
     if url.is_none() {
         raw.mistake(
             "url",
-            "expected https://host/path or http://host/path, without a password",
+            "expected https://host/path, http://host/path, mqtts://host or mqtt://host, without a password",
         );
     }
     url
+}
+
+/// What is published, where the URL is one of a broker.
+fn publication(
+    raw: &mut Raw,
+    name: Option<&str>,
+    url: Option<&Uri>,
+    concurrency: u32,
+) -> Option<Publication> {
+    let url = url?;
+    let (is_tls, port) = match url.scheme_str()? {
+        "mqtts" => (true, 8883),
+        "mqtt" => (false, 1883),
+        _ => return None,
+    };
+    let host = url.host().unwrap_or_default();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let client_id = format!("gridtrace-{}", name.unwrap_or_default());
+    let broker = Broker::from_raw(
+        raw,
+        "",
+        (host, url.port_u16().unwrap_or(port)),
+        &client_id,
+        is_tls,
+        u16::try_from(concurrency).unwrap_or(u16::MAX),
+    );
+    let cases = "gridtrace/cases/{county}/{street}/{community}/{case}";
+    let cases = raw.text("topic", cases, str::to_owned);
+    let cases = TopicTemplate::parse(&cases, "{case}").map_err(|what| raw.mistake("topic", what));
+    let violations = raw.text("violations_topic", "", str::to_owned);
+    let violations = (!violations.is_empty())
+        .then(|| TopicTemplate::parse(&violations, "{violation}"))
+        .transpose()
+        .map_err(|what| raw.mistake("violations_topic", what));
+    Some(Publication {
+        broker,
+        cases: cases.ok()?,
+        violations: violations.ok()?,
+    })
 }
 
 fn secret(raw: &mut Raw) -> Option<Secret> {
@@ -350,6 +421,38 @@ mod tests {
         assert!(mistakes[0].contains("password"), "{mistakes:?}");
         let (_, mistakes) = read(&CITY.replace("MfKQ9r8G", ""));
         assert!(mistakes[0].contains("24 bytes"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_receiver_may_be_a_topic_of_a_broker() {
+        let broker = |more: &str| read(&format!("{}{more}", CITY.replace("https", "mqtts")));
+        let (_, mistakes) = broker("");
+        assert!(mistakes[0].contains("mqtts://host"), "a path: {mistakes:?}");
+        let broker = |more: &str| {
+            let url = ("https://case.example/in", "mqtts://[::1]");
+            read(&format!("{}{more}", CITY.replace(url.0, url.1)))
+        };
+        let (config, mistakes) = broker("ca = \"ca.pem\"\n");
+        assert_eq!(mistakes, [""; 0]);
+        let publication = config.receivers[0].publication.clone().unwrap();
+        let (host, port) = (publication.broker.host, publication.broker.port);
+        assert_eq!((host.as_str(), port), ("::1", 8883));
+        assert_eq!(publication.broker.client_id, "gridtrace-city");
+        assert_eq!(publication.broker.ca, config.receivers[0].ca);
+        assert_eq!(publication.violations, None);
+        for (more, what) in [
+            ("number_field = \"number\"\n", "unknown key"),
+            ("topic = \"a/#\"\n", "topic"),
+            ("topic = \"\"\n", "topic"),
+            ("violations_topic = \"{case}\"\n", "violations_topic"),
+            ("password_file = \"/nowhere/at/all\"\n", "password_file"),
+        ] {
+            let (_, mistakes) = broker(more);
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(mistakes[0].contains(what), "{mistakes:?}");
+        }
+        let (_, mistakes) = read(&format!("{CITY}topic = \"a\"\n"));
+        assert!(mistakes[0].contains("unknown key"), "{mistakes:?}");
     }
 
     #[test]

@@ -8,14 +8,14 @@ pub(super) const METRICS: &[(&str, &str)] = &[
     ),
     (
         "bridge_messages_total",
-        "Messages to the outer broker, by result.",
+        "Messages to the outer broker, by kind and result.",
     ),
     (
         "bridge_connects_total",
-        "Attempts to connect to the outer broker, by result.",
+        "Attempts to connect to the outer broker, by result: ok, or why not.",
     ),
     (
         "bridge_is_connected",
-        "1 while the outer broker takes messages.",
+        "1 while the outer broker takes messages, by kind.",
     ),
 ];

@@ -1,8 +1,8 @@
-//! Cases go out: from the outbox of the store to receivers, as signed webhooks, in order for each
-//! case, as often as it takes. Decision 11 says why it is so.
+//! Cases go out: from the outbox of the store to receivers, as signed webhooks or under topics of a
+//! broker, in order for each case, as often as it takes. Decision 11 says why it is so.
 //!
 //! ```text
-//! outbox ─▶ plan ─▶ a delivery for each receiver ─▶ courier ─▶ webhook ─▶ receiver
+//! outbox ─▶ plan ─▶ a delivery for each receiver ─▶ courier ─▶ webhook | publication ─▶ receiver
 //!                                                      └ breaker, pauses, dead letters
 //! ```
 //!
@@ -13,6 +13,7 @@ pub mod breaker;
 pub mod callback;
 pub mod courier;
 pub mod letter;
+pub mod publication;
 pub mod signature;
 pub mod verdict;
 pub mod webhook;
@@ -30,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     breaker::{Breaker, Passage},
-    courier::{Courier, Step, Workplace},
+    courier::{Carrier, Courier, Step, Workplace},
+    publication::Publication,
     webhook::{Webhook, WebhookError},
 };
 use super::{RETRY_FIRST, RETRY_LAST, jittered};
@@ -44,9 +46,17 @@ const EVENTS_AT_ONCE: u32 = 256;
 const GAUGES_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The receivers as the rest of the gateway knows them.
-#[derive(Debug)]
 pub struct DeliveryDesk {
-    ways: BTreeMap<String, (Webhook, Arc<Mutex<Breaker>>)>,
+    ways: BTreeMap<String, Way>,
+}
+
+/// How one receiver is reached, and whether it is left alone.
+type Way = (Arc<dyn Carrier>, Arc<Mutex<Breaker>>);
+
+impl std::fmt::Debug for DeliveryDesk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.ways.keys()).finish()
+    }
 }
 
 impl DeliveryDesk {
@@ -56,9 +66,12 @@ impl DeliveryDesk {
     /// When one of them cannot be reached in a way that is trusted.
     pub fn new(config: &config::Delivery) -> Result<Self, WebhookError> {
         let way = |receiver: &Receiver| {
-            let webhook = Webhook::new(receiver, config.answer_bytes_max)?;
+            let carrier: Arc<dyn Carrier> = match &receiver.publication {
+                None => Arc::new(Webhook::new(receiver, config.answer_bytes_max)?),
+                Some(topics) => Arc::new(Publication::new(receiver, topics)?),
+            };
             let breaker = Arc::new(Mutex::new(Breaker::new(receiver)));
-            Ok((receiver.name.clone(), (webhook, breaker)))
+            Ok((receiver.name.clone(), (carrier, breaker)))
         };
         let ways = config.receivers.iter().map(way);
         Ok(Self {
@@ -80,7 +93,7 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
     let (planned, _) = watch::channel(());
     let mut tasks = tokio::task::JoinSet::new();
     for receiver in &gateway.config.delivery.receivers {
-        let Some((webhook, breaker)) = gateway.delivery.ways.get(&receiver.name) else {
+        let Some((carrier, breaker)) = gateway.delivery.ways.get(&receiver.name) else {
             continue;
         };
         let mut seed = [0; 8];
@@ -97,7 +110,7 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
         let courier = Courier::new(
             receiver.clone(),
             place,
-            Arc::new(webhook.clone()),
+            Arc::clone(carrier),
             Arc::clone(breaker),
             u64::from_le_bytes(seed),
         );

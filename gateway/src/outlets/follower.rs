@@ -176,6 +176,11 @@ impl<C: Consumer> Follower<C> {
         Ok(Step::Applied)
     }
 
+    /// The consumer itself.
+    pub(super) const fn consumer(&mut self) -> &mut C {
+        &mut self.consumer
+    }
+
     /// Makes durable what the consumer has only in memory.
     ///
     /// # Errors

@@ -65,6 +65,12 @@ impl TerminalEventKind {
         }
     }
 
+    /// It is after a session has begun, not ended.
+    #[must_use]
+    pub const fn is_online(self) -> bool {
+        matches!(self, Self::Online)
+    }
+
     /// The kind of that word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
@@ -142,6 +148,73 @@ impl Registry {
             .query_map(parameters, |row| event(terminal, row))
             .map_err(failed(action))?;
         rows.map(|row| row.map_err(failed(action))?).collect()
+    }
+}
+
+impl Registry {
+    /// Sessions of any terminal that began or ended ([`TerminalEventKind::Online`], `Offline`,
+    /// `LogOut`), behind the event of a number, oldest first; each with its number. Where all events
+    /// have gone since, numbers begin anew, and so does this.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn sessions(
+        &self,
+        behind: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, TerminalEvent)>, StoreError> {
+        let action = "read events of terminals";
+        let connection = self.reader.lock();
+        let newest: Option<i64> = connection
+            .query_row("SELECT max(number) FROM terminal_events", [], |row| {
+                row.get(0)
+            })
+            .map_err(failed(action))?;
+        let behind = if newest < Some(behind) { 0 } else { behind };
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT number, terminal, at, kind, detail, address FROM terminal_events
+                 WHERE number > ? AND kind IN ('online', 'offline', 'log_out')
+                 ORDER BY number LIMIT ?",
+            )
+            .map_err(failed(action))?;
+        let rows = statement
+            .query_map(params![behind, limit], |row| {
+                let text: String = row.get("terminal")?;
+                let Ok(terminal) = text.parse() else {
+                    return Ok(Err(damaged(action, &text)));
+                };
+                event(terminal, row)
+            })
+            .map_err(failed(action))?;
+        rows.map(|row| row.map_err(failed(action))?).collect()
+    }
+
+    /// Notes the end of each session that has none: those of a process that ended without. Gives
+    /// their number.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn end_sessions(&self, at: Timestamp) -> Result<usize, StoreError> {
+        self.connection
+            .lock()
+            .execute(
+                // Terminal by terminal over the index; SQLite would read all rows for DISTINCT.
+                "WITH RECURSIVE known (terminal) AS (
+                     SELECT min(terminal) FROM terminal_events
+                     UNION ALL
+                     SELECT (SELECT min(terminal) FROM terminal_events WHERE terminal > known.terminal)
+                     FROM known WHERE known.terminal IS NOT NULL)
+                 INSERT INTO terminal_events (terminal, at, kind, detail)
+                 SELECT terminal, ?, 'offline', 'restart' FROM known
+                 WHERE terminal IS NOT NULL AND 'online' = (
+                     SELECT kind FROM terminal_events AS newest
+                     WHERE newest.terminal = known.terminal
+                     AND kind IN ('online', 'offline', 'log_out')
+                     ORDER BY number DESC LIMIT 1)",
+                params![at.0],
+            )
+            .map_err(failed("note the end of sessions"))
     }
 }
 
@@ -274,5 +347,46 @@ mod tests {
         registry.write_events(&[], &retention).unwrap();
         assert_eq!(times(&registry, "1"), [5, 4]);
         assert_eq!(times(&registry, "2"), [0; 0]);
+    }
+
+    #[test]
+    fn sessions_come_oldest_first_and_those_without_an_end_are_ended() {
+        use TerminalEventKind::{LogOut, Offline, Online, Registered, TakenOver};
+        let directory = tempfile::tempdir().unwrap();
+        let registry = Registry::open(&directory.path().join("registry.sqlite")).unwrap();
+        let keep_all = EventRetention {
+            since: Timestamp(0),
+            per_terminal_max: 100,
+        };
+        assert_eq!(registry.end_sessions(Timestamp(0)).unwrap(), 0);
+        let told = [
+            ("1", Registered),
+            ("1", Online),
+            ("2", Online),
+            ("2", LogOut),
+            ("3", Online),
+            ("3", TakenOver),
+            ("3", Online),
+            ("1", Offline),
+            ("1", Online),
+        ];
+        let events = told.iter().zip(1..);
+        let events: Vec<_> = events.map(|((t, kind), at)| event(t, at, *kind)).collect();
+        registry.write_events(&events, &keep_all).unwrap();
+        assert_eq!(registry.end_sessions(Timestamp(20)).unwrap(), 2);
+        assert_eq!(registry.end_sessions(Timestamp(21)).unwrap(), 0);
+        let read = |behind, limit| {
+            let found = registry.sessions(behind, limit).unwrap();
+            let times: Vec<_> = found.iter().map(|(_, event)| event.at.0).collect();
+            (times, found.last().map_or(behind, |(number, _)| *number))
+        };
+        let (first, last) = read(0, 4);
+        assert_eq!(first, [2, 3, 4, 5]);
+        let (rest, last) = read(last, 100);
+        assert_eq!(rest, [7, 8, 9, 20, 20]);
+        assert_eq!(read(last, 100).0, [0; 0]);
+        assert_eq!(read(last + 1, 100).0.len(), 9, "numbers that began anew");
+        let ended = registry.events("3".parse().unwrap(), None, 1).unwrap();
+        assert_eq!((ended[0].1.kind, &*ended[0].1.detail), (Offline, "restart"));
     }
 }

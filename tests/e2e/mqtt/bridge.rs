@@ -2,8 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
-    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -12,77 +10,12 @@ use harness::{
     proxy::{Proxy, Way},
     report, until,
 };
-use rumqttd::{
-    ConnectionSettings, Notification, Router, RouterConfig, Server, ServerSettings,
-    local::LinkBuilder, protocol::v4::V4,
-};
-use serde_json::Value;
 use tools::{terminal::Terminal, wire::Revision};
 
+use super::outer::{Heard, broker, tls_front};
+use crate::authority::Authority;
+
 const PHONE: &str = "13800000001";
-
-/// What came: topic and body, in the order of coming.
-type Heard = Arc<Mutex<Vec<(String, Value)>>>;
-
-/// A broker, and what was published to it.
-async fn broker() -> (SocketAddr, Heard) {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = free.local_addr().unwrap();
-    drop(free);
-    let router = Router::new(
-        0,
-        RouterConfig {
-            max_connections: 100,
-            max_outgoing_packet_count: 200,
-            max_segment_size: 64 << 20,
-            max_segment_count: 10,
-            ..RouterConfig::default()
-        },
-    )
-    .spawn();
-    let settings = ServerSettings {
-        name: "outer".to_owned(),
-        listen,
-        tls: None,
-        next_connection_delay_ms: 1,
-        connections: ConnectionSettings {
-            connection_timeout_ms: 5_000,
-            max_payload_size: 1 << 20,
-            max_inflight_count: 200,
-            auth: None,
-            external_auth: None,
-            dynamic_filters: false,
-        },
-    };
-    let (mut sender, mut receiver, _) = LinkBuilder::new("reader", router.clone()).build().unwrap();
-    sender.subscribe("city/#").unwrap();
-    let heard = Heard::default();
-    let told = Arc::clone(&heard);
-    tokio::spawn(async move {
-        // The link ends with its sender.
-        let _sender = sender;
-        loop {
-            match receiver.next().await.unwrap() {
-                Some(Notification::Forward(forward)) => {
-                    let topic = String::from_utf8(forward.publish.topic.to_vec()).unwrap();
-                    let body = serde_json::from_slice(&forward.publish.payload).unwrap();
-                    told.lock().unwrap().push((topic, body));
-                }
-                Some(Notification::Unschedule) => receiver.wake().await.unwrap(),
-                _ => {}
-            }
-        }
-    });
-    tokio::spawn(async move {
-        let mut server = Server::new(settings, router, V4);
-        server.start(rumqttd::LinkType::Remote).await.unwrap();
-    });
-    until("the broker listens", async || {
-        tokio::net::TcpStream::connect(listen).await.ok()
-    })
-    .await;
-    (listen, heard)
-}
 
 /// Sends so many more fixes, a second apart, and waits for each acknowledgement.
 async fn send(terminal: &mut Terminal, sent: &mut i64, count: i64, start: i64) {
@@ -132,7 +65,7 @@ async fn each_position_reaches_an_outer_broker_that_comes_and_goes() {
     // Away from the beginning.
     send(&mut terminal, &mut sent, 300, start).await;
     until("it was tried", async || {
-        let failed = "gridtrace_bridge_connects_total{result=\"failed\"}";
+        let failed = "gridtrace_bridge_connects_total{result=\"connect\"}";
         (gateway.metrics().await.value(failed) > 0).then_some(())
     })
     .await;
@@ -174,4 +107,93 @@ async fn each_position_reaches_an_outer_broker_that_comes_and_goes() {
     }
     gateway.stop().await;
     tokio::task::block_in_place(|| drop(proxy));
+}
+
+/// Terminals come and go while the outer broker is away; then it hears of each, in order, and of the
+/// end of sessions that a process did not live to see.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outer_broker_hears_who_came_and_went() {
+    let (address, heard) = broker().await;
+    let proxy = tokio::task::block_in_place(|| Proxy::start(address));
+    proxy.set(Way::Cut);
+    let outer = proxy.address().to_string();
+    let gateway = TestGateway::start(&[
+        ("bridge.address", &outer),
+        ("bridge.topic_prefix", "city"),
+        ("bridge.kinds", "online"),
+        ("bridge.ack_timeout", "1s"),
+    ])
+    .await;
+    for _ in 0..3 {
+        let (start, mut sent) = (now_s() - 100, 0);
+        let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+        send(&mut terminal, &mut sent, 1, start).await;
+        drop(terminal);
+        until("the session has ended", async || {
+            (gateway.app_sessions() == 0).then_some(())
+        })
+        .await;
+    }
+    let gateway = gateway.restart().await;
+    proxy.set(Way::Open);
+    arrived(&heard, 6).await;
+    let told = heard.lock().unwrap().clone();
+    let mut online: Vec<_> = told
+        .iter()
+        .map(|(_, body)| body["online"] == true)
+        .collect();
+    online.dedup();
+    assert_eq!(online, [true, false, true, false, true, false]);
+    for (topic, body) in &told {
+        assert_eq!(*topic, format!("city/online/none/none/none/{PHONE}"));
+        assert_eq!(body["phone"], PHONE);
+    }
+    let books = gateway.metrics().await;
+    assert_eq!(
+        books.sum("gridtrace_bridge_records_total"),
+        0,
+        "no positions"
+    );
+    gateway.stop().await;
+    tokio::task::block_in_place(|| drop(proxy));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_right_certificate_opens_the_way_to_an_outer_broker() {
+    let (address, heard) = broker().await;
+    let (own, other) = (Authority::new("city"), Authority::new("stranger"));
+    let folder = tempfile::tempdir().unwrap();
+    let ca = own.write(folder.path(), "ca.pem");
+    for (signed, is_right) in [
+        (own.sign("localhost"), true),
+        (other.sign("localhost"), false),
+        (own.sign("elsewhere.test"), false),
+    ] {
+        heard.lock().unwrap().clear();
+        let front = tls_front(address, &signed).await;
+        let outer = format!("localhost:{}", front.port());
+        let gateway = TestGateway::start(&[
+            ("bridge.address", &outer),
+            ("bridge.topic_prefix", "city"),
+            ("bridge.tls", "true"),
+            ("bridge.ca", &ca),
+        ])
+        .await;
+        let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+        send(&mut terminal, &mut 0, 3, now_s() - 100).await;
+        let connects = |result| format!("gridtrace_bridge_connects_total{{result=\"{result}\"}}");
+        if is_right {
+            arrived(&heard, 3).await;
+            assert_eq!(gateway.metrics().await.value(&connects("tls")), 0);
+        } else {
+            until("it is refused, and counted", async || {
+                (gateway.metrics().await.value(&connects("tls")) > 1).then_some(())
+            })
+            .await;
+            assert_eq!(different(&heard), 0);
+            assert_eq!(gateway.metrics().await.value(&connects("ok")), 0);
+        }
+        drop(terminal);
+        gateway.stop().await;
+    }
 }

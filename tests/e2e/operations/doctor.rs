@@ -385,7 +385,7 @@ fn a_database_is_looked_at_and_not_migrated() {
     let (code, findings) = examined(&data_dir, SMALL, &store);
     assert_eq!(code, Some(0), "{findings:#?}");
     let text = found(&findings, "database")["found"].as_str().unwrap();
-    assert!(text.contains("schema 10 of 10"), "{text}");
+    assert!(text.contains("schema 11 of 11"), "{text}");
 
     server.execute(
         &address,

@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use harness::{Books, PATIENCE, TestGateway, until};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -24,54 +23,31 @@ use tools::{
 };
 
 use super::{REVISIONS, whole_day};
+use crate::authority::{Authority, Pair};
 
-/// Somebody who signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, PEM.
-struct Pair {
-    certificate: String,
-    key: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn sign(&self, name: &str) -> Pair {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        Pair {
-            certificate: params.signed_by(&key, &self.0).unwrap().pem(),
-            key: key.serialize_pem(),
+/// What a client that trusts this authority alone is told.
+fn client_of(
+    authority: &Authority,
+    own: Option<&Pair>,
+    version: &'static SupportedProtocolVersion,
+) -> Client {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.0.der().clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match own {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+            builder
+                .with_client_auth_cert(vec![certificate], key)
+                .unwrap()
         }
-    }
-
-    /// What a client that trusts this authority alone is told.
-    fn client(&self, own: Option<&Pair>, version: &'static SupportedProtocolVersion) -> Client {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots);
-        let config = match own {
-            None => builder.with_no_client_auth(),
-            Some(pair) => {
-                let certificate =
-                    CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
-                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-                builder
-                    .with_client_auth_cert(vec![certificate], key)
-                    .unwrap()
-            }
-        };
-        Client(TlsConnector::from(Arc::new(config)))
-    }
+    };
+    Client(TlsConnector::from(Arc::new(config)))
 }
 
 struct Client(TlsConnector);
@@ -144,7 +120,7 @@ async fn terminals_of_all_revisions_are_served_over_tls_beside_plain_ones() {
     let gateway = start(folder.path(), &[]).await;
     let mut plain = gateway.terminal("13800000001", Revision::V2013).await;
     for version in [&TLS12, &TLS13] {
-        let client = authority.client(None, version);
+        let client = client_of(&authority, None, version);
         for (phone, revision) in REVISIONS {
             let mut terminal = client.terminal(&gateway, phone, revision).await.unwrap();
             whole_day(&mut terminal).await;
@@ -173,7 +149,7 @@ async fn more_than_a_record_of_responses_comes_through_whole() {
     let authority = Authority::new("city");
     write(folder.path(), &authority.sign("gateway.test"));
     let gateway = start(folder.path(), &[]).await;
-    let client = authority.client(None, &TLS13);
+    let client = client_of(&authority, None, &TLS13);
     let (phone, revision) = REVISIONS[1];
     let mut terminal = client.terminal(&gateway, phone, revision).await.unwrap();
     terminal.log_in().await.unwrap();
@@ -209,7 +185,7 @@ async fn a_handshake_that_never_ends_holds_up_nobody_and_ends_at_its_deadline() 
         .await
         .unwrap();
     silent.push((half, false));
-    let client = authority.client(None, &TLS13);
+    let client = client_of(&authority, None, &TLS13);
     // This one alone has one of the two places.
     let mut begun = TcpStream::connect(gateway.tls()).await.unwrap();
     begun.write_all(&client.hello()).await.unwrap();
@@ -260,7 +236,7 @@ async fn where_terminals_need_a_certificate_only_a_right_one_opens() {
     let wrong = stranger.sign("terminal.test");
     for (own, result) in [(Some(&wrong), "bad_certificate"), (None, "no_certificate")] {
         for version in [&TLS12, &TLS13] {
-            let client = authority.client(own, version);
+            let client = client_of(&authority, own, version);
             // With TLS 1.3 the client hears of the refusal after its side of the handshake.
             if let Ok(mut refused) = client.terminal(&gateway, phone, revision).await {
                 assert!(refused.register().await.is_err());
@@ -268,7 +244,7 @@ async fn where_terminals_need_a_certificate_only_a_right_one_opens() {
         }
         handshakes_are(&gateway, result, 2).await;
     }
-    let client = authority.client(Some(&right), &TLS13);
+    let client = client_of(&authority, Some(&right), &TLS13);
     let mut terminal = client.terminal(&gateway, phone, revision).await.unwrap();
     whole_day(&mut terminal).await;
     let books = gateway.drained().await;
@@ -283,7 +259,7 @@ async fn new_certificates_are_for_new_connections_and_bad_files_change_nothing()
     write(folder.path(), &old.sign("gateway.test"));
     let gateway = start(folder.path(), &[]).await;
     let (phone, revision) = REVISIONS[1];
-    let old_client = old.client(None, &TLS13);
+    let old_client = client_of(&old, None, &TLS13);
     let mut open = old_client
         .terminal(&gateway, phone, revision)
         .await
@@ -296,7 +272,10 @@ async fn new_certificates_are_for_new_connections_and_bad_files_change_nothing()
     gateway.app().reload_certificates().unwrap();
     assert!(old_client.connect(&gateway).await.is_err());
     handshakes_are(&gateway, "by_client", 1).await;
-    new.client(None, &TLS13).connect(&gateway).await.unwrap();
+    client_of(&new, None, &TLS13)
+        .connect(&gateway)
+        .await
+        .unwrap();
     open.heartbeat().await.unwrap();
     let books = gateway.metrics().await;
     let reloads = |result: &str| {

@@ -36,7 +36,7 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Does what a letter says, once.
-    fn take(&self, letter: &Letter) -> Answer {
+    fn take(&self, letter: &Letter<'_>) -> Answer {
         let body: Value = serde_json::from_slice(&letter.body).unwrap();
         assert_eq!(body["id"], letter.id.to_string());
         let sequence = body["sequence"].as_u64().unwrap();
@@ -81,7 +81,7 @@ fn answer(status: u16, body: &str) -> Answer {
 
 #[async_trait::async_trait]
 impl Carrier for Desk {
-    async fn carry(&self, letter: &Letter, _: Timestamp) -> Result<Answer, Failure> {
+    async fn carry(&self, letter: &Letter<'_>, _: Timestamp) -> Result<Answer, Failure> {
         let world = &self.world;
         Dawdle(world.below(3)).await;
         let is_faulty = world.below(1_024) < world.faults.load(Ordering::Relaxed).cast_unsigned();

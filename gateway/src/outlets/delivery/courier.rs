@@ -28,7 +28,7 @@ const AT_ONCE: u32 = 64;
 #[async_trait]
 pub trait Carrier: Send + Sync {
     /// Sends a letter and waits for the answer.
-    async fn carry(&self, letter: &Letter, at: Timestamp) -> Result<Answer, Failure>;
+    async fn carry(&self, letter: &Letter<'_>, at: Timestamp) -> Result<Answer, Failure>;
 }
 
 /// What a courier works with.

@@ -13,11 +13,13 @@ use crate::{catalog::Catalog, clock::rfc3339, http::view::CaseView};
 
 /// A request, before it is signed.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct Letter<'a> {
     /// The idempotency key.
     pub id: Uuid,
     /// JSON.
     pub body: Bytes,
+    /// What it tells of.
+    pub event: &'a Event,
 }
 
 /// The body. `case` is the case after the event, so that the newest letter alone says how it is;
@@ -63,7 +65,7 @@ impl<'a> From<&'a CaseChange> for ChangeView<'a> {
     }
 }
 
-impl Letter {
+impl<'a> Letter<'a> {
     /// What a delivery says. The case is as it was at the event; who drives which vehicle is as the
     /// catalog says now.
     ///
@@ -71,7 +73,7 @@ impl Letter {
     /// When it cannot be written as JSON.
     pub fn new(
         delivery: &Delivery,
-        event: &Event,
+        event: &'a Event,
         catalog: &Catalog,
     ) -> Result<Self, serde_json::Error> {
         let body = Body {
@@ -85,6 +87,7 @@ impl Letter {
         Ok(Self {
             id: delivery.id,
             body: serde_json::to_vec(&body)?.into(),
+            event,
         })
     }
 }

@@ -14,7 +14,7 @@ const NUMBER_CHARS_MAX: usize = 128;
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The HTTP status.
+    /// The HTTP status; 200 where a broker has acknowledged.
     pub status: u16,
     /// The body, within its bound.
     pub body: Vec<u8>,
@@ -124,7 +124,8 @@ pub fn judge(
             };
         }
         Ok(answer) => {
-            verdict.status = Some(answer.status);
+            // That of a broker is none that anybody sent.
+            verdict.status = Some(answer.status).filter(|_| receiver.publication.is_none());
             verdict.said = bounded(&answer.body, said_bytes_max);
             if let Some(asked) = answer.retry_after {
                 verdict.pause = asked.min(receiver.retry_last).max(pause);

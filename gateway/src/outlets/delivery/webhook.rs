@@ -1,7 +1,7 @@
 //! A signed POST over HTTP/1.1, to an address that was looked at. Each request has a connection of
 //! its own; nothing is followed, and of the answer no more is read than its bound.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use geofence::units::Timestamp;
@@ -17,15 +17,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring,
-        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-    },
-};
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
 use super::{
     address,
@@ -34,7 +26,7 @@ use super::{
     signature,
     verdict::{Answer, Failure},
 };
-use crate::config::Receiver;
+use crate::{config::Receiver, outlets::trust};
 
 /// Bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -82,20 +74,20 @@ impl Webhook {
             receiver: receiver.name.clone(),
             what,
         };
-        let tls = is_https.then(|| connector(receiver.ca.as_deref()));
+        let tls = is_https.then(|| trust::client(receiver.ca.as_deref()));
         Ok(Self {
             host: receiver.url.host().unwrap_or_default().to_owned(),
             port: receiver
                 .url
                 .port_u16()
                 .unwrap_or(if is_https { 443 } else { 80 }),
-            tls: tls.transpose().map_err(failed)?,
+            tls: tls.transpose().map_err(failed)?.map(TlsConnector::from),
             answer_bytes_max: usize::try_from(answer_bytes_max).unwrap_or(usize::MAX),
             receiver: receiver.clone(),
         })
     }
 
-    async fn send(&self, letter: &Letter, at: Timestamp) -> Result<Answer, Failure> {
+    async fn send(&self, letter: &Letter<'_>, at: Timestamp) -> Result<Answer, Failure> {
         let stream = self.connect().await?;
         let request = self.request(letter, at)?;
         match &self.tls {
@@ -142,7 +134,7 @@ impl Webhook {
             .map_err(|error| Failure::Connect(error.to_string()))
     }
 
-    fn request(&self, letter: &Letter, at: Timestamp) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, letter: &Letter<'_>, at: Timestamp) -> Result<Request<Full<Bytes>>, Failure> {
         let id = letter.id.to_string();
         let seconds = at.millis().div_euclid(1_000);
         let signature = signature::sign(&self.receiver.secret, &id, seconds, &letter.body);
@@ -214,37 +206,9 @@ impl Webhook {
 
 #[async_trait]
 impl Carrier for Webhook {
-    async fn carry(&self, letter: &Letter, at: Timestamp) -> Result<Answer, Failure> {
+    async fn carry(&self, letter: &Letter<'_>, at: Timestamp) -> Result<Answer, Failure> {
         timeout(self.receiver.timeout, self.send(letter, at))
             .await
             .unwrap_or(Err(Failure::Timeout))
     }
-}
-
-fn connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(path) => {
-            let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let certificates =
-                CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| failed(&error))?;
-                roots.add(certificate).map_err(|error| failed(&error))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err("there is no authority that could sign its certificate".into());
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
