@@ -36,7 +36,7 @@ const OF_EVERYTHING: usize = 20;
 const TOPICS_MAX: usize = 20_000;
 /// Nothing may be lost: a round that takes so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
-const USERS: &str = r#"[{name = "a", password_sha256 = "00:0000000000000000000000000000000000000000000000000000000000000000", jurisdictions = ["*"]}]"#;
+const USERS: &str = r#"[{name = "a", password_sha256 = "00000000:0000000000000000000000000000000000000000000000000000000000000000", jurisdictions = ["*"]}]"#;
 
 /// One way from positions to mailboxes.
 trait Contender {

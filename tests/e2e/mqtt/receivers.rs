@@ -34,7 +34,7 @@ fn fences() -> String {
 
 async fn city(url: &str, more: &str) -> (TestGateway, tempfile::TempDir) {
     let receivers = format!(
-        "[{{name = \"city\", url = \"{url}\", secret = \"{SECRET}\", timeout = \"1s\", \
+        "[{{name = \"city\", url = \"{url}\", secret = \"{SECRET}\", timeout = \"3s\", \
          retry_first = \"50ms\", retry_last = \"300ms\", breaker_first = \"50ms\", \
          breaker_last = \"300ms\", allow_private = true, \
          topic = \"city/cases/{{county}}/{{street}}/{{community}}/{{case}}\", \
