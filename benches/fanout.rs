@@ -106,7 +106,9 @@ impl Contender for Loop {
                 }
                 Some(by_county) => {
                     for place in by_county.get(topic::county(&topic)).into_iter().flatten() {
-                        self.subscribers[*place].deliver(&topic, &text);
+                        if let Some(reader) = self.subscribers.get(*place) {
+                            reader.deliver(&topic, &text);
+                        }
                     }
                 }
             }
@@ -229,6 +231,29 @@ fn round(contender: &mut dyn Contender, views: &[PositionView], expected: usize)
     took
 }
 
+/// A contender, and what its rounds took.
+struct Entry {
+    name: &'static str,
+    contender: Box<dyn Contender>,
+    times_ms: Vec<f64>,
+    cpu_s: f64,
+}
+
+impl Entry {
+    fn new(name: &'static str, contender: impl Contender + 'static) -> Self {
+        Self {
+            name,
+            contender: Box::new(contender),
+            times_ms: Vec::new(),
+            cpu_s: 0.0,
+        }
+    }
+
+    fn least_ms(&self) -> f64 {
+        self.times_ms.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let (vehicles, rounds) = if is_measuring() { (1_000, 60) } else { (90, 2) };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -244,17 +269,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread::sleep(Duration::from_secs(1));
     let first = router.take();
     assert!(first > 0, "nothing comes");
-    let mut contenders: [(&str, Box<dyn Contender>, Vec<f64>, f64); 3] = [
-        ("rumqttd's router", Box::new(router), Vec::new(), 0.0),
-        ("a loop over all", Box::new(plain(false)?), Vec::new(), 0.0),
-        ("a loop by county", Box::new(plain(true)?), Vec::new(), 0.0),
+    let mut entries = [
+        Entry::new("rumqttd's router", router),
+        Entry::new("a loop over all", plain(false)?),
+        Entry::new("a loop by county", plain(true)?),
     ];
     for _ in 0..rounds {
-        for (_, contender, times, cpu) in &mut contenders {
+        for entry in &mut entries {
             let before = own_cpu_s()?;
-            let took = round(contender.as_mut(), &views, expected);
-            *cpu += own_cpu_s()? - before;
-            times.push(took.as_secs_f64() * 1_000.0);
+            let took = round(entry.contender.as_mut(), &views, expected);
+            entry.cpu_s += own_cpu_s()? - before;
+            entry.times_ms.push(took.as_secs_f64() * 1_000.0);
         }
     }
     show(&format!(
@@ -262,14 +287,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         OF_COUNTIES + OF_EVERYTHING
     ));
     show("                       least ms   median ms   cpu ms a round   least beside the router");
-    let least = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
-    let router = least(&contenders[0].2);
-    for (name, _, times, cpu) in &mut contenders {
-        times.sort_by(f64::total_cmp);
-        let (least, median) = (least(times), times[times.len() / 2]);
-        let cpu = *cpu * 1_000.0 / f64::from(rounds);
+    let router = entries.first().map_or(f64::NAN, Entry::least_ms);
+    for entry in &mut entries {
+        entry.times_ms.sort_by(f64::total_cmp);
+        let median = entry.times_ms.get(entry.times_ms.len() / 2);
+        let (least, median) = (entry.least_ms(), median.copied().unwrap_or(f64::NAN));
+        let cpu = entry.cpu_s * 1_000.0 / f64::from(rounds);
         show(&format!(
-            "{name:20} {least:10.2} {median:11.2} {cpu:16.2} {:25.2}",
+            "{:20} {least:10.2} {median:11.2} {cpu:16.2} {:25.2}",
+            entry.name,
             least / router
         ));
     }
