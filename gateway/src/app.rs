@@ -339,6 +339,18 @@ impl App {
         self.gateway.listeners.address(Kind::Mqtts)
     }
 
+    /// Where MQTT clients connect over WebSocket; none when it is off.
+    #[must_use]
+    pub fn mqtt_ws_address(&self) -> Option<SocketAddr> {
+        self.gateway.listeners.address(Kind::MqttWs)
+    }
+
+    /// The same over TLS.
+    #[must_use]
+    pub fn mqtt_wss_address(&self) -> Option<SocketAddr> {
+        self.gateway.listeners.address(Kind::MqttWss)
+    }
+
     /// Where terminals bring the files of alarms; none when that is off.
     #[must_use]
     pub fn attachments_address(&self) -> Option<SocketAddr> {

@@ -23,6 +23,7 @@ pub mod source;
 mod store;
 mod tracks;
 mod users;
+mod websocket;
 
 use std::{
     collections::BTreeMap,
@@ -52,6 +53,7 @@ pub use source::{Mistake, Raw};
 pub use store::{StoreChoice, StoreRules, mask_password};
 pub use tracks::Tracks;
 pub use users::{MqttUser, PasswordHash, Scope};
+pub use websocket::WebSocket;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -448,6 +450,14 @@ impl Config {
             effective,
             ..config
         })
+    }
+
+    /// Some listener needs the files of `[tls]`.
+    #[must_use]
+    pub const fn needs_tls(&self) -> bool {
+        self.tls.listen.is_some()
+            || self.mqtt.tls_listen.is_some()
+            || self.mqtt.websocket.tls_listen.is_some()
     }
 
     /// The effective configuration as TOML, secrets masked.

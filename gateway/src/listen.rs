@@ -47,6 +47,8 @@ pub struct Sockets {
     udp: Option<UdpSocket>,
     mqtt: Option<TcpListener>,
     mqtts: Option<(TcpListener, Arc<Tls>)>,
+    mqtt_ws: Option<TcpListener>,
+    mqtt_wss: Option<(TcpListener, Arc<Tls>)>,
     attachments: Option<TcpListener>,
 }
 
@@ -91,17 +93,18 @@ impl Sockets {
         };
         let address = config.tcp.listen;
         let tcp = listen_on(address).map_err(failed(Kind::Tcp, address))?;
-        let keys = match (config.tls.listen, config.mqtt.tls_listen) {
-            (None, None) => None,
-            _ => Some(Arc::new(Tls::load(&config.tls)?)),
-        };
+        let keys = config.needs_tls().then(|| Tls::load(&config.tls));
+        let keys = keys.transpose()?.map(Arc::new);
         let listen = |kind, address: Option<SocketAddr>| {
             let bind = |address| listen_on(address).map_err(failed(kind, address));
             address.map(bind).transpose()
         };
         let tls = listen(Kind::Tls, config.tls.listen)?.zip(keys.clone());
         let mqtt = listen(Kind::Mqtt, config.mqtt.listen)?;
-        let mqtts = listen(Kind::Mqtts, config.mqtt.tls_listen)?.zip(keys);
+        let mqtts = listen(Kind::Mqtts, config.mqtt.tls_listen)?.zip(keys.clone());
+        let websocket = &config.mqtt.websocket;
+        let mqtt_ws = listen(Kind::MqttWs, websocket.listen)?;
+        let mqtt_wss = listen(Kind::MqttWss, websocket.tls_listen)?.zip(keys);
         let udp = match config.udp.listen {
             None => None,
             Some(address) => {
@@ -119,6 +122,8 @@ impl Sockets {
             udp,
             mqtt,
             mqtts,
+            mqtt_ws,
+            mqtt_wss,
             attachments,
         })
     }
@@ -128,16 +133,20 @@ impl Sockets {
     /// # Errors
     /// When the system does not say.
     pub fn listeners(&self) -> io::Result<Listeners> {
-        let tls = self.tls.as_ref().map(|(listener, _)| listener.local_addr());
+        let within_tls = |listener: &Option<(TcpListener, Arc<Tls>)>| {
+            listener.as_ref().map(|(l, _)| l.local_addr()).transpose()
+        };
         let udp = self.udp.as_ref().map(UdpSocket::local_addr);
         let mqtt = self.mqtt.as_ref().map(TcpListener::local_addr);
-        let mqtts = self.mqtts.as_ref().map(|(l, _)| l.local_addr());
+        let mqtt_ws = self.mqtt_ws.as_ref().map(TcpListener::local_addr);
         Ok(Listeners::new([
             Some(self.tcp.local_addr()?),
-            tls.transpose()?,
+            within_tls(&self.tls)?,
             udp.transpose()?,
             mqtt.transpose()?,
-            mqtts.transpose()?,
+            within_tls(&self.mqtts)?,
+            mqtt_ws.transpose()?,
+            within_tls(&self.mqtt_wss)?,
         ]))
     }
 
@@ -154,6 +163,7 @@ impl Sockets {
     #[must_use]
     pub fn tls(&self) -> Option<Arc<Tls>> {
         let of = self.tls.as_ref().or(self.mqtts.as_ref());
+        let of = of.or(self.mqtt_wss.as_ref());
         of.map(|(_, tls)| Arc::clone(tls))
     }
 
@@ -197,6 +207,30 @@ impl Sockets {
                 mqtt::serve_tls(gateway, stream, peer, Arc::clone(&tls))
             };
             tasks.push(tokio::spawn(accept(to, Kind::Mqtts, listener, stop, serve)));
+        }
+        if let Some(listener) = self.mqtt_ws {
+            let (to, stop) = share();
+            let serve = mqtt::websocket::serve;
+            tasks.push(tokio::spawn(accept(
+                to,
+                Kind::MqttWs,
+                listener,
+                stop,
+                serve,
+            )));
+        }
+        if let Some((listener, tls)) = self.mqtt_wss {
+            let (to, stop) = share();
+            let serve = move |gateway, stream, peer| {
+                mqtt::websocket::serve_tls(gateway, stream, peer, Arc::clone(&tls))
+            };
+            tasks.push(tokio::spawn(accept(
+                to,
+                Kind::MqttWss,
+                listener,
+                stop,
+                serve,
+            )));
         }
         if let Some(socket) = self.udp {
             let (to, stop) = share();

@@ -292,13 +292,15 @@ impl Metrics {
 
     /// A connection was accepted.
     pub fn opened(&self, kind: Kind) {
-        let [tcp, tls, udp, mqtt, mqtts] = &self.connections_opened;
+        let [tcp, tls, udp, mqtt, mqtts, mqtt_ws, mqtt_wss] = &self.connections_opened;
         let counter = match kind {
             Kind::Tcp => tcp,
             Kind::Tls => tls,
             Kind::Udp => udp,
             Kind::Mqtt => mqtt,
             Kind::Mqtts => mqtts,
+            Kind::MqttWs => mqtt_ws,
+            Kind::MqttWss => mqtt_wss,
         };
         counter.increment(1);
     }

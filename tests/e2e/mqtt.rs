@@ -13,6 +13,7 @@ mod receivers;
 mod rights;
 mod tools;
 mod uplink;
+mod websocket;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -110,6 +110,18 @@ impl TestGateway {
         self.app.mqtts_address().unwrap()
     }
 
+    /// Where MQTT clients connect over WebSocket; the settings must name its address.
+    #[must_use]
+    pub fn mqtt_ws(&self) -> SocketAddr {
+        self.app.mqtt_ws_address().unwrap()
+    }
+
+    /// The same over TLS.
+    #[must_use]
+    pub fn mqtt_wss(&self) -> SocketAddr {
+        self.app.mqtt_wss_address().unwrap()
+    }
+
     /// Where files of alarms go; the settings must name its address.
     #[must_use]
     pub fn attachments(&self) -> SocketAddr {

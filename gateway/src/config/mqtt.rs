@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{KIB, MIB, MqttUser, Raw, Tls, seconds, users};
+use super::{KIB, MIB, MqttUser, Raw, Tls, WebSocket, seconds, users};
 
 /// `[mqtt]`: MQTT 3.1.1 and 5. Connections count in the limits of `[tcp]`, and `tcp.write_timeout`
 /// holds for them; TLS has the files and limits of `[tls]`.
@@ -15,6 +15,8 @@ pub struct Mqtt {
     pub listen: Option<SocketAddr>,
     /// Over TLS; off by default.
     pub tls_listen: Option<SocketAddr>,
+    /// The same in frames of WebSocket; off by default.
+    pub websocket: WebSocket,
     /// From accept to a CONNECT with a valid password. Default 10 s.
     pub connect_timeout: Duration,
     /// The longest CONNECT, which anybody may send. Default 4 KiB.
@@ -52,6 +54,7 @@ impl Mqtt {
         Self {
             listen: raw.address_or_off("mqtt.listen", SocketAddr::new(any, 1883)),
             tls_listen: raw.optional_address("mqtt.tls_listen"),
+            websocket: WebSocket::from_raw(raw),
             connect_timeout: raw.duration(
                 "mqtt.connect_timeout",
                 seconds(10),
@@ -78,10 +81,17 @@ impl Mqtt {
     }
 
     pub(super) fn check(&self, tls: &Tls, raw: &mut Raw) {
-        if self.tls_listen.is_some() && tls.listen.is_none() {
+        self.websocket.check(self, raw);
+        let of_tls = [
+            ("mqtt.tls_listen", self.tls_listen),
+            ("mqtt.websocket.tls_listen", self.websocket.tls_listen),
+        ];
+        let listener = of_tls.into_iter().find(|(_, address)| address.is_some());
+        if let (Some((listener, _)), None) = (listener, tls.listen) {
             for (key, path) in [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)] {
                 if path.as_os_str().is_empty() {
-                    raw.mistake(key, "mqtt.tls_listen is set, so a PEM file is needed here");
+                    let what = format!("{listener} is set, so a PEM file is needed here");
+                    raw.mistake(key, what);
                 }
             }
         }

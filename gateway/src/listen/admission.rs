@@ -18,7 +18,7 @@ use crate::Gateway;
 /// One listener, as it is shown.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ListenerStatus {
-    /// `tcp`, `tls`, `udp`, `mqtt` or `mqtts`.
+    /// `tcp`, `tls`, `udp`, `mqtt`, `mqtts`, `mqtt_ws` or `mqtt_wss`.
     pub transport: &'static str,
     /// Where terminals come to.
     #[schema(value_type = String)]
@@ -55,13 +55,15 @@ impl Listeners {
     }
 
     const fn entry(&self, kind: Kind) -> &(Option<SocketAddr>, AtomicU32) {
-        let [tcp, tls, udp, mqtt, mqtts] = &self.0;
+        let [tcp, tls, udp, mqtt, mqtts, mqtt_ws, mqtt_wss] = &self.0;
         match kind {
             Kind::Tcp => tcp,
             Kind::Tls => tls,
             Kind::Udp => udp,
             Kind::Mqtt => mqtt,
             Kind::Mqtts => mqtts,
+            Kind::MqttWs => mqtt_ws,
+            Kind::MqttWss => mqtt_wss,
         }
     }
 }

@@ -23,6 +23,7 @@ mod subscriber;
 mod topics;
 mod uplink;
 mod users;
+pub(super) mod websocket;
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -326,6 +326,13 @@ pub(super) struct TlsLink {
     has_more: bool,
 }
 
+impl TlsLink {
+    /// The stream, for a link of another kind over it.
+    pub(super) fn into_stream(self) -> Box<TlsStream<TcpStream>> {
+        self.stream
+    }
+}
+
 impl Transport for TlsLink {
     const KIND: Kind = Kind::Tls;
 

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::BytesMut;
 
+use super::connection::Closed;
 use crate::config::Config;
 
 /// The kinds of links; the words are a metric's label.
@@ -23,11 +24,23 @@ pub enum Kind {
     Mqtt,
     /// MQTT within TLS.
     Mqtts,
+    /// MQTT in frames of WebSocket.
+    MqttWs,
+    /// The same within TLS.
+    MqttWss,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::Tls, Self::Udp, Self::Mqtt, Self::Mqtts];
+    pub const ALL: [Self; 7] = [
+        Self::Tcp,
+        Self::Tls,
+        Self::Udp,
+        Self::Mqtt,
+        Self::Mqtts,
+        Self::MqttWs,
+        Self::MqttWss,
+    ];
 
     /// The label.
     #[must_use]
@@ -38,6 +51,8 @@ impl Kind {
             Self::Udp => "udp",
             Self::Mqtt => "mqtt",
             Self::Mqtts => "mqtts",
+            Self::MqttWs => "mqtt_ws",
+            Self::MqttWss => "mqtt_wss",
         }
     }
 }
@@ -63,6 +78,17 @@ impl Timeouts {
             write: config.tcp.write_timeout,
         }
     }
+}
+
+/// What came over a link is not what the link carries; such an error is inside that of the read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.as_str())]
+pub(super) struct NotOfTheLink(pub(super) Closed);
+
+/// How a connection whose link gave this error has ended.
+pub(super) fn closed_by(error: &io::Error) -> Closed {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    inner.map_or(Closed::Broken, |NotOfTheLink(closed)| *closed)
 }
 
 /// A link to one terminal. A connection is compiled for each kind, so that a call costs nothing.

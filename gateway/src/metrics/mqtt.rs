@@ -3,6 +3,14 @@
 /// As [`super::METRICS`].
 pub(super) const METRICS: &[(&str, &str)] = &[
     ("mqtt_connects_total", "MQTT CONNECTs, by result."),
+    (
+        "mqtt_websocket_handshakes_total",
+        "WebSocket handshakes of MQTT clients ended, by result: ok, or why not.",
+    ),
+    (
+        "mqtt_websocket_refused_total",
+        "WebSocket connections ended for what came in their frames, by reason.",
+    ),
     ("mqtt_packets_total", "MQTT packets that came, by type."),
     (
         "mqtt_publishes_total",

@@ -218,7 +218,7 @@ fn files(config: &Config, findings: &mut Findings) {
             "name a PEM file with an RSA key of 1024 bits",
         );
     }
-    if config.tls.listen.is_some() {
+    if config.needs_tls() {
         match crate::listen::Tls::load(&config.tls) {
             Ok(_) => findings.ok("tls", "certificate and key can be read and belong together"),
             Err(error) => findings.bad("tls", error.to_string(), "mend the files of [tls]"),

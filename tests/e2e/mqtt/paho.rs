@@ -10,7 +10,7 @@ use super::{PHONE, password, start};
 
 /// A Python that has paho-mqtt: that of `GRIDTRACE_PAHO_PYTHON`, else of `target/python`.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-async fn python() -> Option<PathBuf> {
+pub(super) async fn python() -> Option<PathBuf> {
     let path = std::env::var_os("GRIDTRACE_PAHO_PYTHON").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python"),
         PathBuf::from,

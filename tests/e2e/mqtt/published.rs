@@ -13,8 +13,8 @@ use tools::wire::Revision;
 
 use super::{Device, connect_bytes, raw, rest, start, text};
 
-const PHONE: &str = "13800000001";
-const PASSWORD: &str = "a long and random text";
+pub(super) const PHONE: &str = "13800000001";
+pub(super) const PASSWORD: &str = "a long and random text";
 const WEST: &str = "gridtrace/live/140105/001/001";
 const EAST: &str = "gridtrace/live/140106/001/001";
 const VEHICLES: &str = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
@@ -43,7 +43,7 @@ fn fence() -> String {
 }
 
 /// A city of two grids, with a user of the western one, one of everything, and one of nothing.
-async fn city(more: &[(&str, &str)]) -> (TestGateway, tempfile::TempDir) {
+pub(super) async fn city(more: &[(&str, &str)]) -> (TestGateway, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str, text: &str| {
         let path = folder.path().join(name);

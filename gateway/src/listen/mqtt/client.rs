@@ -27,7 +27,7 @@ use crate::{
         connection::{Closed, end_session, open_session},
         responses::Responses,
         sending::Sending,
-        transport::{Kind, Transport},
+        transport::{Kind, Transport, closed_by},
     },
     media,
     session::{
@@ -223,7 +223,9 @@ impl<T: Transport> Client<T> {
             match read {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Wake::Closed(Closed::Peer)),
                 Poll::Ready(Ok(count)) => return Poll::Ready(Wake::Read(count)),
-                Poll::Ready(Err(_)) => return Poll::Ready(Wake::Closed(Closed::Broken)),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Wake::Closed(closed_by(&error)));
+                }
                 Poll::Pending => {}
             }
         }

@@ -21,12 +21,15 @@ pub(super) async fn ports(config: &Config, findings: &mut Findings) -> Option<Fi
     let of = |key, address: Option<SocketAddr>, bind: &dyn Fn(SocketAddr) -> io::Result<()>| {
         address.map(|address| (key, address, bind(address)))
     };
+    let websocket = &config.mqtt.websocket;
     let ports = [
         of("tcp.listen", Some(config.tcp.listen), &tcp),
         of("tls.listen", config.tls.listen, &tcp),
         of("udp.listen", config.udp.listen, &udp),
         of("mqtt.listen", config.mqtt.listen, &tcp),
         of("mqtt.tls_listen", config.mqtt.tls_listen, &tcp),
+        of("mqtt.websocket.listen", websocket.listen, &tcp),
+        of("mqtt.websocket.tls_listen", websocket.tls_listen, &tcp),
         of("attachments.listen", config.attachments.listen, &tcp),
         of("http.listen", Some(config.http.listen), &tcp),
     ];
