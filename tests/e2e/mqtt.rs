@@ -2,6 +2,7 @@
 
 mod bridge;
 mod commands;
+mod followers;
 mod interoperability;
 mod kills;
 mod limits;

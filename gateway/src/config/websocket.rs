@@ -89,3 +89,48 @@ fn origin(text: &str) -> Result<String, String> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let mut raw = Raw::default();
+        raw.add_file(PathBuf::from("test.toml"), text);
+        let mistakes = Config::from_raw(raw).err().unwrap_or_default();
+        let places = mistakes.into_iter().map(|mistake| mistake.place);
+        places
+            .map(|place| place.split(' ').next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_a_mistake() {
+        for (text, place) in [
+            ("path = \"mqtt\"", "mqtt.websocket.path"),
+            ("path = \"/mqtt?x\"", "mqtt.websocket.path"),
+            ("origins = \"city.example\"", "mqtt.websocket.origins"),
+            (
+                "origins = \"https://city.example/\"",
+                "mqtt.websocket.origins",
+            ),
+            (
+                "origins = \"https://City.example\"",
+                "mqtt.websocket.origins",
+            ),
+            (
+                "listen = \"127.0.0.1:0\"\nmessage_bytes_max = \"16KiB\"",
+                "mqtt.websocket.message_bytes_max",
+            ),
+        ] {
+            assert_eq!(mistakes(&format!("[mqtt.websocket]\n{text}\n")), [place]);
+        }
+        let tls = "[mqtt.websocket]\ntls_listen = \"127.0.0.1:0\"\n";
+        assert_eq!(mistakes(tls), ["tls.certificate", "tls.key"]);
+        let good = "[mqtt.websocket]\norigins = \"https://a.example, http://b.example:8080\"\n";
+        assert_eq!(mistakes(good), [] as [&str; 0]);
+    }
+}

@@ -71,6 +71,8 @@ pub(super) enum Closed {
     Oversize,
     /// MQTT: the client may not do that.
     NotAllowed,
+    /// MQTT: violations did not reach the subscriber.
+    Behind,
 }
 
 impl Closed {
@@ -92,6 +94,7 @@ impl Closed {
             Self::Protocol => "protocol",
             Self::Oversize => "oversize",
             Self::NotAllowed => "not_allowed",
+            Self::Behind => "behind",
         }
     }
 }
@@ -214,6 +217,8 @@ impl<T: Transport> Connection<T> {
             });
             match event.await {
                 Wake::Told(Order::Replaced) => return Closed::Replaced,
+                // Subscribers alone are told so.
+                Wake::Told(Order::Behind) => return Closed::Behind,
                 Wake::Told(Order::Stop) => is_stopping = true,
                 Wake::Told(Order::Send) => {
                     let frames = self.session.take_downlinks();

@@ -33,6 +33,10 @@ pub(super) const METRICS: &[(&str, &str)] = &[
         "MQTT messages that were not sent, by reason.",
     ),
     (
+        "mqtt_violations_lost_total",
+        "Violations that did not reach a subscriber, whose connection ended for it, by reason.",
+    ),
+    (
         "mqtt_published_total",
         "MQTT messages published to subscribers, by kind.",
     ),

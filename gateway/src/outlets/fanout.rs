@@ -40,6 +40,7 @@ use rumqttd::{
 };
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::watch;
 
 use self::{
     envelope::Envelope,
@@ -85,6 +86,10 @@ struct Inner {
     waiting_topics_max: usize,
     retained_cases_max: usize,
     numbers: Mutex<u64>,
+    /// The newest number of each of the router's topics.
+    topic_numbers: Arc<Mutex<HashMap<String, u64>>>,
+    /// Violations did not reach the router.
+    lost: watch::Sender<()>,
     /// Who is connected: user and client id.
     seats: Mutex<HashMap<Seat, Arc<Control>>>,
 }
@@ -149,10 +154,12 @@ impl Fanout {
             Ok((sender, receiver))
         });
         let (link, _) = connect("fan-out").map_err(std::io::Error::other)?;
+        let topic_numbers = Arc::default();
         let (queue, batches) = mpsc::sync_channel(QUEUE_BATCHES);
-        thread::Builder::new()
-            .name("fan-out".to_owned())
-            .spawn(move || feed(link, &batches))?;
+        thread::Builder::new().name("fan-out".to_owned()).spawn({
+            let numbers = Arc::clone(&topic_numbers);
+            move || feed(link, &batches, &numbers)
+        })?;
         Ok(Self {
             inner: Some(Inner {
                 queue,
@@ -164,6 +171,8 @@ impl Fanout {
                 waiting_topics_max: config.waiting_topics_max as usize,
                 retained_cases_max: config.retained_cases_max as usize,
                 numbers: Mutex::new(0),
+                topic_numbers,
+                lost: watch::Sender::default(),
                 seats: Mutex::default(),
             }),
             metrics,
@@ -235,7 +244,7 @@ impl Fanout {
                 let area = topic::area(violation.unit_grid.as_deref());
                 let topic = topic::of(Kind::Violations, &area, &violation.violation);
                 if let Ok(text) = serde_json::to_vec(&ViolationNews { state, violation }) {
-                    batch.push(Envelope::new(Kind::Violations, topic, text.into()));
+                    batch.push(Envelope::new(Kind::Violations, topic, text.into(), false));
                 }
             }
             kept.case(
@@ -245,7 +254,8 @@ impl Fanout {
                 case.stage.is_final(),
                 inner.retained_cases_max,
             );
-            batch.push(Envelope::new(Kind::Cases, topic, text.into()));
+            let is_kept = !case.stage.is_final();
+            batch.push(Envelope::new(Kind::Cases, topic, text.into(), is_kept));
         }
         drop(kept);
         self.send(inner, batch);
@@ -277,6 +287,11 @@ impl Fanout {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.metrics
                     .count("mqtt_dropped_total", "reason", "queue", count);
+                let [_, (_, violations), _] = counted;
+                if violations > 0 {
+                    self.count_lost("queue", violations);
+                    inner.lost.send_replace(());
+                }
             }
         }
     }
@@ -325,6 +340,31 @@ impl Fanout {
             Arc::clone(control),
             (sender, receiver),
         ))
+    }
+
+    /// Violations that somebody who follows them did not get.
+    fn count_lost(&self, reason: &'static str, count: u64) {
+        let name = "mqtt_violations_lost_total";
+        self.metrics.count(name, "reason", reason, count);
+    }
+
+    /// The newest numbers of the router's topics that one of its filters covers.
+    fn numbers_of(&self, router_filter: &str) -> Vec<(Bytes, u64)> {
+        let Some(inner) = &self.inner else {
+            return Vec::new();
+        };
+        let numbers = inner.topic_numbers.lock();
+        let covered = numbers
+            .iter()
+            .filter(|(topic, _)| covers(router_filter, topic.as_bytes()));
+        covered
+            .map(|(topic, number)| (Bytes::from(topic.clone()), *number))
+            .collect()
+    }
+
+    /// Hears of violations that did not reach the router.
+    fn lost(&self) -> Option<watch::Receiver<()>> {
+        self.inner.as_ref().map(|inner| inner.lost.subscribe())
     }
 
     fn leave(&self, seat: Option<(&Seat, &Arc<Control>)>) {
@@ -381,7 +421,7 @@ impl Kept {
         } else {
             self.last.insert(Arc::from(&*topic), text.clone());
         }
-        batch.push(Envelope::new(kind, topic, text));
+        batch.push(Envelope::new(kind, topic, text, true));
     }
 
     fn case(&mut self, id: &str, topic: &str, text: Bytes, is_final: bool, max: usize) {
@@ -422,19 +462,37 @@ pub(crate) const fn violation_state(interval: &Interval) -> &'static str {
     }
 }
 
+/// One of the router's topics is of violations.
+fn is_of_violations(router_topic: &[u8]) -> bool {
+    router_topic.starts_with(b"violations/")
+}
+
+/// Whether one of the router's filters, which have a `+` in place of the county or none, covers one of
+/// its topics.
+fn covers(router_filter: &str, router_topic: &[u8]) -> bool {
+    match router_filter.strip_suffix('+') {
+        Some(kind) => router_topic.starts_with(kind.as_bytes()),
+        None => router_topic == router_filter.as_bytes(),
+    }
+}
+
 /// Numbers the messages of each of the router's topics and hands them over, until nobody publishes.
-fn feed(mut link: LinkTx, batches: &Receiver<Vec<Envelope>>) {
-    let mut numbers: HashMap<String, u64> = HashMap::new();
+fn feed(
+    mut link: LinkTx,
+    batches: &Receiver<Vec<Envelope>>,
+    numbers: &Mutex<HashMap<String, u64>>,
+) {
     let mut lost = None;
     while let Ok(batch) = batches.recv() {
         let mut round = 0;
         let mut messages = batch.into_iter().peekable();
         while let Some(envelope) = messages.next() {
+            let mut numbers = numbers.lock();
             // A batch that was dropped leaves a gap: in the number of every topic, since what was in
-            // it is not known.
+            // it is not known. Of violations it was, and is told at once.
             if lost.is_some_and(|last| envelope.batch > last + 1) {
-                for number in numbers.values_mut() {
-                    *number += 1;
+                for (topic, number) in numbers.iter_mut() {
+                    *number += u64::from(!is_of_violations(topic.as_bytes()));
                 }
             }
             lost = Some(envelope.batch);
@@ -442,6 +500,7 @@ fn feed(mut link: LinkTx, batches: &Receiver<Vec<Envelope>>) {
             let number = numbers.entry(topic.clone()).or_insert(0);
             *number += 1;
             let bytes = envelope.encode(*number);
+            drop(numbers);
             round += bytes.len();
             let publish = Publish::new(Bytes::from(topic), bytes, false);
             link.buffer().push_back(Packet::Publish(publish, None));

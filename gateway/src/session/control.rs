@@ -18,6 +18,8 @@ pub enum Order {
     Replaced = 2,
     /// Take what waits in the downlinks of its terminals.
     Send = 4,
+    /// End: messages that cannot be made good did not reach the subscriber.
+    Behind = 8,
 }
 
 /// The place where one connection is told.
@@ -48,6 +50,8 @@ impl Control {
             Poll::Ready(Order::Replaced)
         } else if !is_stopping && self.is_told(Order::Stop) {
             Poll::Ready(Order::Stop)
+        } else if !is_stopping && self.is_told(Order::Behind) {
+            Poll::Ready(Order::Behind)
         } else if !is_stopping && self.is_told(Order::Send) {
             self.orders
                 .fetch_and(!(Order::Send as u8), Ordering::AcqRel);

@@ -13,10 +13,7 @@ use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest as _, error::Error},
 };
-use tools::{
-    mqtt,
-    wire::{Phone, Revision, frame, message_id},
-};
+use tools::wire::{Phone, Revision, frame, message_id};
 
 use super::{
     PHONE, connect_bytes, paho::python, password, position, published, raw, rest, start, topic,
@@ -85,10 +82,17 @@ impl Framed {
     }
 }
 
-/// A PUBLISH of quality 1.
+/// A PUBLISH of quality 1, of version 3.1.1.
 fn publish(id: u16, leaf: &str, payload: &[u8]) -> Vec<u8> {
-    let mut packet = Vec::new();
-    mqtt::publish(&topic(leaf), id, payload, &mut packet);
+    let body = [&super::text(&topic(leaf))[..], &id.to_be_bytes(), payload].concat();
+    let mut packet = vec![0x32];
+    let mut left = body.len();
+    while left >= 128 {
+        packet.push(u8::try_from(left % 128 + 128).unwrap());
+        left /= 128;
+    }
+    packet.push(u8::try_from(left).unwrap());
+    packet.extend(body);
     packet
 }
 
@@ -162,11 +166,8 @@ async fn texts_and_messages_that_are_too_long_end_the_connection_with_their_code
     for number in 0..40 {
         let opcode = if number == 0 { 0x02 } else { 0x00 };
         let header = [&[opcode, 0xFE][..], &1_024_u16.to_be_bytes(), &[0; 4]].concat();
-        let sent = framed
-            .0
-            .get_mut()
-            .write_all(&[&header[..], &[0; 1_024]].concat());
-        if sent.await.is_err() {
+        let frame = [&header[..], &[0; 1_024]].concat();
+        if framed.0.get_mut().write_all(&frame).await.is_err() {
             break;
         }
     }

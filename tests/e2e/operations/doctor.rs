@@ -255,6 +255,18 @@ fn a_port_of_another_program_is_bad() {
     ));
     assert_eq!(subject, "port");
     assert!(text.contains("203.0.113.1"), "{text}");
+    let websocket = format!("{SMALL}[mqtt.websocket]\nlisten = \"{address}\"\n");
+    let (subject, text) = only_bad(examined(folder.path(), &websocket, &[]));
+    assert_eq!(subject, "port");
+    assert!(text.contains("mqtt.websocket.listen"), "{text}");
+    // Files that this listener alone needs.
+    let websocket = format!(
+        "{SMALL}[mqtt.websocket]\ntls_listen = \"127.0.0.1:0\"\n[tls]\ncertificate = \"no.pem\"\nkey = \
+         \"no.pem\"\n"
+    );
+    let (subject, text) = only_bad(examined(folder.path(), &websocket, &[]));
+    assert_eq!(subject, "tls");
+    assert!(text.contains("no.pem"), "{text}");
 }
 
 #[test]

@@ -145,6 +145,7 @@ impl<T: Transport> Client<T> {
             });
             let taken = match event.await {
                 Wake::Told(Order::Replaced) => return Closed::Replaced,
+                Wake::Told(Order::Behind) => return Closed::Behind,
                 Wake::Told(Order::Stop) => {
                     self.is_stopping = true;
                     Ok(())
@@ -443,6 +444,7 @@ impl<T: Transport> Client<T> {
         let goodbye = self.goodbye.or(match closed {
             Closed::Replaced => Some(DisconnectReasonCode::SessionTakenOver),
             Closed::Shutdown => Some(DisconnectReasonCode::ServerShuttingDown),
+            Closed::Behind => Some(DisconnectReasonCode::QuotaExceeded),
             Closed::Idle => Some(DisconnectReasonCode::KeepAliveTimeout),
             _ => None,
         });

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     client::{Client, UNSENT_BYTES_MAX},
-    packet::{self, Granted},
+    packet::{self, Granted, Wish},
     topics::{Down, levels},
 };
 use crate::listen::transport::Transport;
@@ -166,12 +166,12 @@ impl<T: Transport> Client<T> {
             .count("mqtt_dropped_total", "reason", reason, 1);
     }
 
-    pub(super) fn on_subscribe(&mut self, pid: u16, filters: &[(String, bool)]) {
+    pub(super) fn on_subscribe(&mut self, pid: u16, filters: &[(String, Wish)]) {
         let limits = &self.gateway.config.mqtt;
         let Some(client) = &mut self.established else {
             return;
         };
-        let mut grant = |text: &str, is_acknowledged: bool| {
+        let mut grant = |text: &str, wish: Wish| {
             if text.starts_with(SHARED) {
                 return Granted::Shared;
             }
@@ -179,12 +179,13 @@ impl<T: Transport> Client<T> {
                 return Granted::NotAllowed;
             }
             if let Some(reader) = &mut client.reader {
-                return reader.add(text, is_acknowledged, limits.filters_max);
+                return reader.add(text, wish, limits.filters_max);
             }
             let Some(filter) = client.topics.filter(text) else {
                 return Granted::NotAllowed;
             };
             let max = limits.filters_max;
+            let is_acknowledged = wish.is_acknowledged;
             if !client.subscriptions.add(text, filter, is_acknowledged, max) {
                 Granted::TooMany
             } else if is_acknowledged {
@@ -195,7 +196,7 @@ impl<T: Transport> Client<T> {
         };
         let granted: Vec<_> = filters
             .iter()
-            .map(|(text, is_acknowledged)| grant(text, *is_acknowledged))
+            .map(|(text, wish)| grant(text, *wish))
             .collect();
         for granted in &granted {
             let name = "mqtt_subscriptions_total";

@@ -97,6 +97,47 @@ pub(super) struct Connect {
     pub(super) wants_exchange: bool,
 }
 
+/// What a newcomer gets of what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Always,
+    /// Only where the filter was not subscribed to before.
+    IfNew,
+    Never,
+}
+
+/// How a client wants what a filter matches. Version 3.1.1 knows the quality alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) is_acknowledged: bool,
+    /// Messages that are kept for newcomers say so also when they are news.
+    pub(super) is_as_published: bool,
+    pub(super) kept: Kept,
+}
+
+impl Wish {
+    const fn of_3(qos: QoS) -> Self {
+        Self {
+            is_acknowledged: !matches!(qos, QoS::Level0),
+            is_as_published: false,
+            kept: Kept::Always,
+        }
+    }
+
+    /// "No local" has no meaning here: nobody gets what clients publish.
+    const fn of_5(options: v5::SubscriptionOptions) -> Self {
+        Self {
+            is_acknowledged: !matches!(options.max_qos, QoS::Level0),
+            is_as_published: options.retain_as_published,
+            kept: match options.retain_handling {
+                v5::RetainHandling::SendAtSubscribe => Kept::Always,
+                v5::RetainHandling::SendAtSubscribeIfNotExist => Kept::IfNew,
+                v5::RetainHandling::DoNotSend => Kept::Never,
+            },
+        }
+    }
+}
+
 /// Everything else that a client may send.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
@@ -104,8 +145,7 @@ pub(super) enum Incoming {
     Puback(u16),
     Subscribe {
         pid: u16,
-        /// With whether messages are to be acknowledged.
-        filters: Vec<(String, bool)>,
+        filters: Vec<(String, Wish)>,
         has_identifier: bool,
     },
     Unsubscribe {
@@ -238,7 +278,7 @@ fn of_3(packet: v3::Packet) -> Incoming {
             filters: subscribe
                 .topics
                 .iter()
-                .map(|(filter, qos)| (filter.to_string(), *qos != QoS::Level0))
+                .map(|(filter, qos)| (filter.to_string(), Wish::of_3(*qos)))
                 .collect(),
             has_identifier: false,
         },
@@ -268,7 +308,7 @@ fn of_5(packet: v5::Packet) -> Incoming {
             filters: subscribe
                 .topics
                 .iter()
-                .map(|(filter, options)| (filter.to_string(), options.max_qos != QoS::Level0))
+                .map(|(filter, options)| (filter.to_string(), Wish::of_5(*options)))
                 .collect(),
             has_identifier: subscribe.properties.subscription_id.is_some(),
         },

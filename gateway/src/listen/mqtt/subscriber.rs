@@ -6,7 +6,7 @@ use super::{
     client::{Client, Established},
     connect::keep_alive,
     downlink::Outbox,
-    packet::{self, Connect, ConnectRefusal, Granted, Limits},
+    packet::{self, Connect, ConnectRefusal, Granted, Kept, Limits, Wish},
     topics::{Subscriptions, Topics},
 };
 use crate::{
@@ -21,8 +21,7 @@ const CLIENT_ID_MAX: usize = 128;
 /// What a user has subscribed to.
 pub(super) struct Reader {
     subscriber: Subscriber,
-    /// With whether messages are acknowledged.
-    filters: Vec<(topic::Filter, bool)>,
+    filters: Vec<(topic::Filter, Wish)>,
     scope: crate::config::Scope,
 }
 
@@ -31,19 +30,27 @@ impl Reader {
         self.subscriber.is_empty()
     }
 
-    pub(super) fn add(&mut self, text: &str, is_acknowledged: bool, max: u32) -> Granted {
+    pub(super) fn add(&mut self, text: &str, wish: Wish, max: u32) -> Granted {
         let Some(filter) = topic::Filter::granted(text, &self.scope) else {
             return Granted::NotAllowed;
         };
         let known = self.filters.iter().position(|(own, _)| *own == filter);
-        if known.is_none() && self.filters.len() >= max as usize || !self.subscriber.add(text) {
+        if known.is_none() && self.filters.len() >= max as usize {
+            return Granted::TooMany;
+        }
+        let wants_kept = match wish.kept {
+            Kept::Always => true,
+            Kept::IfNew => known.is_none(),
+            Kept::Never => false,
+        };
+        if !self.subscriber.add(text, wants_kept) {
             return Granted::TooMany;
         }
         if let Some(place) = known {
             self.filters.swap_remove(place);
         }
-        self.filters.push((filter, is_acknowledged));
-        if is_acknowledged {
+        self.filters.push((filter, wish));
+        if wish.is_acknowledged {
             Granted::Acknowledged
         } else {
             Granted::Plain
@@ -61,10 +68,13 @@ impl Reader {
         true
     }
 
-    /// Whether messages of a topic are acknowledged; `None` where it is not followed any more.
-    fn quality(&self, topic: &str) -> Option<bool> {
+    /// What all filters together want of a topic, of which each message is sent once: whether it is
+    /// acknowledged, and whether it says that it is kept. `None` where it is not followed any more.
+    fn wish(&self, topic: &str) -> Option<(bool, bool)> {
         let matching = self.filters.iter().filter(|(own, _)| own.matches(topic));
-        matching.map(|(_, is_acknowledged)| *is_acknowledged).max()
+        matching
+            .map(|(_, wish)| (wish.is_acknowledged, wish.is_as_published))
+            .reduce(|one, other| (one.0 | other.0, one.1 | other.1))
     }
 }
 
@@ -149,7 +159,7 @@ impl<T: Transport> Client<T> {
             return;
         };
         // It may have been waiting since before an UNSUBSCRIBE.
-        let Some(is_acknowledged) = reader.quality(&item.topic) else {
+        let Some((is_acknowledged, is_as_published)) = reader.wish(&item.topic) else {
             return;
         };
         let pid = is_acknowledged.then(|| client.outbox.pid());
@@ -158,7 +168,7 @@ impl<T: Transport> Client<T> {
             &item.topic,
             item.payload,
             pid,
-            item.is_retained,
+            item.is_retained || item.is_kept && is_as_published,
         );
         if packet.len() > client.outbox.packet_bytes_max {
             if let Some(pid) = pid {

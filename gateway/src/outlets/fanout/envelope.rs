@@ -1,7 +1,7 @@
 //! A message inside the router:
 //!
 //! ```text
-//! | number QWORD | length of the topic WORD | topic | payload … |
+//! | number QWORD | 1 if it is kept BYTE | length of the topic WORD | topic | payload … |
 //! ```
 //!
 //! Numbers count up by one in each of the router's topics, so that a link sees what it lost.
@@ -10,7 +10,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::topic::{Kind, county};
 
-const HEADER_BYTES: usize = 10;
+const HEADER_BYTES: usize = 11;
 
 /// A message on its way to the router.
 #[derive(Debug)]
@@ -20,15 +20,18 @@ pub(super) struct Envelope {
     pub(super) batch: u64,
     topic: String,
     payload: Bytes,
+    /// For newcomers; of an empty one: it was.
+    is_kept: bool,
 }
 
 impl Envelope {
-    pub(super) const fn new(kind: Kind, topic: String, payload: Bytes) -> Self {
+    pub(super) const fn new(kind: Kind, topic: String, payload: Bytes, is_kept: bool) -> Self {
         Self {
             kind,
             batch: 0,
             topic,
             payload,
+            is_kept,
         }
     }
 
@@ -41,6 +44,7 @@ impl Envelope {
         let length = HEADER_BYTES + self.topic.len() + self.payload.len();
         let mut bytes = BytesMut::with_capacity(length);
         bytes.put_u64(number);
+        bytes.put_u8(self.is_kept.into());
         bytes.put_u16(u16::try_from(self.topic.len()).unwrap_or_default());
         bytes.put_slice(self.topic.as_bytes());
         bytes.put_slice(&self.payload);
@@ -52,6 +56,7 @@ impl Envelope {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Opened {
     pub(super) number: u64,
+    pub(super) is_kept: bool,
     pub(super) topic: String,
     /// A part of what the router holds.
     pub(super) payload: Bytes,
@@ -64,6 +69,7 @@ impl Opened {
             return None;
         }
         let number = bytes.get_u64();
+        let is_kept = bytes.get_u8() == 1;
         let length = usize::from(bytes.get_u16());
         if bytes.len() < length {
             return None;
@@ -71,6 +77,7 @@ impl Opened {
         let topic = bytes.split_to(length);
         Some(Self {
             number,
+            is_kept,
             topic: std::str::from_utf8(&topic).ok()?.to_owned(),
             payload: bytes,
         })
@@ -84,11 +91,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
         let topic = "gridtrace/live/140105/001/002/1/position".to_owned();
-        let envelope = Envelope::new(Kind::Live, topic.clone(), Bytes::from_static(b"{}"));
+        let envelope = Envelope::new(Kind::Live, topic.clone(), Bytes::from_static(b"{}"), true);
         assert_eq!(envelope.router_topic(), "live/140105");
         let bytes = envelope.encode(7);
         let opened = Opened {
             number: 7,
+            is_kept: true,
             topic,
             payload: Bytes::from_static(b"{}"),
         };

@@ -18,6 +18,38 @@ pub struct Item {
     pub payload: Bytes,
     /// It is from before the subscription.
     pub is_retained: bool,
+    /// It is kept for newcomers.
+    pub is_kept: bool,
+}
+
+/// What comes into a mailbox.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    pub(super) payload: Bytes,
+    pub(super) is_retained: bool,
+    pub(super) is_kept: bool,
+    /// Of a violation, which nothing replaces: it has room of its own.
+    is_violation: bool,
+}
+
+impl Letter {
+    pub(super) const fn kept(payload: Bytes, is_retained: bool) -> Self {
+        Self {
+            payload,
+            is_retained,
+            is_kept: true,
+            is_violation: false,
+        }
+    }
+
+    pub(super) const fn news(payload: Bytes, is_kept: bool, is_violation: bool) -> Self {
+        Self {
+            payload,
+            is_retained: false,
+            is_kept,
+            is_violation,
+        }
+    }
 }
 
 /// What became of a message.
@@ -41,7 +73,9 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Waiting {
     order: VecDeque<Arc<str>>,
-    newest: HashMap<Arc<str>, (Bytes, bool)>,
+    newest: HashMap<Arc<str>, Letter>,
+    /// Of these, topics of violations.
+    violations: usize,
 }
 
 impl Mailbox {
@@ -55,18 +89,25 @@ impl Mailbox {
     }
 
     /// A message arrives.
-    pub fn put(&self, topic: &str, payload: Bytes, is_retained: bool) -> Put {
+    pub fn put(&self, topic: &str, letter: Letter) -> Put {
         let mut waiting = self.waiting.lock();
         if let Some(older) = waiting.newest.get_mut(topic) {
-            *older = (payload, is_retained);
+            *older = letter;
             return Put::Replaced;
         }
-        if waiting.newest.len() >= self.topics_max {
+        // Each has its own room: positions push no violation out.
+        let of_kind = if letter.is_violation {
+            waiting.violations
+        } else {
+            waiting.newest.len() - waiting.violations
+        };
+        if of_kind >= self.topics_max {
             return Put::Full;
         }
+        waiting.violations += usize::from(letter.is_violation);
         let topic: Arc<str> = Arc::from(topic);
         waiting.order.push_back(Arc::clone(&topic));
-        waiting.newest.insert(topic, (payload, is_retained));
+        waiting.newest.insert(topic, letter);
         Put::Waits
     }
 
@@ -77,15 +118,17 @@ impl Mailbox {
         let Entry::Occupied(entry) = waiting.newest.entry(topic) else {
             return None;
         };
-        let (topic, (payload, is_retained)) = entry.remove_entry();
+        let (topic, letter) = entry.remove_entry();
+        waiting.violations -= usize::from(letter.is_violation);
         if waiting.order.is_empty() {
             // What a snapshot made large is given back.
             *waiting = Waiting::default();
         }
         Some(Item {
             topic,
-            payload,
-            is_retained,
+            payload: letter.payload,
+            is_retained: letter.is_retained,
+            is_kept: letter.is_kept,
         })
     }
 
@@ -104,7 +147,8 @@ mod tests {
     fn the_newest_of_a_topic_waits_in_the_place_of_the_first() {
         let mailbox = Mailbox::new(2);
         let put = |topic, text: &'static str| {
-            mailbox.put(topic, Bytes::from_static(text.as_bytes()), false)
+            let text = Bytes::from_static(text.as_bytes());
+            mailbox.put(topic, Letter::news(text, true, false))
         };
         assert_eq!(put("a", "1"), Put::Waits);
         assert_eq!(put("b", "2"), Put::Waits);
@@ -118,5 +162,26 @@ mod tests {
         assert_eq!(taken, expected);
         assert!(mailbox.is_empty());
         assert_eq!(put("c", "5"), Put::Waits, "there is room again");
+    }
+
+    #[test]
+    fn positions_push_no_violation_out_and_the_other_way_round() {
+        let mailbox = Mailbox::new(2);
+        let put = |topic: &str, is_violation| {
+            mailbox.put(topic, Letter::news(Bytes::new(), false, is_violation))
+        };
+        let put = [
+            put("p1", false),
+            put("p2", false),
+            put("p3", false),
+            put("v1", true),
+            put("v2", true),
+            put("v3", true),
+            put("v1", true),
+        ];
+        use Put::{Full, Replaced, Waits};
+        assert_eq!(put, [Waits, Waits, Full, Waits, Waits, Full, Replaced]);
+        let taken = std::iter::from_fn(|| mailbox.take()).count();
+        assert_eq!(taken, 4);
     }
 }

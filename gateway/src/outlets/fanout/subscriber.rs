@@ -12,12 +12,13 @@ use rumqttd::{
     local::{LinkError, LinkRx, LinkTx},
     protocol::{Disconnect, DisconnectReasonCode, Packet},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
-    Fanout, Item, Seat,
+    Fanout, Item, Seat, covers,
     envelope::Opened,
-    mailbox::{Mailbox, Put},
+    is_of_violations,
+    mailbox::{Letter, Mailbox, Put},
     topic::{self, Filter, Kind},
 };
 use crate::{
@@ -38,7 +39,8 @@ pub struct Subscriber {
 
 #[derive(Debug)]
 enum Change {
-    Add(Filter),
+    /// With whether what is kept is wanted.
+    Add(Filter, bool),
     Remove(String),
 }
 
@@ -61,6 +63,9 @@ impl Subscriber {
             filters: Vec::new(),
             router_filters: HashMap::new(),
             numbers: HashMap::new(),
+            bases: HashMap::new(),
+            asked_filters: VecDeque::new(),
+            lost: fanout.lost(),
             asked: 0,
             answered: 0,
             newcomers: VecDeque::new(),
@@ -85,12 +90,14 @@ impl Subscriber {
         }
     }
 
-    /// Follows a filter; what is kept of its topics comes first. False where it is not granted, or too
-    /// much changes at once.
+    /// Follows a filter; what is kept of its topics comes first, where that is wanted. False where it is
+    /// not granted, or too much changes at once.
     #[must_use]
-    pub fn add(&self, text: &str) -> bool {
-        Filter::granted(text, &self.scope)
-            .is_some_and(|filter| self.changes.try_send(Change::Add(filter)).is_ok())
+    pub fn add(&self, text: &str, wants_kept: bool) -> bool {
+        Filter::granted(text, &self.scope).is_some_and(|filter| {
+            let change = Change::Add(filter, wants_kept);
+            self.changes.try_send(change).is_ok()
+        })
     }
 
     /// Follows it no longer. False where too much changes at once.
@@ -125,6 +132,13 @@ struct Link {
     router_filters: HashMap<String, usize>,
     /// The newest number of each of the router's topics.
     numbers: HashMap<Bytes, u64>,
+    /// The number of each of the router's topics when the router had the filter: all later ones are to
+    /// come. By filter, since topics may come later.
+    bases: HashMap<String, HashMap<Bytes, u64>>,
+    /// Filters that the router has once it has answered so many requests.
+    asked_filters: VecDeque<(u64, String)>,
+    /// Violations did not reach the router.
+    lost: Option<watch::Receiver<()>>,
     /// Requests to the router, and its answers.
     asked: u64,
     answered: u64,
@@ -142,15 +156,21 @@ impl Link {
             tokio::select! {
                 change = changes.recv() => match change {
                     None => return Ok(()),
-                    Some(Change::Add(filter)) => self.add(filter)?,
+                    Some(Change::Add(filter, wants_kept)) => self.add(filter, wants_kept)?,
                     Some(Change::Remove(text)) => self.remove(&text)?,
                 },
+                () = changed(&mut self.lost) => {
+                    if self.filters.iter().any(|filter| filter.kind == Kind::Violations) {
+                        self.control.tell(Order::Behind);
+                    }
+                }
                 notification = receiver.next() => match notification? {
                     Some(Notification::Forward(forward)) => {
                         self.deliver(forward.publish.topic, forward.publish.payload);
                     }
                     Some(Notification::DeviceAck(_)) => {
                         self.answered += 1;
+                        self.begin_count();
                         self.welcome();
                     }
                     Some(Notification::Unschedule) => receiver.wake().await?,
@@ -173,21 +193,24 @@ impl Link {
         }
     }
 
-    fn add(&mut self, filter: Filter) -> Result<(), Box<LinkError>> {
+    fn add(&mut self, filter: Filter, wants_kept: bool) -> Result<(), Box<LinkError>> {
         if !self.filters.iter().any(|known| known.text == filter.text) {
             for name in self.router_filters_of(&filter) {
                 let users = self.router_filters.entry(name.clone()).or_insert(0);
                 *users += 1;
                 if *users == 1 {
                     self.asked += 1;
+                    self.asked_filters.push_back((self.asked, name.clone()));
                     self.sender.subscribe(name)?;
                 }
             }
             self.filters.push(filter.clone());
         }
         // Not before the router has the filter: between the two nothing would come.
-        self.newcomers.push_back((self.asked, filter));
-        self.welcome();
+        if wants_kept {
+            self.newcomers.push_back((self.asked, filter));
+            self.welcome();
+        }
         Ok(())
     }
 
@@ -203,8 +226,12 @@ impl Link {
             *users -= 1;
             if *users == 0 {
                 self.router_filters.remove(&name);
+                self.bases.remove(&name);
+                self.asked_filters.retain(|(_, asked)| *asked != name);
                 // What comes under it until it is there again was not lost.
-                self.numbers.clear();
+                let left = &self.router_filters;
+                self.numbers
+                    .retain(|topic, _| left.keys().any(|filter| covers(filter, topic)));
                 self.asked += 1;
                 self.sender.unsubscribe(name)?;
             }
@@ -221,12 +248,20 @@ impl Link {
         if newest.is_some_and(|newest| message.number <= newest) {
             return;
         }
-        let lost = newest.map_or(0, |newest| message.number - newest - 1);
+        let is_violation = is_of_violations(&router_topic);
+        let newest = newest.or_else(|| self.base(&router_topic));
+        let lost = newest.map_or(0, |newest| message.number.saturating_sub(newest + 1));
         self.numbers.insert(router_topic, message.number);
         if lost > 0 {
             self.count_dropped("link", lost);
-            for filter in self.filters.clone() {
-                self.put_kept(&filter);
+        }
+        if lost > 0 && is_violation {
+            // Nothing is kept of them, so whoever follows them has to ask elsewhere.
+            self.fanout.count_lost("link", lost);
+            self.control.tell(Order::Behind);
+        } else if lost > 0 {
+            for filter in &self.filters {
+                self.put_kept(filter, false);
             }
         }
         let is_wanted = topic::is_allowed(&self.scope, &message.topic)
@@ -235,9 +270,35 @@ impl Link {
                 .iter()
                 .any(|filter| filter.matches(&message.topic));
         if is_wanted {
-            self.put(&message.topic, message.payload, false);
+            let letter = Letter::news(message.payload, message.is_kept, is_violation);
+            if self.put(&message.topic, letter) == Put::Full && is_violation {
+                self.fanout.count_lost("mailbox", 1);
+                self.control.tell(Order::Behind);
+            }
             self.control.tell(Order::Send);
         }
+    }
+
+    /// Notes from which numbers on nothing may be missing, for filters that the router has now.
+    fn begin_count(&mut self) {
+        while let Some((_, name)) = self
+            .asked_filters
+            .pop_front_if(|(due, _)| *due <= self.answered)
+        {
+            let numbers = self.fanout.numbers_of(&name);
+            self.bases.insert(name, numbers.into_iter().collect());
+        }
+    }
+
+    /// The number of a topic when the first filter for it was there; 0 of one that was not there yet.
+    fn base(&self, router_topic: &Bytes) -> Option<u64> {
+        let covering = self
+            .bases
+            .iter()
+            .filter(|(filter, _)| covers(filter, router_topic));
+        covering
+            .map(|(_, numbers)| numbers.get(router_topic).copied().unwrap_or_default())
+            .min()
     }
 
     /// Gives newcomers what is kept.
@@ -246,12 +307,12 @@ impl Link {
             .newcomers
             .pop_front_if(|(due, _)| *due <= self.answered)
         {
-            self.put_kept(&filter);
+            self.put_kept(&filter, true);
             self.control.tell(Order::Send);
         }
     }
 
-    fn put_kept(&self, filter: &Filter) {
+    fn put_kept(&self, filter: &Filter, is_retained: bool) {
         // Violations are events; nothing of them is kept.
         if filter.kind == Kind::Violations {
             return;
@@ -261,20 +322,32 @@ impl Link {
             .fanout
             .kept(|topic| filter.matches(topic) && topic::is_allowed(scope, topic));
         for (topic, payload) in kept {
-            self.put(&topic, payload, true);
+            self.put(&topic, Letter::kept(payload, is_retained));
         }
     }
 
-    fn put(&self, topic: &str, payload: Bytes, is_retained: bool) {
-        match self.mailbox.put(topic, payload, is_retained) {
+    fn put(&self, topic: &str, letter: Letter) -> Put {
+        let put = self.mailbox.put(topic, letter);
+        match put {
             Put::Waits => {}
             Put::Replaced => self.count_dropped("coalesced", 1),
             Put::Full => self.count_dropped("mailbox", 1),
         }
+        put
     }
 
     fn count_dropped(&self, reason: &'static str, count: u64) {
         let metrics = &self.fanout.metrics;
         metrics.count("mqtt_dropped_total", "reason", reason, count);
     }
+}
+
+/// Waits for news; for ever where there can be none.
+async fn changed(receiver: &mut Option<watch::Receiver<()>>) {
+    if let Some(receiver) = receiver
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
