@@ -24,7 +24,7 @@ use gateway::{
     metrics::Metrics,
     outlets::fanout::{
         Fanout, Subscriber,
-        mailbox::{Mailbox, Put},
+        mailbox::{Letter, Mailbox, Put},
         topic::{self, Filter, Kind},
     },
     session::control::{Control, Order},
@@ -82,7 +82,9 @@ struct Reader {
 impl Reader {
     fn deliver(&self, topic: &str, text: &Bytes) {
         if topic::is_allowed(&self.scope, topic) && self.filter.matches(topic) {
-            let put = self.mailbox.put(topic, text.clone(), false);
+            let put = self
+                .mailbox
+                .put(topic, Letter::news(text.clone(), true, false));
             assert_eq!(put, Put::Waits, "nothing is lost or replaced");
             self.control.tell(Order::Send);
         }
@@ -182,7 +184,7 @@ async fn router() -> Result<Router, Box<dyn Error>> {
         let client = number.to_string();
         let subscriber = fanout.join("a", &client, &scope, &control, number).await;
         let subscriber = subscriber.ok_or("no place for a subscriber")?;
-        if !subscriber.add(&filter) {
+        if !subscriber.add(&filter, true) {
             return Err("a filter is refused".into());
         }
         subscribers.push(subscriber);

@@ -24,7 +24,7 @@ pub struct Item {
 
 /// What comes into a mailbox.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+pub struct Letter {
     pub(super) payload: Bytes,
     pub(super) is_retained: bool,
     pub(super) is_kept: bool,
@@ -42,7 +42,10 @@ impl Letter {
         }
     }
 
-    pub(super) const fn news(payload: Bytes, is_kept: bool, is_violation: bool) -> Self {
+    /// Something new: whether it is the last of its topic that is kept for newcomers, and whether it is a
+    /// violation.
+    #[must_use]
+    pub const fn news(payload: Bytes, is_kept: bool, is_violation: bool) -> Self {
         Self {
             payload,
             is_retained: false,
