@@ -319,9 +319,9 @@ pub trait Outbox: Send + Sync {
     /// receiver may be under way.
     async fn supersede(&self, receiver: &str, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// Notes what became of an attempt. Only a pending delivery stays pending or dies; any becomes
-    /// delivered.
-    async fn conclude(&self, attempt: &Attempt) -> Result<(), StoreError>;
+    /// Notes what became of attempts, of all or of none, in their order. Only a pending delivery
+    /// stays pending or dies; any becomes delivered.
+    async fn conclude(&self, attempts: &[Attempt]) -> Result<(), StoreError>;
 
     /// Deliveries, newest first.
     async fn deliveries(&self, query: &DeliveryQuery) -> Result<Vec<Delivery>, StoreError>;

@@ -114,6 +114,7 @@ on_every_store! {
         each_change_of_a_case_is_one_event,
         events_that_nobody_wants_go_at_once,
         of_a_case_only_the_earliest_is_due,
+        attempts_that_ended_together_are_noted_in_their_order,
         a_dead_delivery_lets_the_next_one_go_and_can_come_again,
         changes_that_wait_give_way_to_later_ones,
         pages_of_deliveries_have_no_gaps,

@@ -89,7 +89,7 @@ async fn sequences(store: &dyn Store, receiver: &str, now: Timestamp) -> Vec<u64
 async fn finish(store: &dyn Store, receiver: &str, state: DeliveryState) {
     for (delivery, _) in due(store, receiver, later(1_000_000)).await {
         let attempt = attempt(&delivery, state, later(1));
-        store.conclude(&attempt).await.unwrap();
+        store.conclude(&[attempt]).await.unwrap();
     }
 }
 
@@ -173,12 +173,12 @@ pub(crate) async fn of_a_case_only_the_earliest_is_due(subject: &Subject) {
     assert_eq!(Some(event), events.first());
     // It has to wait, and so has what is behind it.
     let wait = attempt(first, DeliveryState::Pending, later(60));
-    store.conclude(&wait).await.unwrap();
+    store.conclude(&[wait]).await.unwrap();
     assert_eq!(sequences(store, "a", later(59)).await, [1]);
     assert_eq!(sequences(store, "a", later(60)).await, [1, 1]);
     let mut done = attempt(first, DeliveryState::Delivered, later(60));
     done.number = Some("TY-1".into());
-    store.conclude(&done).await.unwrap();
+    store.conclude(&[done]).await.unwrap();
     let mut sequences_now = sequences(store, "a", NOW).await;
     sequences_now.sort_unstable();
     assert_eq!(sequences_now, [1, 2]);
@@ -201,9 +201,51 @@ pub(crate) async fn of_a_case_only_the_earliest_is_due(subject: &Subject) {
     );
     // What is delivered stays so, whatever a late attempt says.
     let late = attempt(first, DeliveryState::Pending, later(60));
-    store.conclude(&late).await.unwrap();
+    store.conclude(&[late]).await.unwrap();
     let stored = store.delivery(first.id).await.unwrap().unwrap();
     assert_eq!(stored.state, DeliveryState::Delivered);
+}
+
+pub(crate) async fn attempts_that_ended_together_are_noted_in_their_order(subject: &Subject) {
+    let store = &*subject.store;
+    let found = (1..=3).map(|which| opened(&violation(which)));
+    write(store, 10, found.collect()).await;
+    plan(store, &["a"]).await;
+    let due_now = due(store, "a", NOW).await;
+    let [first, second, third] = [0, 1, 2].map(|index: usize| &due_now[index].0);
+    let mut done = attempt(first, DeliveryState::Delivered, NOW);
+    done.number = Some("TY-1".into());
+    let nobody = Attempt {
+        id: Uuid::nil(),
+        ..attempt(second, DeliveryState::Delivered, NOW)
+    };
+    let attempts = [
+        attempt(first, DeliveryState::Pending, later(60)),
+        attempt(second, DeliveryState::Dead, NOW),
+        nobody,
+        done,
+        attempt(third, DeliveryState::Pending, later(60)),
+    ];
+    store.conclude(&attempts).await.unwrap();
+    store.conclude(&[]).await.unwrap();
+    let subject = subject.reopened().await;
+    let mut stored = Vec::new();
+    for one in [first, second, third] {
+        let one = subject.delivery(one.id).await.unwrap().unwrap();
+        stored.push((one.state, one.attempts));
+    }
+    assert_eq!(
+        stored,
+        [
+            (DeliveryState::Delivered, 2),
+            (DeliveryState::Dead, 1),
+            (DeliveryState::Pending, 1)
+        ]
+    );
+    let numbers = subject.receiver_numbers(first.case).await.unwrap();
+    assert_eq!(numbers[0].number, "TY-1");
+    assert_eq!(sequences(&*subject, "a", later(59)).await, [0_u64; 0]);
+    assert_eq!(sequences(&*subject, "a", later(60)).await, [1]);
 }
 
 pub(crate) async fn a_dead_delivery_lets_the_next_one_go_and_can_come_again(subject: &Subject) {
@@ -255,7 +297,7 @@ pub(crate) async fn changes_that_wait_give_way_to_later_ones(subject: &Subject) 
             event.content.case.violation().unwrap().worst,
         ));
         let done = attempt(delivery, DeliveryState::Delivered, NOW);
-        store.conclude(&done).await.unwrap();
+        store.conclude(&[done]).await.unwrap();
     }
     assert_eq!(heard, [(1, v.worst), (4, 90.0)]);
     let of_b = DeliveryQuery {
@@ -352,7 +394,7 @@ pub(crate) async fn what_is_over_goes_and_the_rest_stays(subject: &Subject) {
         (&due[1].0, DeliveryState::Dead),
     ] {
         store
-            .conclude(&attempt(delivery, state, NOW))
+            .conclude(&[attempt(delivery, state, NOW)])
             .await
             .unwrap();
     }
@@ -381,7 +423,7 @@ pub(crate) async fn another_store_takes_it_over_and_goes_on(subject: &Subject) {
     let first = due(from, "a", NOW).await.remove(0).0;
     let mut done = attempt(&first, DeliveryState::Delivered, NOW);
     done.number = Some("7".into());
-    from.conclude(&done).await.unwrap();
+    from.conclude(&[done]).await.unwrap();
     write(from, 20, vec![worse(&v, 80.0)]).await;
     let callback = Callback {
         receiver: "a".into(),

@@ -443,18 +443,31 @@ impl Outbox for EmbeddedStore {
 
     async fn supersede(&self, receiver: &str, now: Timestamp) -> Result<u64, StoreError> {
         let receiver = receiver.to_owned();
-        let sql = "UPDATE deliveries SET state = 'superseded', finished_at = ?2 \
-                   WHERE receiver = ?1 AND state = 'pending' AND kind = 'changed' AND EXISTS \
-                   (SELECT 1 FROM deliveries l WHERE l.receiver = ?1 \
-                    AND l.case_id = deliveries.case_id AND l.state = 'pending' \
-                    AND l.sequence > deliveries.sequence)";
-        self.change_outbox(move |c| Ok(execute(c, sql, params![receiver, now.0])? as u64))
+        let condition = "receiver = ?1 AND state = 'pending' AND kind = 'changed' AND EXISTS \
+                         (SELECT 1 FROM deliveries l WHERE l.receiver = ?1 \
+                          AND l.case_id = deliveries.case_id AND l.state = 'pending' \
+                          AND l.sequence > deliveries.sequence)";
+        // Mostly there are none, and a reader does not wait for the writer.
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM deliveries WHERE {condition})");
+        let asked = receiver.clone();
+        let read = move |c: &Connection| {
+            let found = c.query_row(&sql, [&asked], |row| row.get(0));
+            found.map_err(failed(READ))
+        };
+        if !self.read_outbox(read).await? {
+            return Ok(0);
+        }
+        let sql = format!(
+            "UPDATE deliveries SET state = 'superseded', finished_at = ?2 WHERE {condition}"
+        );
+        self.change_outbox(move |c| Ok(execute(c, &sql, params![receiver, now.0])? as u64))
             .await
     }
 
-    async fn conclude(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        let attempt = outbox::storable(attempt);
-        self.change_outbox(move |c| conclude(c, &attempt)).await
+    async fn conclude(&self, attempts: &[Attempt]) -> Result<(), StoreError> {
+        let attempts: Vec<_> = attempts.iter().map(outbox::storable).collect();
+        self.change_outbox(move |c| attempts.iter().try_for_each(|attempt| conclude(c, attempt)))
+            .await
     }
 
     async fn deliveries(&self, query: &DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {

@@ -229,7 +229,7 @@ async fn due(
     Ok(rows.iter().map(read).collect::<Result<_, StoreError>>()?)
 }
 
-async fn conclude(connection: &mut Connection, attempt: &Attempt) -> Result<(), Failure> {
+async fn conclude(connection: &mut Connection, attempts: &[Attempt]) -> Result<(), Failure> {
     let update = connection
         .statement(
             "UPDATE gridtrace.deliveries SET state = $2, attempts = attempts + 1, next_at = $3, \
@@ -244,20 +244,22 @@ async fn conclude(connection: &mut Connection, attempt: &Attempt) -> Result<(), 
              ON CONFLICT (case_id, receiver) DO UPDATE SET number = $2, at = $3",
         )
         .await?;
-    let is_final = attempt.state != DeliveryState::Pending;
     let transaction = connection.client.transaction().await?;
-    let parameters: [&(dyn ToSql + Sync); 6] = [
-        &attempt.id,
-        &attempt.state.as_str(),
-        &Moment(attempt.next_at),
-        &is_final.then_some(Moment(attempt.at)),
-        &attempt.status.map(i64::from),
-        &attempt.said,
-    ];
-    transaction.execute(&update, &parameters).await?;
-    if let Some(number) = &attempt.number {
-        let parameters: [&(dyn ToSql + Sync); 3] = [&attempt.id, number, &Moment(attempt.at)];
-        transaction.execute(&upsert, &parameters).await?;
+    for attempt in attempts {
+        let is_final = attempt.state != DeliveryState::Pending;
+        let parameters: [&(dyn ToSql + Sync); 6] = [
+            &attempt.id,
+            &attempt.state.as_str(),
+            &Moment(attempt.next_at),
+            &is_final.then_some(Moment(attempt.at)),
+            &attempt.status.map(i64::from),
+            &attempt.said,
+        ];
+        transaction.execute(&update, &parameters).await?;
+        if let Some(number) = &attempt.number {
+            let parameters: [&(dyn ToSql + Sync); 3] = [&attempt.id, number, &Moment(attempt.at)];
+            transaction.execute(&upsert, &parameters).await?;
+        }
     }
     transaction.commit().await?;
     Ok(())
@@ -437,10 +439,10 @@ impl Outbox for TimescaleStore {
         self.change_outbox(sql, &[&receiver, &Moment(now)]).await
     }
 
-    async fn conclude(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        let attempt = outbox::storable(attempt);
+    async fn conclude(&self, attempts: &[Attempt]) -> Result<(), StoreError> {
+        let attempts: Vec<_> = attempts.iter().map(outbox::storable).collect();
         let mut lease = self.outbox_writer().await?;
-        let result = bounded(self.options.write_timeout, conclude(&mut lease, &attempt)).await;
+        let result = bounded(self.options.write_timeout, conclude(&mut lease, &attempts)).await;
         lease.conclude(result)
     }
 

@@ -2,11 +2,13 @@
 //! crashes of the process, the store and the receiver (`tests/stages`).
 //!
 //! An attempt is noted after it was made. A crash in between makes it again, under the same id.
+//! Those that end while others are being noted are noted next, together: each note is a sync, and
+//! waits its turn at the store.
 
-use std::sync::Arc;
+use std::{mem, pin::pin, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::OptionFuture, stream};
 use geofence::units::Timestamp;
 use parking_lot::Mutex;
 use storage::{
@@ -121,25 +123,54 @@ impl Courier {
         if due.is_empty() {
             return Ok(Step::Idle);
         }
-        let concurrency = usize::try_from(self.receiver.concurrency).unwrap_or(1);
-        let results: Vec<_> = stream::iter(due)
-            .map(|(delivery, event)| self.attempt(delivery, event))
-            .buffer_unordered(concurrency)
-            .collect()
-            .await;
-        let mut tried = 0;
-        for result in results {
-            tried += usize::from(result?);
-        }
-        Ok(Step::Tried(tried))
+        self.try_all(due).await.map(Step::Tried)
     }
 
-    /// False when the breaker has opened meanwhile.
-    async fn attempt(&self, delivery: Delivery, event: Event) -> Result<bool, StoreError> {
+    /// Gives how many attempts were made.
+    async fn try_all(&self, due: Vec<(Delivery, Event)>) -> Result<usize, StoreError> {
+        let concurrency = usize::try_from(self.receiver.concurrency).unwrap_or(1);
+        let mut attempts = stream::iter(due)
+            .map(|(delivery, event)| self.attempt(delivery, event))
+            .buffer_unordered(concurrency)
+            .ready_chunks(AT_ONCE as usize);
+        let mut noting = pin!(OptionFuture::from(None));
+        let (mut is_noting, mut is_over) = (false, false);
+        let mut made = Vec::new();
+        let (mut tried, mut noted) = (0, Ok(()));
+        loop {
+            if !is_noting && !made.is_empty() {
+                tried += made.len();
+                noting.set(Some(self.note(mem::take(&mut made))).into());
+                is_noting = true;
+            }
+            // In this order always: the same seed is the same story.
+            tokio::select! {
+                biased;
+                Some(done) = &mut noting, if is_noting => {
+                    is_noting = false;
+                    // Those under way end nevertheless, and are noted if the store is back.
+                    noted = noted.and(done);
+                }
+                ended = attempts.next(), if !is_over => match ended {
+                    Some(ended) => made.extend(ended.into_iter().flatten()),
+                    None => is_over = true,
+                },
+                else => break,
+            }
+        }
+        noted.map(|()| tried)
+    }
+
+    async fn note(&self, attempts: Vec<Attempt>) -> Result<(), StoreError> {
+        self.place.store.conclude(&attempts).await
+    }
+
+    /// Nothing when the breaker has opened meanwhile.
+    async fn attempt(&self, delivery: Delivery, event: Event) -> Option<Attempt> {
         let clock = &self.place.clock;
         let begun = clock();
         if matches!(self.breaker.lock().passage(begun), Passage::Open(_)) {
-            return Ok(false);
+            return None;
         }
         let result = match Letter::new(&delivery, &event, &self.place.catalog) {
             Ok(letter) => self.carrier.carry(&letter, begun).await,
@@ -156,7 +187,7 @@ impl Courier {
             }
         }
         self.count(&delivery, &verdict, now);
-        let attempt = Attempt {
+        Some(Attempt {
             id: delivery.id,
             at: now,
             state: verdict.state,
@@ -164,9 +195,7 @@ impl Courier {
             status: verdict.status,
             said: verdict.said,
             number: verdict.number,
-        };
-        self.place.store.conclude(&attempt).await?;
-        Ok(true)
+        })
     }
 
     fn count(&self, delivery: &Delivery, verdict: &super::verdict::Verdict, now: Timestamp) {

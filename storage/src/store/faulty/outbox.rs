@@ -39,8 +39,8 @@ impl Outbox for FaultyStore {
         self.call(WRITE, self.inner.supersede(receiver, now)).await
     }
 
-    async fn conclude(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        self.call(WRITE, self.inner.conclude(attempt)).await
+    async fn conclude(&self, attempts: &[Attempt]) -> Result<(), StoreError> {
+        self.call(WRITE, self.inner.conclude(attempts)).await
     }
 
     async fn deliveries(&self, query: &DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {

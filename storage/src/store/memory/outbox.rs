@@ -63,6 +63,31 @@ impl Tables {
         events.find(|event| (event.case, event.sequence) == (case, sequence))
     }
 
+    fn conclude(&mut self, attempt: Attempt) {
+        let Some(delivery) = self.deliveries.get_mut(&attempt.id) else {
+            return;
+        };
+        if let Some(number) = attempt.number {
+            let receiver = delivery.receiver.clone();
+            let key = (delivery.case, receiver.clone());
+            let number = ReceiverNumber {
+                receiver,
+                number,
+                at: attempt.at,
+            };
+            self.numbers.insert(key, number);
+        }
+        let state = attempt.state;
+        if delivery.state == DeliveryState::Pending || state == DeliveryState::Delivered {
+            delivery.state = state;
+            delivery.attempts += 1;
+            delivery.next_at = attempt.next_at;
+            delivery.finished_at = (state != DeliveryState::Pending).then_some(attempt.at);
+            delivery.status = attempt.status;
+            delivery.said = attempt.said;
+        }
+    }
+
     fn record(&self, case: CaseId) -> OutboxRecord {
         let mut record = OutboxRecord {
             case,
@@ -187,31 +212,10 @@ impl Outbox for MemoryStore {
         Ok(count)
     }
 
-    async fn conclude(&self, attempt: &Attempt) -> Result<(), StoreError> {
+    async fn conclude(&self, attempts: &[Attempt]) -> Result<(), StoreError> {
         let tables = &mut self.tables.lock().outbox;
-        let Attempt {
-            at, state, number, ..
-        } = outbox::storable(attempt);
-        let Some(delivery) = tables.deliveries.get_mut(&attempt.id) else {
-            return Ok(());
-        };
-        if let Some(number) = number {
-            let key = (delivery.case, delivery.receiver.clone());
-            let receiver = delivery.receiver.clone();
-            let number = ReceiverNumber {
-                receiver,
-                number,
-                at,
-            };
-            tables.numbers.insert(key, number);
-        }
-        if delivery.state == DeliveryState::Pending || state == DeliveryState::Delivered {
-            delivery.state = state;
-            delivery.attempts += 1;
-            delivery.next_at = attempt.next_at;
-            delivery.finished_at = (state != DeliveryState::Pending).then_some(at);
-            delivery.status = attempt.status;
-            delivery.said = outbox::storable(attempt).said;
+        for attempt in attempts {
+            tables.conclude(outbox::storable(attempt));
         }
         Ok(())
     }
