@@ -16,7 +16,7 @@
 //! file, which the log has no more. It costs a sync for each file of a batch, some 3 ms where the
 //! batch of 10,000 rows takes 100 (`benches/store_write.rs`).
 //!
-//! **Who uses it.** One writer at a time, a few readers, all on the threads that tokio keeps for
+//! **Who uses it.** One writer at a time, for a transaction each, a few readers, all on the threads that tokio keeps for
 //! blocking work. Other processes may read and write the files meanwhile: locks are waited for.
 
 mod cases;
@@ -180,8 +180,9 @@ impl Store for EmbeddedStore {
 
     async fn write_positions(&self, batch: &PositionBatch) -> Result<PositionsWritten, StoreError> {
         let batch = batch.clone();
-        self.write(move |writer| writer.write_positions(&batch))
-            .await
+        let writer = Arc::clone(&self.writer);
+        let write = move || Writer::write_positions(&writer, &batch);
+        joined(tokio::task::spawn_blocking(write).await)
     }
 
     async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError> {

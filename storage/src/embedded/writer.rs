@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use time::Date;
 
@@ -62,10 +63,12 @@ impl Writer {
         })
     }
 
+    /// In turns, one for each transaction: cases do not wait for a whole batch of positions.
     pub(super) fn write_positions(
-        &mut self,
+        shared: &Mutex<Self>,
         batch: &PositionBatch,
     ) -> Result<PositionsWritten, StoreError> {
+        let commit_rows_max = shared.lock().options.commit_rows_max.max(1);
         let mut kept: Vec<(Date, &PositionRow)> = Vec::with_capacity(batch.positions.len());
         let mut quarantined = batch.quarantined.clone();
         for row in &batch.positions {
@@ -85,14 +88,18 @@ impl Writer {
         });
         let mut written = PositionsWritten::default();
         for of_day in kept.chunk_by(|a, b| a.0 == b.0) {
-            for rows in of_day.chunks(self.options.commit_rows_max.max(1)) {
+            for rows in of_day.chunks(commit_rows_max) {
                 if let Some((day, _)) = rows.first() {
-                    written.inserted += self.write_day(*day, rows)?;
+                    let mut writer = shared.lock();
+                    written.inserted += writer.write_day(*day, rows)?;
+                    // Who waits is next.
+                    MutexGuard::unlock_fair(writer);
                 }
             }
         }
+        let writer = &mut *shared.lock();
         let action = "write positions";
-        let transaction = immediate(&mut self.main, action)?;
+        let transaction = immediate(&mut writer.main, action)?;
         {
             let mut upsert = transaction
                 .prepare_cached(rows::UPSERT_LATEST)
@@ -112,7 +119,7 @@ impl Writer {
         transaction.commit().map_err(failed(action))?;
         let all = (batch.positions.len() + batch.quarantined.len()) as u64;
         written.duplicates = all - written.inserted - written.quarantined;
-        self.bound_wal();
+        writer.bound_wal();
         Ok(written)
     }
 
