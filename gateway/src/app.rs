@@ -248,7 +248,7 @@ impl App {
             what: "threads of the outlets".into(),
             cause,
         })?;
-        let outlets_handle = outlets_runtime.handle();
+        let (bulk, cases) = (outlets_runtime.bulk(), outlets_runtime.cases());
         let evaluator = EvaluatorConsumer::new(&gateway.config.evaluate);
         let reports = ReportsConsumer::new(
             gateway.config.inspectors.clone(),
@@ -256,16 +256,16 @@ impl App {
             gateway.config.evaluate.snapshot_interval,
         );
         let mut outlets = vec![
-            outlets_handle.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
-            outlets_handle.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
-            outlets_handle.spawn(outlets::follow(share(), reports, stop_outlets.clone())),
-            outlets_handle.spawn(outlets::retention::run(share(), stop_outlets.clone())),
-            outlets_handle.spawn(case_desk::run(share(), stop_outlets.clone())),
-            outlets_handle.spawn(outlets::delivery::run(share(), stop_outlets.clone())),
+            bulk.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
+            cases.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
+            cases.spawn(outlets::follow(share(), reports, stop_outlets.clone())),
+            bulk.spawn(outlets::retention::run(share(), stop_outlets.clone())),
+            cases.spawn(case_desk::run(share(), stop_outlets.clone())),
+            cases.spawn(outlets::delivery::run(share(), stop_outlets.clone())),
         ];
         if let Some(bridge) = bridge {
             let run = bridge::run(share(), bridge, stop_outlets.clone());
-            outlets.push(outlets_handle.spawn(run));
+            outlets.push(bulk.spawn(run));
         }
         let online = bridge::online::run(share(), stop_outlets.clone());
         outlets.push(outlets_handle.spawn(online));

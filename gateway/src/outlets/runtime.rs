@@ -1,18 +1,35 @@
-//! A runtime of their own for what follows the log, at a lower priority than terminals: a machine
-//! at its limit acknowledges first and catches up with storing and judging afterwards. Lag is
-//! visible, and bounded by the size of the log: at the limit nothing is acknowledged any more, which
-//! gives the machine back to what follows.
+//! Runtimes of their own for what follows the log, at a lower priority than terminals: a machine
+//! at its limit acknowledges first and catches up afterwards. Lag is visible, and bounded by the
+//! size of the log: at the limit nothing is acknowledged any more, which gives the machine back to
+//! what follows.
+//!
+//! - The bulk, above all positions into the store, runs when nothing else wants to (`SCHED_IDLE`).
+//!   It computes for long stretches, and nobody waits for it. A mere niceness keeps the processor to
+//!   the end of its slice: up to 3 ms for a terminal's response.
+//! - Cases, from judging to delivery, are somebody's second: a person or a receiver waits for them.
+//!   They are a small part of the work and compute for short stretches, so that a niceness suffices.
+//!   It also is a share of a full machine, which `SCHED_IDLE` is not: there, the case of an accident
+//!   would wait for the end of the rush hour.
+//!
+//! A transaction of the bulk in the embedded store is waited for by cases, at the pace of the bulk:
+//! therefore it is a short one (`commit_rows_max`).
 
 use std::io;
 
+use thread_priority::{
+    NormalThreadSchedulePolicy::{self, Idle, Other},
+    ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The runtime. Dropping it ends what runs on it.
+/// Of 99, where terminals have 48: a niceness of 5, a third of a terminal's share.
+const CASES_PRIORITY: u8 = 35;
+
+/// The runtimes. Dropping them ends what runs on them.
 #[derive(Debug)]
 pub struct OutletsRuntime {
-    handle: Handle,
-    /// Taken when it is dropped.
-    runtime: Option<Runtime>,
+    bulk: Lane,
+    cases: Lane,
 }
 
 impl OutletsRuntime {
@@ -21,9 +38,42 @@ impl OutletsRuntime {
     /// # Errors
     /// When they cannot be started.
     pub fn start() -> io::Result<Self> {
+        Ok(Self {
+            bulk: Lane::start("outlet", || step_back(ThreadPriority::Min, Idle))?,
+            cases: Lane::start("cases", || {
+                if let Ok(priority) = CASES_PRIORITY.try_into() {
+                    step_back(ThreadPriority::Crossplatform(priority), Other);
+                }
+            })?,
+        })
+    }
+
+    /// For what nobody waits for.
+    #[must_use]
+    pub const fn bulk(&self) -> &Handle {
+        &self.bulk.handle
+    }
+
+    /// For what makes cases and brings them to their receivers.
+    #[must_use]
+    pub const fn cases(&self) -> &Handle {
+        &self.cases.handle
+    }
+}
+
+/// One runtime, with threads for work that blocks of its own.
+#[derive(Debug)]
+struct Lane {
+    handle: Handle,
+    /// Taken when it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Lane {
+    fn start(name: &'static str, on_start: fn()) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .thread_name("outlet")
-            .on_thread_start(step_back)
+            .thread_name(name)
+            .on_thread_start(on_start)
             .enable_all()
             .build()?;
         Ok(Self {
@@ -31,15 +81,9 @@ impl OutletsRuntime {
             runtime: Some(runtime),
         })
     }
-
-    /// Where consumers are spawned.
-    #[must_use]
-    pub const fn handle(&self) -> &Handle {
-        &self.handle
-    }
 }
 
-impl Drop for OutletsRuntime {
+impl Drop for Lane {
     fn drop(&mut self) {
         // A runtime may not wait for its threads inside another one.
         if let Some(runtime) = self.runtime.take() {
@@ -48,17 +92,10 @@ impl Drop for OutletsRuntime {
     }
 }
 
-/// The calling thread runs when no other wants to, and makes way at once (`SCHED_IDLE`). A mere
-/// niceness keeps the processor to the end of its slice: up to 3 ms for a terminal's response.
-fn step_back() {
-    use thread_priority::{
-        NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy::Normal,
-        set_thread_priority_and_policy, thread_native_id,
-    };
-    let idle = Normal(Idle);
-    if let Err(error) =
-        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
-    {
+/// Sets the priority of the calling thread.
+fn step_back(priority: ThreadPriority, policy: NormalThreadSchedulePolicy) {
+    let policy = ThreadSchedulePolicy::Normal(policy);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), priority, policy) {
         // All goes on, at the priority of the rest.
         tracing::debug!(?error, "cannot lower the priority of a thread");
     }
