@@ -461,6 +461,41 @@ fn each_receiver_has_each_case_once_and_its_events_in_order_whatever_fails() {
 }
 
 #[test]
+fn deliveries_that_end_together_are_noted_together() {
+    let (mut attempts, mut notes) = (0, 0);
+    for seed in 0..20 {
+        let mut story = Story::new(seed, "365days", true);
+        let batch = FindingBatch {
+            findings: (0..CASES)
+                .map(|which| Finding::Opened(violation(which)))
+                .collect(),
+            ..FindingBatch::default()
+        };
+        now(story.memory.write_findings(&batch));
+        now(delivery::plan(
+            &*story.memory,
+            &story.receivers,
+            story.time(),
+        ));
+        story.store.set_faults(StoreFaults {
+            slow: 1_024,
+            ..StoreFaults::default()
+        });
+        let step = std::iter::repeat_with(|| story.step(0)).flatten().next();
+        assert_eq!(step, Some(Step::Tried(usize::try_from(CASES).unwrap())));
+        attempts += CASES;
+        // All but the question what is due.
+        notes += story.store.calls() - 1;
+        assert!(
+            now(story.memory.backlog())
+                .iter()
+                .all(|one| one.receiver != "city")
+        );
+    }
+    assert!(notes <= attempts * 2 / 3, "{notes} for {attempts}");
+}
+
+#[test]
 fn dead_letters_that_are_sent_again_do_no_harm() {
     let test = "dead_letters_that_are_sent_again_do_no_harm";
     if let Some(totals) = tell(test, 50, "1m", false) {

@@ -70,6 +70,7 @@ struct State {
     /// Calls until it is available again.
     away: u64,
     has_paused: bool,
+    calls: u64,
 }
 
 /// What becomes of one call.
@@ -96,6 +97,7 @@ impl FaultyStore {
             faults: StoreFaults::default(),
             away: 0,
             has_paused: false,
+            calls: 0,
         };
         Self {
             inner,
@@ -117,13 +119,21 @@ impl FaultyStore {
         std::mem::take(&mut self.state.lock().has_paused)
     }
 
+    /// How often it was asked for anything.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state.lock().calls
+    }
+
     fn fate(&self) -> Fate {
         let State {
             random,
             faults,
             away,
+            calls,
             ..
         } = &mut *self.state.lock();
+        *calls += 1;
         let mut happens = |often: u32| random.below(1_024) < u64::from(often);
         let is_slow = happens(faults.slow);
         let goes_away = happens(faults.unavailable);
