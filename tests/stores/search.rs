@@ -24,7 +24,8 @@ const MINUTES_A_DAY: i64 = 1_440;
 
 /// Takes a database back to the schema before the search.
 const BEFORE: &str = "DELETE FROM gridtrace.migrations WHERE number >= 10; \
-    DROP TABLE gridtrace.case_texts; DROP INDEX gridtrace.receiver_numbers_by_number";
+    DROP TABLE gridtrace.case_texts; DROP INDEX gridtrace.receiver_numbers_by_number; \
+    ALTER TABLE gridtrace.case_events DROP COLUMN is_repeated";
 
 /// One that a terminal caused, and two by hand; the last has a number at a receiver.
 async fn fill(store: &dyn Store) {
@@ -189,7 +190,8 @@ async fn a_file_from_before_the_search_finds_what_it_had() {
     fill(&store).await;
     drop(store);
     let main = Connection::open(directory.path().join("main.sqlite")).unwrap();
-    let before = "DROP TABLE case_texts; DROP INDEX receiver_numbers_by_number";
+    let before = "DROP TABLE case_texts; DROP INDEX receiver_numbers_by_number; \
+        DROP INDEX case_events_repeated; ALTER TABLE case_events DROP COLUMN is_repeated";
     main.execute_batch(before).unwrap();
     main.pragma_update(None, "user_version", 6).unwrap();
     drop(main);
