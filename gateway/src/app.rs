@@ -268,7 +268,7 @@ impl App {
             outlets.push(bulk.spawn(run));
         }
         let online = bridge::online::run(share(), stop_outlets.clone());
-        outlets.push(outlets_handle.spawn(online));
+        outlets.push(bulk.spawn(online));
         let background = vec![
             tokio::spawn(background::preload(share())),
             tokio::spawn(background::preload_cases(share())),
