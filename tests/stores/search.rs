@@ -63,7 +63,7 @@ async fn give_number(store: &dyn Store, case: u128, number: &str) {
         said: String::new(),
         number: Some(number.into()),
     };
-    store.conclude(&taken).await.unwrap();
+    store.conclude(&[taken]).await.unwrap();
 }
 
 fn id(number: u128) -> CaseId {
