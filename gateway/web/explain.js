@@ -205,15 +205,8 @@ function clockOf({ observed_s: observed, needed_s: needed }) {
   return needed === null ? seen : t("clockOf")(seen, duration(needed * 1_000));
 }
 
-/** The server's sentence, which is English; in Chinese what its state says. */
-function sentenceOf(check) {
-  if (currentLanguage() === "en" && check.sentence) return check.sentence;
-  if (!check.judged) return t(`why_not_${check.why_not}`);
-  const parts = [t(`told_${check.stage}`)];
-  if (check.side) parts.push(t(`side_${check.side}`));
-  if (typeof check.observed_s === "number") parts.push(clockOf(check));
-  return parts.join(" · ");
-}
+/** The server's own sentence, which it tells in both languages. */
+const sentenceOf = (check) => (currentLanguage() === "en" ? check.sentence : check.sentence_zh);
 
 /** The rules that concern a vehicle, in groups: `[[key, [{ id, name }]]]`. */
 async function rulesOf({ phone, vehicle, fleet, work_kind: workKind }) {

@@ -7,7 +7,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`units`], [`identity`], [`position`] | the vocabulary: coordinates, times, ids, a fix |
+//! | [`units`], [`identity`], [`position`], [`language`] | the vocabulary: coordinates, times, ids, a fix |
 //! | [`geometry`] | the city's plane in millimetres, exact shapes, the raster that finds them, lines of routes |
 //! | [`catalog`] | unit grids, fences, routes, vehicles: read, checked, indexed |
 //! | [`checks`] | fences: membership, stay-in and keep-out, speeding; routes: deviation, points, coverage; all thresholds |
@@ -24,6 +24,7 @@ pub mod catalog;
 pub mod checks;
 pub mod geometry;
 pub mod identity;
+pub mod language;
 pub mod position;
 pub mod track;
 pub mod units;

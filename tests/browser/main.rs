@@ -44,6 +44,7 @@ async fn the_page_shows_a_city_at_work() {
     a_case_appears_and_opens(&browser).await;
     a_vehicle_opens(&browser).await;
     the_language_changes(&browser).await;
+    a_case_on_paper_says_why_in_both_languages(&browser, &demo).await;
 
     let errors = browser.console_errors();
     assert!(errors.is_empty(), "the console says: {errors:#?}");
@@ -199,6 +200,31 @@ async fn the_case_says_why(browser: &Browser) {
     browser.screenshot("why").await;
 }
 
+async fn a_case_on_paper_says_why_in_both_languages(browser: &Browser, demo: &Process) {
+    let json = async |path: &str| {
+        let (status, body) = gateway::http_client::get(&demo.http, path).await.unwrap();
+        assert_eq!(status, 200, "{path}");
+        serde_json::from_slice::<serde_json::Value>(&body).unwrap()
+    };
+    let cases = json("/api/v1/cases?limit=1").await;
+    let id = cases["items"][0]["id"].as_str().unwrap();
+    let pack = json(&format!("/api/v1/cases/{id}/evidence")).await;
+    let why = "return document.querySelector('section.explanation p').textContent";
+    let mut told = Vec::new();
+    for (language, key) in [("en", "sentence"), ("zh", "sentence_zh")] {
+        let page = format!("http://{}/cases/{id}/print?lang={language}", demo.http);
+        browser.client.goto(&page).await.unwrap();
+        let why = browser.run(why).await;
+        assert_eq!(why, pack["explanation"][key], "{language}");
+        told.push(why);
+        browser
+            .run("document.querySelector('section.explanation').scrollIntoView()")
+            .await;
+        browser.screenshot(&format!("print-why-{language}")).await;
+    }
+    assert_ne!(told[0], told[1]);
+}
+
 /// Asks of the chosen vehicle about a rule, and gives what the card says.
 async fn why_not(browser: &Browser, rule: &str) -> serde_json::Value {
     let choose = format!(
@@ -259,7 +285,7 @@ async fn a_vehicle_is_asked_why_a_rule_has_found_nothing() {
     let told = browser
         .wait("why not, in Chinese", DRAWN, EXPLANATION)
         .await;
-    assert_eq!(told["why"], "从未收到数据。", "{told}");
+    assert_eq!(told["why"], "此刻之前没有可用的定位点。", "{told}");
     browser
         .run("document.querySelector('.explanation').scrollIntoView()")
         .await;

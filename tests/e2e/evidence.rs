@@ -145,6 +145,17 @@ async fn a_case_has_its_evidence_its_track_and_a_page_for_paper() {
             "and so are the fixes"
         );
     }
+    // Why it was found is told in the language of the page.
+    for (page, key, other) in [
+        (&chinese, "sentence_zh", "sentence"),
+        (&english, "sentence", "sentence_zh"),
+    ] {
+        let sentence = |key: &str| pack["explanation"][key].as_str().unwrap().to_owned();
+        assert!(page.contains(&sentence(key)), "{}", sentence(key));
+        assert!(!page.contains(&sentence(other)), "{}", sentence(other));
+    }
+    let told = pack["explanation"]["sentence_zh"].as_str().unwrap();
+    assert!(told.starts_with("违规正在进行"), "{told}");
     let (status, _) = gateway
         .ask(Method::GET, &format!("{print}?lang=fr"), None)
         .await;

@@ -301,7 +301,10 @@ pub(super) struct ExplanationView {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct ExplainedView {
+    /// In English.
     sentence: String,
+    /// The same in Chinese.
+    sentence_zh: String,
     rule: RuleView,
     form: &'static str,
     in_force_since: Option<String>,
@@ -333,7 +336,10 @@ struct CheckView {
     #[schema(value_type = std::collections::BTreeMap<String, f64>)]
     thresholds: Numbers,
     violation: Option<ViolationView>,
+    /// In English.
     sentence: String,
+    /// The same in Chinese.
+    sentence_zh: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -364,6 +370,7 @@ impl From<&Explanation> for ExplainedView {
         let (rule, heard) = (&explanation.rule, &explanation.heard);
         Self {
             sentence: explanation.sentence.clone(),
+            sentence_zh: explanation.sentence_zh.clone(),
             rule: RuleView {
                 id: rule.id.clone(),
                 version: rule.version,
@@ -410,6 +417,7 @@ impl From<&Check> for CheckView {
             thresholds: check.thresholds.clone(),
             violation: check.violation.as_ref().map(ViolationView::from),
             sentence: check.sentence.clone(),
+            sentence_zh: check.sentence_zh.clone(),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     catalog::{Catalog, Vehicle},
     checks::{Unjudged, presence::Clock},
     identity::TerminalId,
+    language::Language,
     position::Position,
     units::{Latitude, Longitude, Timestamp},
     violation::{Rule, Violation, ViolationKind},
@@ -141,6 +142,8 @@ pub struct Check {
     pub violation: Option<Violation>,
     /// All this for people, in English.
     pub sentence: String,
+    /// The same in Chinese.
+    pub sentence_zh: String,
 }
 
 impl Check {
@@ -157,6 +160,16 @@ impl Check {
             thresholds: Numbers::new(),
             violation: None,
             sentence: String::new(),
+            sentence_zh: String::new(),
+        }
+    }
+
+    /// The sentence in a language.
+    #[must_use]
+    pub fn told(&self, language: Language) -> &str {
+        match language {
+            Language::English => &self.sentence,
+            Language::Chinese => &self.sentence_zh,
         }
     }
 
@@ -267,6 +280,8 @@ pub struct Explanation {
     pub fixes: Vec<SeenFix>,
     /// The most important of it for people, in English.
     pub sentence: String,
+    /// The same in Chinese.
+    pub sentence_zh: String,
 }
 
 /// Explains a rule; `None` when the catalog of the moment has none of this id. Only positions of the
@@ -300,7 +315,8 @@ pub fn explain(
         if open.is_some() && check.stage != Stage::Closing {
             check.stage = Stage::Open;
         }
-        check.sentence = words::sentence(check, &target, &scene);
+        check.sentence = words::sentence(check, &target, &scene, Language::English);
+        check.sentence_zh = words::sentence(check, &target, &scene, Language::Chinese);
     }
     let fixes = replay.fixes(catalog.plane(), |fix| target.distance_m(&scene, fix));
     Some(Explanation {
@@ -310,7 +326,8 @@ pub fn explain(
         catalog_version: catalog.version(),
         in_force_since: target.since(&scene).filter(|since| since.0 != i64::MIN),
         window: target.window(&scene),
-        sentence: words::whole(&checks),
+        sentence: words::whole(&checks, Language::English),
+        sentence_zh: words::whole(&checks, Language::Chinese),
         checks,
         violations: replay.violations.iter().cloned().collect(),
         heard: replay.heard,

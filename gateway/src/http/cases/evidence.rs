@@ -21,6 +21,7 @@ use axum::{
 use geofence::{
     case::{Case, desk::CaseChange, policy::Desk},
     identity::CaseId,
+    language::Language,
     position::Position,
     units::Timestamp,
     violation::Violation,
@@ -33,7 +34,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
     shape::{RuleShape, ShapeState},
-    words::Language,
+    words::Words as _,
 };
 use super::{ScopeParameters, view::CaseDetail};
 use crate::{

@@ -56,6 +56,12 @@ fn inside_and_the_dwell_is_not_reached() {
         "{}",
         check.sentence
     );
+    assert!(
+        check.sentence_zh.starts_with("在边界内已 ")
+            && check.sentence_zh.ends_with("秒；满 20 秒即构成违规。"),
+        "{}",
+        check.sentence_zh
+    );
     assert_eq!(why.fixes.len(), 20);
     let last = why.fixes.last().unwrap();
     assert_eq!((last.fate, last.is_behind_gap), (Fate::Counted, false));
@@ -79,6 +85,7 @@ fn what_is_open_is_the_violation_that_is_told() {
         "{}",
         why.sentence
     );
+    assert_eq!(why.sentence_zh, "违规正在进行：开始于此刻之前 30 秒。");
 }
 
 #[test]
@@ -204,6 +211,8 @@ fn whoever_is_not_concerned() {
     assert_eq!(check.why_not, Some(WhyNot::NotConcerned));
     assert_eq!((check.stage, check.side), (Stage::Quiet, None));
     assert_eq!(check.sentence, "The fence does not concern vehicle V1.");
+    assert_eq!(check.sentence_zh, "围栏不适用于车辆 V1。");
+    assert_eq!(why.sentence_zh, check.sentence_zh);
     // The distances are there all the same.
     assert!(why.fixes.last().unwrap().distance_m.unwrap() > 90.0);
 }

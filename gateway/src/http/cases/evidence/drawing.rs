@@ -1,11 +1,11 @@
 //! A drawing of the case in metres: what the rule is about, the track, the fixes that decided, a scale
 //! and north. It needs no tiles, so that paper shows it for ever.
 
-use geofence::position::Position;
+use geofence::{language::Language, position::Position};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{Pack, words::Language};
+use super::{Pack, words::Words as _};
 use crate::Gateway;
 
 const WIDTH: f64 = 720.0;

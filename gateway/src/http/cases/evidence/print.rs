@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use geofence::{
     case::{Case, Interval, clock::Clock, desk::CaseChange},
+    language::Language,
     units::{Latitude, Longitude, Timestamp},
     violation::{EvidenceFix, Stretch, StretchState},
 };
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use super::{Gone, Links, Pack, Picture, drawing, shape::ShapeState, words::Language};
+use super::{Gone, Links, Pack, Picture, drawing, shape::ShapeState, words::Words as _};
 use crate::{
     Gateway,
     clock::rfc3339,
@@ -318,15 +319,19 @@ impl<'a> Writer<'a> {
 
     /// In the words of the machinery that judges.
     fn explanation(self) -> Markup {
+        let key = match self.language {
+            Language::Chinese => "sentence_zh",
+            Language::English => "sentence",
+        };
         let sentence = |value: &Value| {
-            let text = value.get("sentence").and_then(Value::as_str);
+            let text = value.get(key).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()
         };
         html! {
             section.explanation {
                 h2 { (self.text("explanation")) }
                 @match &self.pack.explanation {
-                    Ok(told) => { p lang="en" { (sentence(told)) } }
+                    Ok(told) => { p { (sentence(told)) } }
                     Err(why) => { p { (self.text("no_explanation")) (self.text(why)) } }
                 }
             }

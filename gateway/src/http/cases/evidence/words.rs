@@ -2,24 +2,27 @@
 
 use std::borrow::Cow;
 
-/// Of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
-    Chinese,
-    English,
+use geofence::language::Language;
+
+/// What the page says in a language.
+pub(super) trait Words: Sized {
+    /// What a browser asks for first; a city's paper is Chinese unless it asks for English.
+    fn accepted(header: &str) -> Self;
+
+    fn tag(self) -> &'static str;
+
+    /// The word that asks for the other one.
+    fn other(self) -> &'static str;
+
+    /// The text of a key; a word of a later version stands for itself.
+    fn text(self, key: &str) -> Cow<'_, str>;
+
+    /// `limit_kmh`, 40 becomes `Limit`, `40 km/h`.
+    fn quantity(self, name: &str, value: f64) -> (String, String);
 }
 
-impl Language {
-    pub(super) fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "zh" => Some(Self::Chinese),
-            "en" => Some(Self::English),
-            _ => None,
-        }
-    }
-
-    /// What a browser asks for first; a city's paper is Chinese unless it asks for English.
-    pub(super) fn accepted(header: &str) -> Self {
+impl Words for Language {
+    fn accepted(header: &str) -> Self {
         if header.trim_start().to_ascii_lowercase().starts_with("en") {
             Self::English
         } else {
@@ -27,45 +30,32 @@ impl Language {
         }
     }
 
-    pub(super) const fn tag(self) -> &'static str {
+    fn tag(self) -> &'static str {
         match self {
             Self::Chinese => "zh-CN",
             Self::English => "en",
         }
     }
 
-    /// The word that asks for the other one.
-    pub(super) const fn other(self) -> &'static str {
+    fn other(self) -> &'static str {
         match self {
             Self::Chinese => "en",
             Self::English => "zh",
         }
     }
 
-    fn of(self, table: &[Row], key: &str) -> Option<&'static str> {
-        let (_, chinese, english) = table.iter().find(|(known, ..)| *known == key)?;
-        Some(match self {
-            Self::Chinese => chinese,
-            Self::English => english,
-        })
+    fn text(self, key: &str) -> Cow<'_, str> {
+        word(self, WORDS, key).map_or(Cow::Borrowed(key), Cow::Borrowed)
     }
 
-    /// The text of a key; a word of a later version stands for itself.
-    pub(super) fn text(self, key: &str) -> Cow<'_, str> {
-        self.of(WORDS, key)
-            .map_or(Cow::Borrowed(key), Cow::Borrowed)
-    }
-
-    /// `limit_kmh`, 40 becomes `Limit`, `40 km/h`.
-    pub(super) fn quantity(self, name: &str, value: f64) -> (String, String) {
+    fn quantity(self, name: &str, value: f64) -> (String, String) {
         let unit = name.rsplit_once('_').and_then(|(words, suffix)| {
             let (_, unit) = UNITS.iter().find(|(known, _)| *known == suffix)?;
             Some((words, *unit))
         });
         let (words, unit) = unit.unwrap_or((name, ""));
-        let label = self
-            .of(MEASURES, words)
-            .map_or_else(|| words.replace('_', " "), str::to_owned);
+        let label =
+            word(self, MEASURES, words).map_or_else(|| words.replace('_', " "), str::to_owned);
         let shown = if value.fract().abs() < 1e-9 {
             format!("{value:.0}")
         } else {
@@ -73,6 +63,14 @@ impl Language {
         };
         (label, format!("{shown} {unit}").trim().to_owned())
     }
+}
+
+fn word(language: Language, table: &[Row], key: &str) -> Option<&'static str> {
+    let (_, chinese, english) = table.iter().find(|(known, ..)| *known == key)?;
+    Some(match language {
+        Language::Chinese => chinese,
+        Language::English => english,
+    })
 }
 
 /// Key, Chinese, English.
@@ -394,8 +392,11 @@ mod tests {
         let sources = Source::ALL.iter().map(|one| one.as_str());
         let all = stages.chain(kinds).chain(moves).chain(roles);
         for word in all.chain(clocks).chain(rest).chain(sources) {
-            for language in [Language::Chinese, Language::English] {
-                assert!(language.of(WORDS, word).is_some(), "{word}: {language:?}");
+            for language in Language::ALL {
+                assert!(
+                    super::word(language, WORDS, word).is_some(),
+                    "{word}: {language:?}"
+                );
             }
         }
     }
