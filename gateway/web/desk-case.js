@@ -116,21 +116,20 @@ export class CaseCard {
     return [element("h3", "", t("clocks")), list];
   }
 
-  /** What inspectors were asked; an open task is overdue with the clock that waits for it. */
+  /** What inspectors were asked, and until when. */
   tasks() {
-    const { clocks, tasks } = this.item;
+    const { tasks } = this.item;
     if (!tasks?.length) return null;
     const list = element("ul", "tasks");
     for (const task of [...tasks].reverse()) {
-      const state = task.ended_at ? (task.answer ? "answered" : "lapsed") : "open";
-      const waits = task.kind === "check" ? "checking" : "filing";
-      const isLate = state === "open" && clocks.some((clock) => clock.clock === waits && !clock.stopped_at && clock.overdue);
+      const { overdue: isLate, state } = task;
       const node = element("li", isLate ? "task-line overdue" : "task-line");
       Object.assign(node.dataset, { task: task.kind, state, overdue: String(isLate) });
       const said = task.answer ? `${t("task_answered")} · ${t(`answer_${task.answer}`)}` : t(`task_${state}`);
       node.append(element("strong", "", t(`task_${task.kind}`)), element("span", "", `${said}${isLate ? ` · ${t("late")}` : ""}`));
       node.append(element("span", "minor", task.answered_by ?? task.inspector ?? t("anybody")));
       node.append(element("time", "minor", [task.opened_at, task.ended_at].filter(Boolean).map((at) => time(at)).join(" – ")));
+      if (task.due_at) node.append(element("span", "minor", `${t("due")} ${time(task.due_at)}`));
       list.append(node);
     }
     return [element("h3", "", t("tasks")), list];

@@ -84,11 +84,15 @@ function showTasks() {
 }
 
 function taskLine(task) {
-  const line = element("li", "task-line");
+  const isLate = task.overdue || (task.due_at && Date.parse(task.due_at) < Date.now());
+  const line = element("li", isLate ? "task-line overdue" : "task-line");
   line.dataset.id = task.case;
+  line.dataset.overdue = String(Boolean(isLate));
   line.dataset.task = task.kind;
   const link = Object.assign(element("a", "link", task.case_number), { href: `#${task.case}` });
   line.append(element("strong", "", t(`task_${task.kind}`)), link, element("span", "minor", task.inspector ?? t("anybody")), element("time", "minor", time(task.opened_at)));
+  if (task.due_at) line.append(element("span", isLate ? "task-due overdue" : "task-due minor", `${t("due")} ${time(task.due_at)}`));
+  if (isLate) line.append(element("span", "late-mark", t("late")));
   return line;
 }
 

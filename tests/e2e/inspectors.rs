@@ -138,6 +138,22 @@ async fn an_inspector_answers_by_his_terminal_and_by_the_api() {
         (&open[0]["case"], &open[0]["kind"]),
         (&json!(id), &json!("verification"))
     );
+    // It is due when the clock of filing ends; the case tells the same of it.
+    let case = gateway.json(&format!("/api/v1/cases/{id}")).await;
+    let clock = &case["clocks"][0];
+    assert_eq!(clock["clock"], "filing", "{case:#}");
+    assert!(clock["due_at"].is_string(), "{case:#}");
+    for task in [&open[0], &case["tasks"][0]] {
+        assert_eq!(
+            (&task["opened_at"], &task["due_at"], &task["overdue"]),
+            (&case["opened_at"], &clock["due_at"], &json!(false)),
+            "{task:#}"
+        );
+        assert_eq!(
+            (&task["state"], &task["id"]),
+            (&json!("open"), &open[0]["id"])
+        );
+    }
     let path = format!("/api/v1/tasks/{}/answer", open[0]["id"].as_str().unwrap());
     let said = |who: &str, answer: &str, remark: &str| json!({"inspector": who, "answer": answer, "remark": remark});
     assert_eq!(post(&gateway, &path, said("I2", "pass", "")).await.0, 403);

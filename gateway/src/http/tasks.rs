@@ -10,9 +10,12 @@ use axum::{
     extract::{Path, Query, State, rejection::JsonRejection},
     http::StatusCode,
 };
-use geofence::case::{
-    Case,
-    task::{Task, TaskAnswer, TaskId, TaskKind},
+use geofence::{
+    case::{
+        Case,
+        task::{Task, TaskAnswer, TaskId, TaskKind},
+    },
+    units::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,7 +28,7 @@ use super::{
 };
 use crate::{
     Gateway,
-    clock::rfc3339,
+    clock::{self, rfc3339},
     inspectors::{Outcome, TaskCursor, answer, inspector_named, tasks},
     outlets::follower::Workplace,
 };
@@ -53,18 +56,53 @@ struct Parameters {
     limit: Option<u32>,
 }
 
-/// A task as its readers see it.
+/// A task as its readers see it, with its case or within it.
 #[derive(Debug, Serialize, ToSchema)]
-struct TaskView {
+pub(super) struct TaskLine {
     id: String,
+    number: u32,
     kind: &'static str,
     state: &'static str,
     inspector: Option<String>,
     phone: Option<String>,
     opened_at: String,
+    /// When its clock ends; not told while that stands still.
+    due_at: Option<String>,
+    /// It waits for longer than that, or was answered only then.
+    overdue: bool,
     ended_at: Option<String>,
     answer: Option<&'static str>,
     answered_by: Option<String>,
+}
+
+impl TaskLine {
+    pub(super) fn new(case: &Case, task: &Task, now: Timestamp) -> Self {
+        let id = TaskId {
+            case: case.id,
+            number: task.number,
+        };
+        Self {
+            id: id.to_string(),
+            number: task.number,
+            kind: task.kind.as_str(),
+            state: task.state(),
+            inspector: task.inspector.clone(),
+            phone: task.terminal.map(|terminal| terminal.to_string()),
+            opened_at: rfc3339(task.opened_at),
+            due_at: case.task_due_at(task).map(rfc3339),
+            overdue: case.is_task_late(task, now),
+            ended_at: task.ended_at.map(rfc3339),
+            answer: task.answer.map(TaskAnswer::as_str),
+            answered_by: task.answered_by.clone(),
+        }
+    }
+}
+
+/// A task, and what it is about.
+#[derive(Debug, Serialize, ToSchema)]
+struct TaskView {
+    #[serde(flatten)]
+    task: TaskLine,
     case: String,
     case_number: String,
     case_version: u32,
@@ -79,21 +117,9 @@ struct TaskView {
 }
 
 impl TaskView {
-    fn new(case: &Case, task: &Task) -> Self {
-        let id = TaskId {
-            case: case.id,
-            number: task.number,
-        };
+    fn new(case: &Case, task: &Task, now: Timestamp) -> Self {
         Self {
-            id: id.to_string(),
-            kind: task.kind.as_str(),
-            state: task.state(),
-            inspector: task.inspector.clone(),
-            phone: task.terminal.map(|terminal| terminal.to_string()),
-            opened_at: rfc3339(task.opened_at),
-            ended_at: task.ended_at.map(rfc3339),
-            answer: task.answer.map(TaskAnswer::as_str),
-            answered_by: task.answered_by.clone(),
+            task: TaskLine::new(case, task, now),
             case: case.id.to_string(),
             case_number: case.number(),
             case_version: case.version,
@@ -143,9 +169,10 @@ async fn list(
     let bounds = (limit(parameters.limit)? as usize, READ_MAX);
     let place = Workplace::of(&gateway);
     let page = tasks(&place, state == "open", is_wanted, from, bounds).await?;
+    let now = clock::now();
     let views = page.tasks.iter().filter_map(|(case, number)| {
         let task = case.tasks.iter().find(|task| task.number == *number)?;
-        Some(TaskView::new(case, task))
+        Some(TaskView::new(case, task, now))
     });
     Ok(Json(Page {
         items: views.collect(),
@@ -222,7 +249,7 @@ async fn take(
     let task = case.tasks.iter().find(|task| task.number == id.number);
     let task = task.ok_or_else(no_task)?;
     Ok(Json(AnswerMade {
-        task: TaskView::new(&case, task),
+        task: TaskView::new(&case, task, clock::now()),
         repeated,
     }))
 }

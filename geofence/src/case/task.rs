@@ -6,7 +6,12 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Case, moves::Move, words};
+use super::{
+    Case,
+    clock::{Clock, ClockKind},
+    moves::Move,
+    words,
+};
 use crate::{
     catalog::{Catalog, Duty, Standing, Vehicle, WorkKind},
     geometry::Point,
@@ -55,6 +60,15 @@ impl TaskKind {
             (Self::Check, TaskAnswer::Pass) => Move::VerifyPass,
             (Self::Check, TaskAnswer::Fail) => Move::VerifyFail,
             (_, TaskAnswer::Unclear) => Move::Note,
+        }
+    }
+
+    /// The clock that runs while somebody is waited for.
+    #[must_use]
+    pub const fn clock(self) -> ClockKind {
+        match self {
+            Self::Verification => ClockKind::Filing,
+            Self::Check => ClockKind::Checking,
         }
     }
 }
@@ -141,6 +155,30 @@ impl Case {
     #[must_use]
     pub fn open_task(&self) -> Option<&Task> {
         self.tasks.iter().find(|task| task.ended_at.is_none())
+    }
+
+    /// The clock of a task: the one of its kind that had begun last when the task began.
+    #[must_use]
+    pub fn clock_of(&self, task: &Task) -> Option<&Clock> {
+        let kind = task.kind.clock();
+        let mut clocks = self.clocks.iter().rev();
+        clocks.find(|clock| clock.kind == kind && clock.started_at <= task.opened_at)
+    }
+
+    /// When a task is due: when its clock ends. `None` while that stands still, or has no limit.
+    #[must_use]
+    pub fn task_due_at(&self, task: &Task) -> Option<Timestamp> {
+        self.clock_of(task).and_then(|clock| clock.due_at)
+    }
+
+    /// A task waits for longer than its clock allows, or was answered only then.
+    #[must_use]
+    pub fn is_task_late(&self, task: &Task, at: Timestamp) -> bool {
+        self.clock_of(task)
+            .is_some_and(|clock| match task.ended_at {
+                None => clock.is_late(at),
+                Some(ended) => clock.due_at.is_some_and(|due| ended > due),
+            })
     }
 
     /// Ends the task that waits, where there is one.

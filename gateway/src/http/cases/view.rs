@@ -7,7 +7,6 @@ use geofence::{
         desk::{CaseChange, allowed_moves},
         moves::{Move, Need, Role, Rule},
         policy::Desk,
-        task::Task,
     },
     units::Timestamp,
 };
@@ -17,6 +16,7 @@ use utoipa::ToSchema;
 use super::super::{
     Problem,
     openapi::words,
+    tasks::TaskLine,
     view::{CaseView, ViolationView},
 };
 use crate::{catalog::Catalog, clock::rfc3339};
@@ -142,8 +142,7 @@ pub(super) struct CaseDetail {
     case: CaseView,
     occurred_at: String,
     media: Vec<String>,
-    #[schema(value_type = Vec<Object>)]
-    tasks: Vec<Task>,
+    tasks: Vec<TaskLine>,
     rework: u32,
     extensions: u32,
     deferrals: u32,
@@ -166,12 +165,12 @@ impl CaseDetail {
         now: Timestamp,
         catalog: &Catalog,
     ) -> Self {
-        let clocks = case.clocks.iter();
+        let (clocks, tasks) = (case.clocks.iter(), case.tasks.iter());
         Self {
             case: CaseView::new(case, catalog),
             occurred_at: rfc3339(case.occurred_at),
             media: case.media.clone(),
-            tasks: case.tasks.clone(),
+            tasks: tasks.map(|task| TaskLine::new(case, task, now)).collect(),
             rework: case.rework,
             extensions: case.extensions,
             deferrals: case.deferrals,
