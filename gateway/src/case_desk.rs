@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use geofence::case::{
+    Stage,
+    clock::ClockKind,
     moves::Move,
     policy::{Desk, Policy, PolicyText},
+    task::TaskKind,
 };
 use parking_lot::Mutex;
-use storage::store::CaseWritten;
+use storage::store::{CaseWritten, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,6 +19,7 @@ use crate::{
     catalog::InForce,
     clock,
     config::Cases,
+    inspectors,
     metrics::Metrics,
     outlets::every,
     rule_file::{self, RuleFileError},
@@ -107,13 +111,29 @@ async fn tick(gateway: Arc<Gateway>) {
             break;
         }
     }
-    match gateway.store.cases_overdue(clock::now()).await {
-        Ok(count) => {
-            let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            gateway.metrics.gauge("cases_overdue", &[], count);
-        }
-        Err(error) => tracing::debug!(%error, "overdue cases cannot be counted"),
+    if let Err(error) = count_overdue(&gateway).await {
+        gateway.metrics.store_failed(&error);
+        tracing::debug!(%error, "overdue cases cannot be counted");
     }
+}
+
+/// Of each stage, none told as none.
+async fn count_overdue(gateway: &Gateway) -> Result<(), StoreError> {
+    let now = clock::now();
+    let gauge = |name, label, word: &str, count: Option<&u64>| {
+        let count = count.copied().unwrap_or_default();
+        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        gateway.metrics.gauge(name, &[(label, word)], count);
+    };
+    let stages = gateway.store.cases_overdue(now).await?;
+    for stage in Stage::ALL.iter().filter(|stage| !stage.is_final()) {
+        gauge("cases_overdue", "stage", stage.as_str(), stages.get(stage));
+    }
+    let tasks = inspectors::overdue(&*gateway.store, now).await?;
+    for kind in TaskKind::ALL {
+        gauge("tasks_overdue", "kind", kind.as_str(), tasks.get(kind));
+    }
+    Ok(())
 }
 
 /// Counts what was done.
@@ -121,7 +141,10 @@ pub fn tell(metrics: &Metrics, written: &[CaseWritten]) {
     for line in written.iter().flat_map(|written| &written.lines) {
         let name = line.name.as_str();
         if matches!(line.name, Move::Warn | Move::Overdue) {
-            metrics.count("case_clock_notices_total", "notice", name, 1);
+            let clock = line.clock().map_or("unknown", ClockKind::as_str);
+            let stage = line.to.as_str();
+            let labels = [("notice", name), ("clock", clock), ("stage", stage)];
+            metrics.count_with("case_clock_notices_total", &labels, 1);
         } else {
             metrics.count("case_moves_total", "move", name, 1);
         }

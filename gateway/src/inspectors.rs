@@ -12,18 +12,22 @@
 mod messages;
 mod photos;
 
+use std::collections::BTreeMap;
+
 use geofence::{
     case::{
         Case, Place, Severity, Source, Stage,
         desk::{Actor, MoveRequest, Refusal},
         moves::Role,
-        task::{Answered, TaskAnswer, TaskId},
+        task::{Answered, TaskAnswer, TaskId, TaskKind},
     },
     catalog::{Catalog as Snapshot, Vehicle, WorkKind},
     identity::{CaseId, TerminalId},
     units::Timestamp,
 };
-use storage::store::{CaseOrder, CaseQuery, CaseWritten, MoveOrder, Moved, Opening, StoreError};
+use storage::store::{
+    CaseOrder, CaseQuery, CaseWritten, MoveOrder, Moved, Opening, Store, StoreError,
+};
 use uuid::Uuid;
 
 pub use self::{
@@ -36,6 +40,8 @@ use crate::{case_desk, clock, metrics::Metrics, outlets::follower::Workplace};
 const REPORTS: Uuid = Uuid::from_bytes(*b"gridtrace/report");
 /// Cases that are read at once.
 const PAGE: u32 = 500;
+/// Overdue cases of a stage that are looked at to count overdue tasks.
+const OVERDUE_MAX: usize = 5_000;
 /// What commands and moves of a task are known by.
 const KEY: &str = "task:";
 
@@ -250,6 +256,45 @@ pub async fn report(place: &Workplace, said: Report<'_>) -> Result<(), StoreErro
 /// Counts a report, or what became of it instead of a case.
 pub fn count_report(metrics: &Metrics, word: &'static str) {
     metrics.count("inspector_reports_total", "result", word, 1);
+}
+
+/// How many tasks wait for longer than their clocks allow, by kind. Only cases of which a clock is
+/// overdue are read, at most [`OVERDUE_MAX`] of each stage that waits for inspectors.
+///
+/// # Errors
+/// When the store is not available.
+pub async fn overdue(
+    store: &dyn Store,
+    at: Timestamp,
+) -> Result<BTreeMap<TaskKind, u64>, StoreError> {
+    let mut counts = BTreeMap::new();
+    for stage in [Stage::Collected, Stage::Handled] {
+        let mut after = None;
+        let mut read = 0;
+        while read < OVERDUE_MAX {
+            let query = CaseQuery {
+                stage: Some(stage),
+                overdue_at: Some(at),
+                order: CaseOrder::Opened,
+                after,
+                limit: PAGE,
+                ..CaseQuery::default()
+            };
+            let cases = store.cases(&query).await?;
+            for case in &cases {
+                let task = case.open_task();
+                if let Some(task) = task.filter(|task| case.is_task_late(task, at)) {
+                    *counts.entry(task.kind).or_default() += 1;
+                }
+            }
+            read += cases.len();
+            after = cases.last().and_then(|case| query.key(case));
+            if cases.len() < PAGE as usize {
+                break;
+            }
+        }
+    }
+    Ok(counts)
 }
 
 /// Where a reader of tasks goes on: in which list, behind which case.

@@ -262,7 +262,7 @@ impl Store for EmbeddedStore {
             .await
     }
 
-    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
+    async fn cases_overdue(&self, at: Timestamp) -> Result<BTreeMap<Stage, u64>, StoreError> {
         self.readers
             .read("count cases", move |r| cases::overdue(r.main()?, at))
             .await

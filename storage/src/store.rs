@@ -395,8 +395,8 @@ pub trait Store: Outbox + Send + Sync + 'static {
     /// How many cases stand in each stage.
     async fn cases_by_stage(&self) -> Result<BTreeMap<Stage, u64>, StoreError>;
 
-    /// How many cases have a running clock that was due before a moment.
-    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError>;
+    /// How many cases of each stage have a running clock that was due before a moment.
+    async fn cases_overdue(&self, at: Timestamp) -> Result<BTreeMap<Stage, u64>, StoreError>;
 
     /// The figures of cases: computed by the store, in the order of periods and subjects. What has
     /// no case at all is left out.

@@ -283,7 +283,7 @@ impl Store for TimescaleStore {
         lease.conclude(result)
     }
 
-    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
+    async fn cases_overdue(&self, at: Timestamp) -> Result<BTreeMap<Stage, u64>, StoreError> {
         let mut lease = self.reader("count cases").await?;
         let result = self.query(cases::overdue(&mut lease, at)).await;
         lease.conclude(result)

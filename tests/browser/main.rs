@@ -202,7 +202,7 @@ async fn the_case_says_why(browser: &Browser) {
 
 async fn a_case_on_paper_says_why_in_both_languages(browser: &Browser, demo: &Process) {
     let json = async |path: &str| {
-        let (status, body) = gateway::http_client::get(&demo.http, path).await.unwrap();
+        let (status, body) = harness::http_client::get(&demo.http, path).await.unwrap();
         assert_eq!(status, 200, "{path}");
         serde_json::from_slice::<serde_json::Value>(&body).unwrap()
     };

@@ -1,6 +1,7 @@
 //! Cases reach a case system: over real sockets, signed, once, in order, whatever dies.
 
 mod callbacks;
+mod notices;
 
 use std::{
     net::SocketAddr,
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gateway::clock;
 use harness::{
     PATIENCE, TestGateway,
     http_client::{self, Method},
@@ -131,7 +133,7 @@ async fn a_case_is_acknowledged_by_the_receiver_within_two_seconds() {
         .unwrap();
     let case = gateway.items("/api/v1/cases").await.remove(0);
     let sure = case["confirmed_at"].as_str().unwrap();
-    let sure = gateway::clock::parse_rfc3339(sure).unwrap().millis();
+    let sure = clock::parse_rfc3339(sure).unwrap().millis();
     let proof = sent.iter().find(|(at, _)| at * 1_000 >= sure).unwrap().1;
     let took = heard.duration_since(proof);
     eprintln!("from the report to the receiver's acknowledgement: {took:?}");

@@ -140,6 +140,12 @@ impl TestGateway {
         self.app.http_address().to_string()
     }
 
+    /// What runs.
+    #[must_use]
+    pub fn gateway(&self) -> &gateway::Gateway {
+        self.app.gateway()
+    }
+
     /// Sessions of terminals that are open.
     #[must_use]
     pub fn app_sessions(&self) -> usize {

@@ -1,6 +1,6 @@
 //! What people, clocks and policy do to stored cases.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use geofence::{
     case::{
@@ -267,8 +267,9 @@ pub(crate) async fn clocks_are_told_once_and_the_overdue_are_found(subject: &Sub
         5
     );
     assert_eq!(tick(59, 9).await, []);
-    assert_eq!(subject.store.cases_overdue(later(60)).await.unwrap(), 0);
-    assert_eq!(subject.store.cases_overdue(later(61)).await.unwrap(), 5);
+    let overdue = async |minutes| subject.store.cases_overdue(later(minutes)).await.unwrap();
+    assert_eq!(overdue(60).await, BTreeMap::new());
+    assert_eq!(overdue(61).await, BTreeMap::from([(Stage::Collected, 5)]));
     let said = tick(70, 9).await;
     assert_eq!(said.len(), 5);
     assert!(

@@ -262,12 +262,15 @@ pub const METRICS: &[(&str, &str)] = &[
     ("violations_unopened_total", "Violations that open no case."),
     ("cases_opened_total", "Cases opened, by kind or source."),
     ("cases_open", "Cases in the store, by stage."),
-    ("cases_overdue", "Cases with a clock that is overdue."),
+    (
+        "cases_overdue",
+        "Cases with a clock that is overdue, by stage.",
+    ),
     ("case_moves_total", "Moves of cases, by move."),
     ("case_moves_refused_total", "Refused moves, by reason."),
     (
         "case_clock_notices_total",
-        "Clocks that warned or ran out, by notice.",
+        "Clocks that warned or ran out, by notice, clock and stage.",
     ),
     (
         "delivery_attempts_total",

@@ -344,7 +344,7 @@ impl Edit {
             clock.warn_at = None;
             clock.is_overdue |= is_over;
             let detail = format!(
-                "clock: {}, limit: {}",
+                "{CLOCK}{}, limit: {}",
                 clock.kind.as_str(),
                 clock
                     .limit
@@ -356,6 +356,19 @@ impl Edit {
                 self.tell(rule, &request, at, detail);
             }
         }
+    }
+}
+
+/// The word before the kind of a clock in what a notice says.
+const CLOCK: &str = "clock: ";
+
+impl CaseChange {
+    /// Which clock warned or ran out, of a notice.
+    #[must_use]
+    pub fn clock(&self) -> Option<ClockKind> {
+        let is_notice = matches!(self.name, Move::Warn | Move::Overdue);
+        let said = self.detail.strip_prefix(CLOCK).filter(|_| is_notice)?;
+        ClockKind::from_word(said.split(',').next()?)
     }
 }
 

@@ -11,7 +11,7 @@ use geofence::{
     identity::{CaseId, ViolationId},
     units::Timestamp,
 };
-use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use rusqlite::{Connection, Params, Row, params, params_from_iter, types::Value};
 
 use super::{outbox, reader::all};
 use crate::{
@@ -308,7 +308,15 @@ pub(super) fn history(connection: &Connection, id: CaseId) -> Result<Vec<CaseCha
 
 pub(super) fn by_stage(connection: &Connection) -> Result<BTreeMap<Stage, u64>, StoreError> {
     let sql = "SELECT stage, count(*) FROM cases GROUP BY stage";
-    let counts = all(connection, "count cases", sql, [], |row| {
+    counted(connection, sql, [])
+}
+
+fn counted(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<BTreeMap<Stage, u64>, StoreError> {
+    let counts = all(connection, "count cases", sql, parameters, |row| {
         let word = row.get_ref(0)?.as_str()?;
         let Some(stage) = Stage::from_word(word) else {
             return Ok(Err(damaged("count cases", &word)));
@@ -318,12 +326,13 @@ pub(super) fn by_stage(connection: &Connection) -> Result<BTreeMap<Stage, u64>, 
     Ok(counts.into_iter().collect())
 }
 
-pub(super) fn overdue(connection: &Connection, at: Timestamp) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM cases WHERE due_at < ?";
-    let counts = all(connection, "count cases", sql, [at.0], |row| {
-        Ok(Ok(row.get::<_, i64>(0)?.cast_unsigned()))
-    })?;
-    Ok(counts.first().copied().unwrap_or_default())
+/// Those that are overdue.
+pub(super) fn overdue(
+    connection: &Connection,
+    at: Timestamp,
+) -> Result<BTreeMap<Stage, u64>, StoreError> {
+    let sql = "SELECT stage, count(*) FROM cases WHERE due_at < ? GROUP BY stage";
+    counted(connection, sql, [at.0])
 }
 
 /// The one place where a changed case is written, with the event that tells of it.

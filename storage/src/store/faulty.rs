@@ -324,7 +324,7 @@ impl Store for FaultyStore {
         self.call("count cases", self.inner.cases_by_stage()).await
     }
 
-    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
+    async fn cases_overdue(&self, at: Timestamp) -> Result<BTreeMap<Stage, u64>, StoreError> {
         self.call("count cases", self.inner.cases_overdue(at)).await
     }
 

@@ -318,11 +318,14 @@ impl Store for MemoryStore {
         Ok(stages)
     }
 
-    async fn cases_overdue(&self, at: Timestamp) -> Result<u64, StoreError> {
-        let tables = self.tables.lock();
-        let due = |stored: &StoredCase| stored.case.due_at().is_some_and(|due| due < at);
-        let overdue = tables.cases.values().filter(|(stored, _)| due(stored));
-        Ok(overdue.count() as u64)
+    async fn cases_overdue(&self, at: Timestamp) -> Result<BTreeMap<Stage, u64>, StoreError> {
+        let mut stages = BTreeMap::new();
+        for (stored, _) in self.tables.lock().cases.values() {
+            if stored.case.due_at().is_some_and(|due| due < at) {
+                *stages.entry(stored.case.stage).or_default() += 1;
+            }
+        }
+        Ok(stages)
     }
 
     async fn evaluate(&self, query: &EvaluationQuery) -> Result<Vec<FigureRow>, StoreError> {

@@ -385,22 +385,30 @@ pub(super) async fn history(
 }
 
 pub(super) async fn by_stage(connection: &mut Connection) -> Result<BTreeMap<Stage, u64>, Failure> {
-    let select = connection
-        .statement("SELECT stage, count(*) FROM gridtrace.cases GROUP BY stage")
-        .await?;
-    let rows = connection.client.query(&select, &[]).await?;
+    let sql = "SELECT stage, count(*) FROM gridtrace.cases GROUP BY stage";
+    counted(connection, sql, &[]).await
+}
+
+/// Those that are overdue.
+pub(super) async fn overdue(
+    connection: &mut Connection,
+    at: Timestamp,
+) -> Result<BTreeMap<Stage, u64>, Failure> {
+    let sql = "SELECT stage, count(*) FROM gridtrace.cases WHERE due_at < $1 GROUP BY stage";
+    counted(connection, sql, &[&Moment(at)]).await
+}
+
+async fn counted(
+    connection: &mut Connection,
+    sql: &'static str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<BTreeMap<Stage, u64>, Failure> {
+    let select = connection.statement(sql).await?;
+    let rows = connection.client.query(&select, parameters).await?;
     let counts = rows
         .iter()
         .map(|row| Ok((stage(row.get(0))?, row.get::<_, i64>(1).cast_unsigned())));
     Ok(counts.collect::<Result<_, StoreError>>()?)
-}
-
-pub(super) async fn overdue(connection: &mut Connection, at: Timestamp) -> Result<u64, Failure> {
-    let select = connection
-        .statement("SELECT count(*) FROM gridtrace.cases WHERE due_at < $1")
-        .await?;
-    let row = connection.client.query_one(&select, &[&Moment(at)]).await?;
-    Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
 pub(super) async fn snapshots(

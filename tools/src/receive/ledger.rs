@@ -25,6 +25,9 @@ pub struct Entry {
     pub event: String,
     /// The stage of the case afterwards.
     pub stage: String,
+    /// The moves that the event added to its history.
+    #[serde(default)]
+    pub moves: Vec<String>,
 }
 
 /// What the receiver has, as it prints it.
@@ -186,12 +189,15 @@ fn entry(id: &str, body: &[u8]) -> Option<Entry> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let text = |value: Option<&Value>| Some(value?.as_str()?.to_owned());
     let case = body.get("case")?;
+    let lines = body.get("changes").and_then(Value::as_array);
+    let lines = lines.into_iter().flatten();
     Some(Entry {
         id: id.to_owned(),
         case: text(case.get("id"))?,
         sequence: body.get("sequence")?.as_u64()?,
         event: text(body.get("event"))?,
         stage: text(case.get("stage"))?,
+        moves: lines.filter_map(|line| text(line.get("move"))).collect(),
     })
 }
 
