@@ -259,7 +259,7 @@ pub fn count_report(metrics: &Metrics, word: &'static str) {
 }
 
 /// How many tasks wait for longer than their clocks allow, by kind. Only cases of which a clock is
-/// overdue are read, at most [`OVERDUE_MAX`] of each stage that waits for inspectors.
+/// overdue are read, at most `OVERDUE_MAX` of each stage that waits for inspectors.
 ///
 /// # Errors
 /// When the store is not available.
