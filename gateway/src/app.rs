@@ -257,7 +257,7 @@ impl App {
         );
         let mut outlets = vec![
             bulk.spawn(outlets::follow(share(), StoreWriter, stop_outlets.clone())),
-            cases.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
+            bulk.spawn(outlets::follow(share(), evaluator, stop_outlets.clone())),
             cases.spawn(outlets::follow(share(), reports, stop_outlets.clone())),
             bulk.spawn(outlets::retention::run(share(), stop_outlets.clone())),
             cases.spawn(case_desk::run(share(), stop_outlets.clone())),
