@@ -38,7 +38,7 @@ const VEHICLES: &str = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh
                         V4,13800000004,晋AR0004,refuse_truck,F1,four,60\n";
 
 /// A square of about 450 m around 37.87 N, 112.55 E that nobody may enter.
-fn fences() -> String {
+pub(crate) fn fences() -> String {
     let (west, east, south, north) = (112.5475, 112.5525, 37.868, 37.872);
     json!({"type": "FeatureCollection", "features": [{
         "type": "Feature",

@@ -42,18 +42,13 @@ async fn paho_of_python_is_a_terminal_of_mqtt_5() {
     let gateway = start(&[("terminals.takeovers_per_minute_max", "100")]).await;
     let code = password(&gateway.http(), PHONE).await;
     let at = gateway.mqtt();
-    let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/mqtt/terminal.py"))
-        .args([at.ip().to_string(), at.port().to_string(), gateway.http()])
-        .args([PHONE, &code])
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{failed}");
-    assert!(said.ends_with("done\n"), "{said}\n{failed}");
+    let (host, port) = (at.ip().to_string(), at.port().to_string());
+    run(
+        &python,
+        "terminal.py",
+        &[&host, &port, &gateway.http(), PHONE, &code],
+    )
+    .await;
     let books = gateway.drained().await;
     // The 1, 3, 4, 6 and 7; the others were refused.
     assert_eq!(
@@ -80,4 +75,20 @@ async fn paho_of_python_is_a_terminal_of_mqtt_5() {
         assert_eq!(books.value(&name), 1, "{reason}");
     }
     gateway.stop().await;
+}
+
+/// Runs a script of this folder to its end.
+pub(super) async fn run(python: &Path, script: &str, arguments: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/mqtt");
+    let output = Command::new(python)
+        .arg(folder.join(script))
+        .args(arguments)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{failed}");
+    assert!(said.ends_with("done\n"), "{said}\n{failed}");
 }

@@ -8,29 +8,17 @@ use harness::{
     proxy::{Proxy, Way},
     report, until,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tools::{
     receive::{Secret, sign},
     wire::Revision,
 };
 
 use super::outer::{Heard, broker, tls_front};
-use crate::authority::Authority;
+use crate::{authority::Authority, deliveries::fences};
 
 const SECRET: &str = "a-key-of-enough-characters";
 const PHONES: [&str; 2] = ["13800000001", "13800000002"];
-
-/// A square of about 450 m around 37.87 N, 112.55 E that nobody may enter.
-fn fences() -> String {
-    let (west, east, south, north) = (112.5475, 112.5525, 37.868, 37.872);
-    json!({"type": "FeatureCollection", "features": [{
-        "type": "Feature",
-        "properties": {"id": "K1", "name": "school", "kind": "keep_out"},
-        "geometry": {"type": "Polygon", "coordinates":
-            [[[west, south], [east, south], [east, north], [west, north], [west, south]]]},
-    }]})
-    .to_string()
-}
 
 async fn city(url: &str, more: &str) -> (TestGateway, tempfile::TempDir) {
     let receivers = format!(

@@ -7,7 +7,6 @@ use harness::{PATIENCE, TestGateway, until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    process::Command,
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -16,7 +15,9 @@ use tokio_tungstenite::{
 use tools::wire::{Phone, Revision, frame, message_id};
 
 use super::{
-    PHONE, connect_bytes, paho::python, password, position, published, raw, rest, start, topic,
+    PHONE, connect_bytes,
+    paho::{self, python},
+    password, position, published, raw, rest, start, topic,
 };
 
 const LISTEN: (&str, &str) = ("mqtt.websocket.listen", "127.0.0.1:0");
@@ -370,19 +371,15 @@ async fn a_connection_that_is_cut_leaves_its_will_and_the_terminal_is_offline() 
 }
 
 /// Runs the script for clients of another language against one listener.
-async fn paho(python: &Path, at: std::net::SocketAddr, ca: &str, code: &str) {
-    let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/mqtt/websocket.py"))
-        .args([&at.ip().to_string(), &at.port().to_string(), ca])
-        .args([published::PHONE, code, "west", published::PASSWORD])
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{failed}");
-    assert!(said.ends_with("done\n"), "{said}\n{failed}");
+async fn speak(python: &Path, at: std::net::SocketAddr, ca: &str, code: &str) {
+    let (host, port) = (at.ip().to_string(), at.port().to_string());
+    let (phone, word) = (published::PHONE, published::PASSWORD);
+    paho::run(
+        python,
+        "websocket.py",
+        &[&host, &port, ca, phone, code, "west", word],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -405,8 +402,8 @@ async fn paho_publishes_and_follows_over_websocket_with_tls_and_without() {
     ])
     .await;
     let code = password(&gateway.http(), published::PHONE).await;
-    paho(&python, gateway.mqtt_ws(), "", &code).await;
-    paho(&python, gateway.mqtt_wss(), certificate, &code).await;
+    speak(&python, gateway.mqtt_ws(), "", &code).await;
+    speak(&python, gateway.mqtt_wss(), certificate, &code).await;
     let books = gateway.drained().await;
     // Two versions over each listener.
     assert_eq!(books.value("gridtrace_positions_recorded_total"), 4);
