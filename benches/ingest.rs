@@ -5,12 +5,12 @@
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
-use benchmarks::servers::{Kind, Server, is_measuring, own_cpu_s, serve_if_asked};
+use benchmarks::servers::{Kind, Server, is_measuring, number_of, own_cpu_s, serve_if_asked};
 use tools::load::{self, LoadConfig, LoadReport, raise_file_limit};
 
 const KINDS: [Kind; 3] = [Kind::Gateway, Kind::Thin, Kind::Floor];
 
-/// Messages that a terminal has in flight, and reports in each.
+/// Messages that a terminal has in flight, and reports in each; `load=N` measures one of them alone.
 const LOADS: [(usize, u32); 3] = [(1, 1), (8, 1), (1, 20)];
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -27,7 +27,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     raise_file_limit(4_096)?;
     let mut is_whole = true;
-    for (in_flight, batch) in LOADS {
+    let only = number_of("load");
+    for (number, (in_flight, batch)) in (1..).zip(LOADS) {
+        if only.is_some_and(|only| only != f64::from(number)) {
+            continue;
+        }
         println!("{connections} connections, {in_flight} in flight, {batch} reports in each");
         let config = LoadConfig {
             connections,

@@ -10,11 +10,13 @@
 //! * [`evaluation`] says what evaluations count.
 //! * [`catalog`] keeps the versions of the city's catalog.
 //! * [`commands`] is the queue of what terminals are to do, and what became of it.
+//! * [`background`] keeps such work out of the way of terminals.
 //! * [`backup`] copies what is in use.
 //! * [`examine`] and [`cursors`] look at a store without opening it: nothing changes.
 //! * [`media`] keeps pictures, sound, video and alarm attachments.
 //! * [`file_system`] is all that the log sees of a disk, so that tests can break it.
 
+pub mod background;
 pub mod backup;
 pub mod catalog;
 pub mod commands;

@@ -22,7 +22,10 @@ use geofence::{
     units::Timestamp,
     violation::{Finding, ViolationKind},
 };
-use storage::store::{FindingBatch, StoreError};
+use storage::{
+    background,
+    store::{FindingBatch, StoreError},
+};
 
 pub(crate) use self::shard::{SHARD_KEY, Shard};
 
@@ -103,6 +106,7 @@ impl EvaluatorConsumer {
             .iter()
             .filter(|entry| entry.offset >= self.judged)
         {
+            background::give_way();
             if let Some(number) = record::catalog_version(entry) {
                 catalog = place.catalog.of(number);
             }

@@ -12,6 +12,9 @@
 //!   They are a small part of the work and compute for short stretches, so that a niceness suffices.
 //!   It also is a share of a full machine, which `SCHED_IDLE` is not.
 //!
+//! Both pause every now and then ([`storage::background`]): a processor that is never idle fetches
+//! nothing from the queue of another.
+//!
 //! A transaction of the bulk in the embedded store is waited for by cases, at the pace of the bulk:
 //! therefore it is a short one (`commit_rows_max`).
 
@@ -40,8 +43,12 @@ impl OutletsRuntime {
     /// When they cannot be started.
     pub fn start() -> io::Result<Self> {
         Ok(Self {
-            bulk: Lane::start("outlet", || step_back(ThreadPriority::Min, Idle))?,
+            bulk: Lane::start("outlet", || {
+                storage::background::enter();
+                step_back(ThreadPriority::Min, Idle);
+            })?,
             cases: Lane::start("cases", || {
+                storage::background::enter();
                 if let Ok(priority) = CASES_PRIORITY.try_into() {
                     step_back(ThreadPriority::Crossplatform(priority), Other);
                 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use storage::store::{PositionBatch, PositionRow, StoreError};
+use storage::{
+    background,
+    store::{PositionBatch, PositionRow, StoreError},
+};
 
 use super::{Batch, Consumer, follower::Workplace};
 use crate::{
@@ -86,6 +89,7 @@ pub(super) fn rows(place: &Workplace, batch: &Batch) -> (PositionBatch, u64) {
     let mut quarantined = Vec::new();
     let mut unreadable = 0;
     for entry in &batch.records {
+        background::give_way();
         match record::reports(entry, &window) {
             Ok(reports) => {
                 for report in reports {

@@ -12,6 +12,7 @@ use time::Date;
 
 use super::{Options, cases, day, reader::Readers, rows};
 use crate::{
+    background,
     case_changes::{Wanted, findings},
     sqlite::{self, failed},
     store::{
@@ -133,6 +134,7 @@ impl Writer {
                 .prepare_cached(rows::INSERT)
                 .map_err(failed(action))?;
             for (_, row) in of_day {
+                background::give_way();
                 inserted += rows::write(&mut insert, row).map_err(failed(action))? as u64;
             }
         }

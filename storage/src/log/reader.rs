@@ -10,6 +10,7 @@ use super::{
     scan::{BlockError, Blocks},
     segment,
 };
+use crate::background;
 
 /// A log as its consumers see it, whatever keeps it: records in order, read by position. The
 /// position that counts after a restart is in the consumer's own store.
@@ -209,6 +210,7 @@ impl LogSource for Reader {
                 }
                 continue;
             }
+            background::give_way();
             let record = self.next_record()?;
             if record.offset < self.position {
                 continue;
