@@ -104,11 +104,12 @@ pub fn feed_live(
         }
         Content::Batch(batch) => {
             let mut newest = None;
+            let mut recorded = 0;
             for entry in &batch.entries {
                 match entry {
                     Err(_) => gateway.metrics.positions_rejected.increment(1),
                     Ok(entry) => {
-                        gateway.metrics.positions_recorded.increment(1);
+                        recorded += 1;
                         notice_alarms(&entry.report);
                         let position = normalise(
                             &entry.report,
@@ -126,6 +127,7 @@ pub fn feed_live(
                     }
                 }
             }
+            gateway.metrics.positions_recorded.increment(recorded);
             if let Some(position) = newest {
                 gateway.live.update(&position);
             }

@@ -6,7 +6,10 @@
 //! message that all streams share. A stream that is too slow loses messages, is told so by the
 //! gap in their numbers, and gets a snapshot instead.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    mem,
+    sync::{Arc, OnceLock},
+};
 
 use dashmap::DashMap;
 use geofence::{case::Case, identity::TerminalId, position::Position, units::Timestamp};
@@ -35,6 +38,8 @@ pub struct Vehicle {
     pub position: Position,
     /// A session of the terminal is open.
     pub is_online: bool,
+    /// It is on the list of those that changed.
+    is_marked: bool,
 }
 
 impl Vehicle {
@@ -94,7 +99,8 @@ pub struct LiveMap {
 
 #[derive(Debug, Default)]
 struct Changed {
-    terminals: std::collections::HashSet<TerminalId>,
+    /// Each once: see [`Vehicle::is_marked`].
+    terminals: Vec<TerminalId>,
     oldest_received_at: Option<Timestamp>,
 }
 
@@ -124,22 +130,27 @@ impl LiveMap {
         if !position.is_positioned {
             return;
         }
-        match self.vehicles.entry(position.terminal) {
+        let is_marked = match self.vehicles.entry(position.terminal) {
             dashmap::Entry::Occupied(mut entry) => {
                 let vehicle = entry.get_mut();
                 if position.fixed_at <= vehicle.position.fixed_at {
                     return;
                 }
                 vehicle.position = position.clone();
+                mem::replace(&mut vehicle.is_marked, true)
             }
             dashmap::Entry::Vacant(entry) => {
                 entry.insert(Vehicle {
                     position: position.clone(),
                     is_online: true,
+                    is_marked: true,
                 });
+                false
             }
+        };
+        if !is_marked {
+            self.enlist(position.terminal, Some(position.received_at));
         }
-        self.mark(position.terminal, Some(position.received_at));
     }
 
     /// What the store knew at the start.
@@ -148,22 +159,32 @@ impl LiveMap {
         self.vehicles.entry(terminal).or_insert(Vehicle {
             position,
             is_online,
+            is_marked: false,
         });
-        self.mark(terminal, None);
+        self.change(terminal, |_| {});
     }
 
     /// A session of the terminal opened or closed.
     pub fn set_online(&self, terminal: TerminalId, is_online: bool) {
-        if let Some(mut vehicle) = self.vehicles.get_mut(&terminal) {
-            vehicle.is_online = is_online;
-            drop(vehicle);
-            self.mark(terminal, None);
+        self.change(terminal, |vehicle| vehicle.is_online = is_online);
+    }
+
+    fn change(&self, terminal: TerminalId, change: impl FnOnce(&mut Vehicle)) {
+        let Some(mut vehicle) = self.vehicles.get_mut(&terminal) else {
+            return;
+        };
+        change(&mut vehicle);
+        let is_marked = mem::replace(&mut vehicle.is_marked, true);
+        drop(vehicle);
+        if !is_marked {
+            self.enlist(terminal, None);
         }
     }
 
-    fn mark(&self, terminal: TerminalId, received_at: Option<Timestamp>) {
+    /// Of one that has just been marked.
+    fn enlist(&self, terminal: TerminalId, received_at: Option<Timestamp>) {
         let mut changed = self.changed.lock();
-        changed.terminals.insert(terminal);
+        changed.terminals.push(terminal);
         if changed.oldest_received_at.is_none() {
             changed.oldest_received_at = received_at;
         }
@@ -207,7 +228,7 @@ impl LiveMap {
 
     /// Sends what changed since the last call as one message.
     pub fn publish_positions(&self) {
-        let changed = std::mem::take(&mut *self.changed.lock());
+        let changed = mem::take(&mut *self.changed.lock());
         if changed.terminals.is_empty() {
             return;
         }
@@ -218,8 +239,11 @@ impl LiveMap {
         let items: Vec<_> = changed
             .terminals
             .iter()
-            .filter_map(|terminal| self.vehicles.get(terminal))
-            .map(|vehicle| self.view(&vehicle))
+            .filter_map(|terminal| {
+                let mut vehicle = self.vehicles.get_mut(terminal)?;
+                vehicle.is_marked = false;
+                Some(self.view(&vehicle))
+            })
             .collect();
         self.metrics.live_updates.increment(items.len() as u64);
         self.send(|seq| Body::Positions { seq, items: &items });
