@@ -251,6 +251,19 @@ async fn what_has_gone_since_is_said() {
     let page = text(&gateway, &format!("/cases/{id}/print?lang=en")).await;
     assert!(page.contains("No longer kept"), "{page}");
     assert!(
+        page.contains("4 work hours") && page.contains("found"),
+        "{page}"
+    );
+    // What the system says of itself is told in the language of the page.
+    let chinese = text(&gateway, &format!("/cases/{id}/print?lang=zh")).await;
+    assert!(
+        chinese.contains("4 工作小时") && chinese.contains("自动发现"),
+        "{chinese}"
+    );
+    for word in ["work hour", ">found<", "telemetry"] {
+        assert!(!chinese.contains(word), "{word}: {chinese}");
+    }
+    assert!(
         page.contains("class=\"fix\""),
         "the fixes are drawn all the same"
     );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use geofence::{
-    case::{Case, Interval, clock::Clock, desk::CaseChange},
+    case::{Case, Interval, clock::Clock, desk::CaseChange, moves::Role},
     language::Language,
     units::{Latitude, Longitude, Timestamp},
     violation::{EvidenceFix, Stretch, StretchState},
@@ -410,7 +410,7 @@ impl<'a> Writer<'a> {
             tr {
                 td { (self.text(clock.kind.as_str())) }
                 td { (local(clock.started_at)) }
-                td { (clock.limit.map(|limit| limit.to_string()).unwrap_or_default()) }
+                td { (clock.limit.map(|limit| self.language.limit(limit)).unwrap_or_default()) }
                 td { (clock.due_at.map(local).unwrap_or_default()) }
                 td { (hours(clock.used(now, time))) }
                 td { (left.unwrap_or_default()) }
@@ -431,18 +431,44 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// What the system says of itself is put into the language of the page.
     fn line(self, line: &CaseChange) -> Markup {
+        let (who, remark) = match line.role {
+            Role::System => (
+                self.text(&line.actor),
+                self.language.remark(&line.remark).into_owned(),
+            ),
+            _ => (line.actor.clone(), line.remark.clone()),
+        };
+        let detail = self.detail(line);
         html! {
             tr {
                 td { (local(line.at)) }
                 td { (self.text(line.name.as_str())) }
                 td { (self.text(line.to.as_str())) }
-                td { (line.actor) " (" (self.text(line.role.as_str())) ")" }
+                td { (who) " (" (self.text(line.role.as_str())) ")" }
                 td.said {
-                    (line.remark)
-                    @if !line.detail.is_empty() { span.minor { " " (line.detail) } }
+                    (remark)
+                    @if !detail.is_empty() { span.minor { " " (detail) } }
                 }
             }
+        }
+    }
+
+    /// `clock: filing, limit: 4 work hours`, `violation: ID`.
+    fn detail(self, line: &CaseChange) -> String {
+        if let Some(clock) = line.clock() {
+            let limit = line.detail.rsplit_once(": ").map(|(_, limit)| limit);
+            let limit = limit.and_then(|limit| limit.parse().ok());
+            let limit = limit.map(|limit| self.language.limit(limit));
+            let clock = self.text(clock.as_str());
+            return format!("{clock} {}", limit.unwrap_or_default());
+        }
+        match line.detail.split_once(": ") {
+            Some((what, id)) if line.role == Role::System => {
+                format!("{}: {id}", self.language.remark(what))
+            }
+            _ => line.detail.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use geofence::language::Language;
+use geofence::{case::clock::Limit, language::Language};
 
 /// What the page says in a language.
 pub(super) trait Words: Sized {
@@ -16,6 +16,12 @@ pub(super) trait Words: Sized {
 
     /// The text of a key; a word of a later version stands for itself.
     fn text(self, key: &str) -> Cow<'_, str>;
+
+    /// What the system itself has remarked; people's own words stay.
+    fn remark(self, remark: &str) -> Cow<'_, str>;
+
+    /// `4 work hours`.
+    fn limit(self, limit: Limit) -> String;
 
     /// `limit_kmh`, 40 becomes `Limit`, `40 km/h`.
     fn quantity(self, name: &str, value: f64) -> (String, String);
@@ -46,6 +52,20 @@ impl Words for Language {
 
     fn text(self, key: &str) -> Cow<'_, str> {
         word(self, WORDS, key).map_or(Cow::Borrowed(key), Cow::Borrowed)
+    }
+
+    fn remark(self, remark: &str) -> Cow<'_, str> {
+        word(self, REMARKS, remark).map_or(Cow::Borrowed(remark), Cow::Borrowed)
+    }
+
+    fn limit(self, limit: Limit) -> String {
+        let text = limit.to_string();
+        let Self::Chinese = self else {
+            return text;
+        };
+        let (amount, unit) = text.split_once(' ').unwrap_or((&text, ""));
+        let unit = unit.strip_suffix('s').unwrap_or(unit);
+        format!("{amount} {}", self.text(unit))
     }
 
     fn quantity(self, name: &str, value: f64) -> (String, String) {
@@ -230,6 +250,13 @@ const WORDS: &[Row] = &[
     ("dispatcher", "派遣员", "dispatcher"),
     ("leader", "值班长", "leader"),
     ("system", "系统", "system"),
+    ("minute", "分钟", "minute"),
+    ("hour", "小时", "hour"),
+    ("day", "天", "day"),
+    ("work minute", "工作分钟", "work minute"),
+    ("work hour", "工作小时", "work hour"),
+    ("work day", "个工作日", "work day"),
+    ("work day minute", "工作日分钟", "work day minute"),
     ("low", "低", "low"),
     ("normal", "一般", "normal"),
     ("high", "高", "high"),
@@ -295,6 +322,37 @@ const WORDS: &[Row] = &[
     ("verified", "核查", "Verified"),
     ("closed", "结案", "Closed"),
     ("withdrawn", "撤销", "Withdrawn"),
+];
+
+/// What the system remarks when it moves a case, and how it begins a detail.
+const REMARKS: &[Row] = &[
+    ("found", "自动发现", "found"),
+    ("found again", "再次确认", "found again"),
+    (
+        "disproved by later data",
+        "已被后续数据推翻",
+        "disproved by later data",
+    ),
+    (
+        "amended by later data",
+        "按后续数据更正",
+        "amended by later data",
+    ),
+    (
+        "joined by later data",
+        "后续数据表明属同一事件",
+        "joined by later data",
+    ),
+    (
+        "later data joins it with another case; a person has acted on the younger one",
+        "后续数据表明与另一案件属同一事件；较新案件已有人办理，不自动合并",
+        "later data joins it with another case; a person has acted on the younger one",
+    ),
+    ("one more interval", "同一案件再次发生", "one more interval"),
+    ("by policy", "按规定自动办理", "by policy"),
+    ("the time has come", "缓办期满", "the time has come"),
+    ("violation", "违规", "violation"),
+    ("case", "案件", "case"),
 ];
 
 /// Thresholds and measures, without their units.
@@ -403,13 +461,31 @@ mod tests {
 
     #[test]
     fn no_key_is_there_twice() {
-        for table in [WORDS, MEASURES] {
+        for table in [WORDS, REMARKS, MEASURES] {
             let mut keys: Vec<_> = table.iter().map(|(key, ..)| key).collect();
             let count = keys.len();
             keys.sort_unstable();
             keys.dedup();
             assert_eq!(keys.len(), count);
         }
+    }
+
+    #[test]
+    fn a_limit_is_told_in_the_language_of_the_page() {
+        let limit = |text: &str| {
+            let limit: Limit = text.parse().unwrap();
+            Language::ALL.map(|language| language.limit(limit))
+        };
+        for text in ["4 work hours", "1 work day", "90 minutes", "2 days"] {
+            let [chinese, english] = limit(text);
+            assert_eq!(english, text);
+            assert!(
+                !chinese.contains(|c: char| c.is_ascii_alphabetic()),
+                "{chinese}"
+            );
+        }
+        assert_eq!(limit("4 work hours")[0], "4 工作小时");
+        assert_eq!(limit("1 work day")[0], "1 个工作日");
     }
 
     #[test]
