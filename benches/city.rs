@@ -6,7 +6,7 @@ use geofence::{
     position::Position,
     units::{Latitude, Longitude, Timestamp},
 };
-use tools::city::City;
+use tools::{city::City, random::Random};
 
 /// The catalog of a city's unit grids, fences and vehicles.
 ///
@@ -54,6 +54,49 @@ pub fn position(terminal: TerminalId, at: Timestamp, latitude: f64, longitude: f
         is_positioned: true,
         is_backlog: false,
     }
+}
+
+/// When [`wander`] begins, and between two of its fixes, milliseconds.
+pub const WANDER_START: i64 = 1_767_574_800_000;
+/// See [`WANDER_START`].
+pub const WANDER_MS: i64 = 10_000;
+
+/// A vehicle of the catalog that wanders, stands for a while, and wanders on.
+///
+/// # Panics
+/// When the catalog has no vehicle.
+#[must_use]
+pub fn wander(catalog: &Catalog, count: usize) -> Vec<Position> {
+    let [west, south, east, north] = catalog.bounds_degrees().unwrap_or_default();
+    let mut random = Random::new(3);
+    let (mut lat, mut lon) = (random.between(south, north), random.between(west, east));
+    let (mut angle, mut mps) = (0.5, 8.0);
+    let vehicle = catalog.vehicles().first();
+    let terminal = vehicle.unwrap_or_else(|| panic!("no vehicle")).terminal;
+    (0..count)
+        .map(|index| {
+            if random.chance(0.05) {
+                angle = random.between(0.0, std::f64::consts::TAU);
+                mps = if random.chance(0.3) {
+                    0.0
+                } else {
+                    random.between(2.0, 14.0)
+                };
+            }
+            lat = (lat + f64::sin(angle) * mps * 10.0 / 111_195.0).clamp(south, north);
+            lon = (lon + f64::cos(angle) * mps * 10.0 / 87_800.0).clamp(west, east);
+            let at = Timestamp(WANDER_START + index as i64 * WANDER_MS);
+            let noise = |random: &mut Random| random.normal() * 3.0 / 100_000.0;
+            let latitude = lat + noise(&mut random);
+            let longitude = lon + noise(&mut random);
+            Position {
+                log_offset: index as u64,
+                digest: u32::try_from(index).unwrap_or(u32::MAX),
+                speed_dkmh: format!("{:.0}", mps * 36.0).parse().unwrap_or(0),
+                ..position(terminal, at, latitude, longitude)
+            }
+        })
+        .collect()
 }
 
 /// Where a terminal of a load is, millionths of a degree: terminals are strewn over the city at full

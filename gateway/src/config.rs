@@ -252,6 +252,10 @@ pub struct Evaluate {
     pub snapshot_interval: Duration,
     /// How far back late fixes change verdicts. Default 72 h.
     pub horizon: Duration,
+    /// Fixes kept of one vehicle for that. Default 65,536.
+    pub fixes_max: u32,
+    /// Bytes of these fixes and the checkpoints between them, of one vehicle. Default 2 MiB.
+    pub history_bytes_max: u64,
 }
 
 /// How log lines look.
@@ -419,6 +423,8 @@ impl Config {
                     seconds(1)..=hour,
                 ),
                 horizon: raw.duration("evaluate.horizon", 72 * hour, hour..=720 * hour),
+                fixes_max: raw.count("evaluate.fixes_max", 65_536, 1_024..=4_194_304),
+                history_bytes_max: raw.bytes("evaluate.history_bytes_max", 2 * MIB, 64 * KIB..=GIB),
             },
             cases: Cases::from_raw(&mut raw),
             delivery: Delivery::from_raw(&mut raw),

@@ -10,6 +10,7 @@
 
 mod awaited;
 mod codec;
+mod counts;
 pub mod explain;
 pub(crate) mod fix;
 mod handover;
@@ -25,7 +26,11 @@ use std::{
     collections::{BinaryHeap, HashMap},
 };
 
-pub use self::{handover::HandOverError, snapshot::SnapshotError};
+pub use self::{
+    counts::{Counts, SkipReason},
+    handover::HandOverError,
+    snapshot::SnapshotError,
+};
 
 use self::{
     fix::{Fix, Key},
@@ -55,11 +60,13 @@ pub struct EvaluatorOptions {
     pub horizon_ms: i64,
     /// Fixes kept of one vehicle; beyond it its horizon shrinks. Default 65,536: 72 h at one fix in 4 s.
     pub fixes_max: usize,
-    /// Bytes of these fixes and the checkpoints between them; beyond it the horizon shrinks as well. A
-    /// fix takes about 32 with its checkpoints, and more where routes are driven, for these keep what
-    /// was swept. Beside it a vehicle has its live state (two bytes for each 5 m of kerb of its routes
-    /// whose windows are judged), up to 256 fixes as values, and what was found of it within the
-    /// horizon (`benches/backlog.rs`). Default 2 MiB.
+    /// Bytes of these fixes and the checkpoints between them. Beyond it the checkpoints are thinned,
+    /// the older the more, and only then the horizon shrinks as well. A fix takes about 32 with its
+    /// checkpoints, and more where routes are driven, for these keep what was swept. Beside it a
+    /// vehicle has its live state (two bytes for each 5 m of kerb of its routes whose windows are
+    /// judged), up to 256 fixes as values, and what was found of it within the horizon. A day of one
+    /// takes 326 KiB with a fix in 10 s and 995 KiB where it sweeps 20 routes of 3.5 km, 2.0 and
+    /// 2.2 MiB with a fix a second (`benches/memory.rs`). Default 2 MiB.
     pub history_bytes_max: usize,
     /// Late fixes wait for each other so long before the track is judged again, by the clock of
     /// the log. While a backlog goes on, twice as long each time, up to 30 s. Default 2 s.
@@ -86,74 +93,6 @@ impl Default for EvaluatorOptions {
 
 /// Late fixes of a backlog that goes on wait for each other no longer than this.
 const SETTLE_MS_MAX: i64 = 30_000;
-
-/// Why a position was not evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SkipReason {
-    /// The terminal had no fix.
-    NotPositioned,
-    /// Fewer than four satellites.
-    FewSatellites,
-    /// The same fix is there already.
-    Duplicate,
-    /// Older than the horizon, or than what is kept of the vehicle.
-    Late,
-    /// What is kept of the vehicle cannot be read.
-    Damaged,
-}
-
-impl SkipReason {
-    /// Every reason.
-    pub const ALL: [Self; 5] = [
-        Self::NotPositioned,
-        Self::FewSatellites,
-        Self::Duplicate,
-        Self::Late,
-        Self::Damaged,
-    ];
-
-    /// The word that metrics use.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::NotPositioned => "not_positioned",
-            Self::FewSatellites => "few_satellites",
-            Self::Duplicate => "duplicate",
-            Self::Late => "late",
-            Self::Damaged => "damaged",
-        }
-    }
-}
-
-/// What became of positions: `evaluated` and the skipped ones add up to those that were given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Positions that entered a track.
-    pub evaluated: u64,
-    /// Tracks that were judged again because of late fixes.
-    pub rerun: u64,
-    /// Evaluated positions that the suspect filter kept from the checks, of those that came in
-    /// order: impossibly far from the fix before, and no other fix agreed.
-    pub suspects_dropped: u64,
-    skipped: [u64; SkipReason::ALL.len()],
-}
-
-impl Counts {
-    /// Positions that were not evaluated, by the word of the reason.
-    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        SkipReason::ALL
-            .into_iter()
-            .map(SkipReason::reason)
-            .zip(self.skipped)
-    }
-
-    const fn skip(&mut self, reason: SkipReason) {
-        // The discriminants count from 0 in the order of ALL.
-        if let Some(count) = self.skipped.split_at_mut(reason as usize).1.first_mut() {
-            *count += 1;
-        }
-    }
-}
 
 /// One vehicle.
 #[derive(Debug, Default)]
@@ -349,6 +288,7 @@ impl Evaluator {
                 verdict.follow(key, key, closed, track.state.drafts_mut(), findings);
                 if track.history.seal(&track.state) {
                     track.prune(oldest, &self.options);
+                    self.counts.shed(track.history.take_shed());
                 }
             }
         }
@@ -385,6 +325,7 @@ impl Evaluator {
             if track.late_from.is_some() && track.settle_at <= self.clock {
                 self.counts.rerun += 1;
                 track.run_again(self.clock, &mut court, &self.options, findings);
+                self.counts.shed(track.history.take_shed());
             } else {
                 track.fire_timers(self.clock, &mut court, &self.options);
                 let key = track.history.newest().unwrap_or(Key { at: 0, digest: 0 });

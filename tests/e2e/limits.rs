@@ -171,3 +171,35 @@ async fn a_log_at_its_size_limit_waits_for_its_consumers_and_loses_nothing() {
     assert!(books.sum("gridtrace_log_durable_records_total") >= answered);
     assert_eq!(books.value("gridtrace_log_is_writable"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vehicle_with_more_fixes_than_are_kept_forgets_the_oldest_and_that_is_counted() {
+    let gateway = TestGateway::start(&[("evaluate.fixes_max", "1024")]).await;
+    let mut terminal = gateway.terminal("13800000001", Revision::V2013).await;
+    let start = now_s() - 3_000;
+    let send = async |terminal: &mut Terminal, from: i64, to: i64| {
+        let mut last = 0;
+        for second in from..to {
+            let fix = report(37.87, 112.55, start + second);
+            last = terminal.send_location(&fix).await.unwrap();
+        }
+        assert_eq!(terminal.response(last).await.unwrap().result, 0);
+    };
+    for from in (100..1_500).step_by(50) {
+        send(&mut terminal, from, from + 50).await;
+    }
+    let books = gateway.drained().await;
+    // Whole pieces of 128 go.
+    let shed = books.value(r#"gridtrace_fixes_shed_total{limit="fixes"}"#);
+    assert_eq!(shed, 384);
+    assert_eq!(
+        books.value(r#"gridtrace_fixes_shed_total{limit="bytes"}"#),
+        0
+    );
+    // What comes late from among them is not judged, and counted as late.
+    send(&mut terminal, 50, 60).await;
+    let books = gateway.drained().await;
+    let late = r#"gridtrace_positions_skipped_total{reason="late"}"#;
+    assert_eq!(books.value(late), 10);
+    gateway.stop().await;
+}

@@ -213,6 +213,10 @@ pub const METRICS: &[(&str, &str)] = &[
         "positions_suspect_dropped_total",
         "Evaluated positions that were impossibly far from those around them and never counted.",
     ),
+    (
+        "fixes_shed_total",
+        "Fixes within the horizon that a vehicle's past had no room for any more, by limit.",
+    ),
     ("log_appended_records_total", "Records handed to the log."),
     ("log_durable_records_total", "Records that are durable."),
     (

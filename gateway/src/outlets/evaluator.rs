@@ -90,6 +90,8 @@ impl EvaluatorConsumer {
     pub(crate) fn options(config: &Evaluate) -> EvaluatorOptions {
         EvaluatorOptions {
             horizon_ms: i64::try_from(config.horizon.as_millis()).unwrap_or(i64::MAX),
+            fixes_max: usize::try_from(config.fixes_max).unwrap_or(usize::MAX),
+            history_bytes_max: usize::try_from(config.history_bytes_max).unwrap_or(usize::MAX),
             ..EvaluatorOptions::default()
         }
     }
@@ -149,6 +151,14 @@ impl EvaluatorConsumer {
             .increment(counts.evaluated);
         let suspects = &place.metrics.positions_suspect_dropped;
         suspects.increment(counts.suspects_dropped);
+        for (limit, count) in [
+            ("fixes", counts.shed_by_count),
+            ("bytes", counts.shed_by_bytes),
+        ] {
+            place
+                .metrics
+                .count("fixes_shed_total", "limit", limit, count);
+        }
         for (reason, count) in counts.skipped() {
             place
                 .metrics

@@ -6,6 +6,9 @@
 //!  [state]fixes…    [state]fixes…    [state]fixes…    [state]fixes…  ▶ newest
 //!  bytes, changed only by late fixes                  as values
 //! ```
+//!
+//! Where they take too many bytes the checkpoints are thinned first, the older the more: whoever comes
+//! late behind one that is gone is judged from the one before it. Only then fixes are dropped.
 
 use std::collections::VecDeque;
 
@@ -19,6 +22,11 @@ use super::{
 pub(crate) const CHUNK_FIXES: usize = 128;
 /// A chunk that late fixes have made so long is split.
 const CHUNK_FIXES_MAX: usize = 2 * CHUNK_FIXES;
+/// Between two checkpoints there is no more of the history than this share of what lies behind the
+/// second: so much longer does it take to judge a late fix.
+const THINNED_SHARE: usize = 4;
+/// And no more chunks than this, for they can only be dropped together.
+const THINNED_CHUNKS_MAX: usize = 16;
 
 /// A closed piece of the history.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +40,8 @@ pub(crate) struct Chunk {
     pub(crate) start: Box<[u8]>,
     /// The newest snapshot does not have it like this.
     pub(crate) is_changed: bool,
+    /// Its start was dropped to save room.
+    pub(crate) is_thinned: bool,
 }
 
 /// The kept fixes of a vehicle.
@@ -46,6 +56,8 @@ pub(crate) struct History {
     pub(crate) floor: Option<Key>,
     /// Chunks that the newest snapshot has and that are no more.
     pub(crate) removed: Vec<u32>,
+    /// Since it was last asked.
+    shed: Shed,
     opened: Option<Opened>,
 }
 
@@ -54,6 +66,15 @@ pub(crate) struct History {
 struct Opened {
     id: u32,
     fixes: Vec<Fix>,
+}
+
+/// Fixes that were dropped while they were still within the horizon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shed {
+    /// There were too many of them.
+    pub(crate) fixes: u64,
+    /// They took too many bytes.
+    pub(crate) bytes: u64,
 }
 
 /// What became of a fix that was put into the history.
@@ -184,6 +205,7 @@ impl History {
             fixes: Box::default(),
             start,
             is_changed: true,
+            is_thinned: false,
         };
         self.next_id = self.next_id.wrapping_add(1);
         chunk.write(fixes);
@@ -194,22 +216,72 @@ impl History {
     pub(crate) fn prune(&mut self, before: i64, (fixes_max, bytes_max): (usize, usize)) {
         let mut kept: usize = self.chunks.iter().map(|chunk| chunk.count).sum();
         let mut bytes: usize = self.chunks.iter().map(Chunk::bytes).sum();
-        while let Some(chunk) = self.chunks.front() {
-            let is_within = kept + self.tail.len() <= fixes_max && bytes <= bytes_max;
-            if chunk.last.at >= before && is_within {
-                break;
-            }
-            let next = self.chunks.get(1);
-            if next.map_or(&self.tail_start, |next| &next.start).is_empty() {
-                // It was split off and needs the one before to be judged.
-                break;
-            }
-            kept -= chunk.count;
-            bytes -= chunk.bytes();
-            self.floor = Some(chunk.last);
-            self.removed.push(chunk.id);
-            self.chunks.pop_front();
+        if bytes > bytes_max {
+            bytes -= self.thin(bytes - bytes_max);
         }
+        while let Some(run) = self.first_run() {
+            let is_many = kept + self.tail.len() > fixes_max;
+            let is_within = !is_many && bytes <= bytes_max;
+            let last = run.checked_sub(1).and_then(|index| self.chunks.get(index));
+            if last.is_none_or(|last| last.last.at >= before && is_within) {
+                break;
+            }
+            for chunk in self.chunks.drain(..run) {
+                if chunk.last.at >= before {
+                    let shed = if is_many {
+                        &mut self.shed.fixes
+                    } else {
+                        &mut self.shed.bytes
+                    };
+                    *shed += chunk.count as u64;
+                }
+                kept -= chunk.count;
+                bytes -= chunk.bytes();
+                self.floor = Some(chunk.last);
+                self.removed.push(chunk.id);
+            }
+        }
+    }
+
+    /// How many of the oldest chunks can only be dropped together: those behind the first one that have
+    /// no start are judged with it. `None` when the tail is as well.
+    fn first_run(&self) -> Option<usize> {
+        let mut others = self.chunks.iter().skip(1);
+        let next = others.position(|chunk| !chunk.start.is_empty());
+        let all = || Some(self.chunks.len()).filter(|_| !self.tail_start.is_empty());
+        next.map_or_else(all, |index| Some(index + 1))
+    }
+
+    /// Drops checkpoints until so many bytes are free, as far as their distance allows; gives how many
+    /// bytes became free.
+    fn thin(&mut self, wanted: usize) -> usize {
+        let count = self.chunks.len();
+        let starts = self.chunks.iter().enumerate();
+        let starts = starts.filter(|(index, chunk)| *index > 0 && !chunk.start.is_empty());
+        let mut next = starts
+            .map(|(index, _)| index)
+            .collect::<Vec<_>>()
+            .into_iter();
+        let (mut free, mut kept) = (0, 0);
+        let mut index = next.next();
+        while let Some(this) = index.filter(|_| free < wanted) {
+            index = next.next();
+            let behind = index.unwrap_or(count);
+            let apart = (count - behind) / THINNED_SHARE;
+            if behind - kept > apart.min(THINNED_CHUNKS_MAX) {
+                kept = this;
+            } else if let Some(chunk) = self.chunks.get_mut(this) {
+                free += chunk.start.len();
+                chunk.set_start(Box::default());
+                chunk.is_thinned = true;
+            }
+        }
+        free
+    }
+
+    /// What bounds have dropped since it was last asked.
+    pub(crate) fn take_shed(&mut self) -> Shed {
+        std::mem::take(&mut self.shed)
     }
 
     /// Judges everything again from the checkpoint before a fix on, with fresh checkpoints; gives
@@ -253,7 +325,7 @@ impl History {
             .enumerate()
             .skip(first.unwrap_or(usize::MAX))
         {
-            if Some(index) != first {
+            if Some(index) != first && !chunk.is_thinned {
                 chunk.set_start(checkpoint(&state));
             }
             for fix in chunk.read()? {
@@ -400,5 +472,70 @@ mod tests {
         );
         assert_eq!(judged, 2 * CHUNK_FIXES + 1);
         assert!(!history.chunks[2].start.is_empty());
+    }
+
+    /// Of so many chunks, each of them with a checkpoint.
+    fn long(chunks: usize) -> History {
+        let (mut history, state) = (History::default(), State::default());
+        for second in 0..chunks * CHUNK_FIXES {
+            history.insert(&fix(second as i64 * 1_000)).unwrap();
+            history.seal(&state);
+        }
+        history
+    }
+
+    /// The indexes of the chunks that can be judged from.
+    fn starts(history: &History) -> Vec<usize> {
+        let chunks = history.chunks.iter().enumerate().skip(1);
+        let starts = chunks.filter(|(_, chunk)| !chunk.start.is_empty());
+        [0].into_iter()
+            .chain(starts.map(|(index, _)| index))
+            .collect()
+    }
+
+    #[test]
+    fn checkpoints_are_thinned_before_any_fix_is_dropped_the_older_the_more() {
+        let mut history = long(200);
+        let bytes = |history: &History| history.chunks.iter().map(Chunk::bytes).sum::<usize>();
+        let start = history.tail_start.len();
+        let all = bytes(&history);
+        history.prune(0, (usize::MAX, all));
+        assert_eq!(starts(&history).len(), 200, "they are within the bound");
+        history.prune(0, (usize::MAX, all - 20 * start));
+        assert!(bytes(&history) <= all - 20 * start);
+        let some = starts(&history);
+        assert_eq!((history.chunks.len(), some.len()), (200, 180), "no more");
+        assert!(some[1] > 10 && some.ends_with(&[197, 198, 199]), "{some:?}");
+        // As many as may go.
+        history.prune(0, (usize::MAX, all - 160 * start));
+        let few = starts(&history);
+        assert_eq!(history.chunks.len(), 200, "{few:?}");
+        assert!(few.len() <= 40, "{few:?}");
+        for pair in few.windows(2) {
+            let (gap, behind) = (pair[1] - pair[0], 200 - pair[1]);
+            let allowed = (behind / THINNED_SHARE).clamp(1, THINNED_CHUNKS_MAX);
+            assert!(gap <= allowed, "{pair:?}");
+        }
+        assert_eq!(history.take_shed(), Shed::default());
+        // A late fix is judged from the checkpoint before it, and none comes back.
+        let late = fix((few[2] as i64 * CHUNK_FIXES as i64 - 1) * 1_000 - 1);
+        assert_eq!(history.insert(&late).unwrap(), Inserted::Between);
+        let (begin, _, count) = history
+            .run_from(late.key(), State::default(), |_, _| {})
+            .unwrap();
+        assert_eq!(begin.at, few[1] as i64 * CHUNK_FIXES as i64 * 1_000);
+        assert_eq!(count, (200 - few[1]) * CHUNK_FIXES + 1);
+        assert_eq!(starts(&history), few);
+        // Then whole stretches without a checkpoint go.
+        history.prune(0, (150 * CHUNK_FIXES, usize::MAX));
+        let left = history.chunks.len();
+        assert!((150 - THINNED_CHUNKS_MAX..=150).contains(&left), "{left}");
+        assert!(!history.chunks[0].start.is_empty());
+        let shed = history.take_shed();
+        let dropped = (200 - left) * CHUNK_FIXES;
+        assert_eq!(
+            (shed.bytes, shed.fixes.abs_diff(dropped as u64) <= 1),
+            (0, true)
+        );
     }
 }

@@ -346,6 +346,7 @@ fn read_chunk(reader: &mut Reader<'_>) -> Result<Chunk, Damaged> {
         },
         start,
         is_changed: version != VERSION,
+        is_thinned: false,
     })
 }
 

@@ -11,6 +11,14 @@ fn a_vehicle_keeps_no_more_fixes_than_allowed() {
     };
     let mut evaluator = Evaluator::new(options);
     evaluator.observe_batch(&town, &stand(0, 5_000, (400.0, 400.0)));
+    let history = &evaluator.tracks[&terminal()].history;
+    let kept: usize = history.chunks.iter().map(|chunk| chunk.count).sum();
+    let kept = (kept + history.tail.len()) as u64;
+    let counts = evaluator.take_counts();
+    assert_eq!(
+        (counts.shed_by_count, counts.shed_by_bytes),
+        (5_000 - kept, 0)
+    );
     let mut stored = std::collections::BTreeMap::new();
     for (key, bytes) in evaluator.take_dirty_snapshots() {
         if !bytes.is_empty() {
@@ -90,6 +98,9 @@ fn a_backlog_alone_keeps_no_more_fixes_than_allowed() {
     let chunks: usize = history.chunks.iter().map(|chunk| chunk.count).sum();
     let kept = chunks + history.tail.len();
     assert!((500..=1_000).contains(&kept), "{kept}");
+    let counts = evaluator.take_counts();
+    let dropped = counts.evaluated - kept as u64;
+    assert_eq!((counts.shed_by_count, counts.shed_by_bytes), (dropped, 0));
 }
 
 #[test]
@@ -106,9 +117,31 @@ fn a_vehicle_keeps_no_more_bytes_than_allowed() {
     let bytes = |chunk: &history::Chunk| chunk.fixes.len() + chunk.start.len();
     let bytes: usize = history.chunks.iter().map(bytes).sum();
     assert!((10_000..=20_000).contains(&bytes), "{bytes}");
+    let kept: usize = history.chunks.iter().map(|chunk| chunk.count).sum();
+    let kept = (kept + history.tail.len()) as u64;
+    let counts = evaluator.take_counts();
+    let dropped = counts.evaluated - kept;
+    assert!(dropped > 1_000, "{dropped}");
+    assert_eq!((counts.shed_by_count, counts.shed_by_bytes), (0, dropped));
     // What is kept is judged as before.
     assert_eq!(
         stripped(&evaluator).last(),
         stripped(&judged(&town, &fixes).0).last()
     );
+}
+
+#[test]
+fn what_lies_beyond_the_horizon_goes_without_being_counted_as_dropped() {
+    let town = town();
+    let options = EvaluatorOptions {
+        horizon_ms: 1_000_000,
+        ..EvaluatorOptions::default()
+    };
+    let mut evaluator = Evaluator::new(options);
+    evaluator.observe_batch(&town, &stand(0, 5_000, (400.0, 400.0)));
+    let history = &evaluator.tracks[&terminal()].history;
+    let kept: usize = history.chunks.iter().map(|chunk| chunk.count).sum();
+    assert!(kept < 2_000, "{kept}");
+    let counts = evaluator.take_counts();
+    assert_eq!((counts.shed_by_count, counts.shed_by_bytes), (0, 0));
 }

@@ -436,3 +436,61 @@ fn who_leaves_between_rare_fixes_is_at_the_end_only_if_he_can_have_been_there() 
     places.extend([(2_900.0, -110.0), (2_800.0, -300.0), (2_700.0, -600.0)]);
     assert_eq!(every_half_minute(&places), []);
 }
+
+/// Late fixes from behind checkpoints that were dropped for their bytes, with restarts between them.
+#[test]
+fn thinned_checkpoints_change_nothing() {
+    let works = works();
+    for seed in 0..3 {
+        let track = sweeping(seed, 6_000);
+        let is_late = |index: usize| [3, 17, 30].contains(&(index / 100));
+        let (mut late, mut live) = (Vec::new(), Vec::new());
+        for (index, position) in track.iter().enumerate() {
+            if is_late(index) {
+                late.push(position.clone());
+            } else {
+                live.push(position.clone());
+            }
+        }
+        let after = live[live.len() - 1].received_at.plus_millis(60_000);
+        late.reverse();
+        for position in &mut late {
+            position.received_at = after;
+        }
+        let (expected, _) = judged(&works, &track);
+        let sizes = |evaluator: &Evaluator| {
+            let chunks = evaluator.tracks[&terminal()].history.chunks.iter();
+            let starts = chunks.clone().map(|chunk| chunk.start.len());
+            let all =
+                chunks.map(|chunk| size_of_val(chunk) + chunk.fixes.len() + chunk.start.len());
+            let thinned = starts.clone().skip(1).filter(|bytes| *bytes == 0).count();
+            (all.sum::<usize>(), starts.sum::<usize>(), thinned)
+        };
+        let (all, of_starts, _) = sizes(&expected);
+        let options = EvaluatorOptions {
+            history_bytes_max: all - of_starts / 2,
+            ..EvaluatorOptions::default()
+        };
+        let mut stored = BTreeMap::new();
+        let mut evaluator = Evaluator::new(options.clone());
+        let mut findings = evaluator.observe_batch(&works, &live);
+        for batch in late.chunks(70) {
+            let (all, _, thinned) = sizes(&evaluator);
+            assert!(all <= options.history_bytes_max + 2_000, "{all}");
+            assert!(thinned >= 2, "{thinned}");
+            stored.extend(evaluator.take_dirty_snapshots());
+            stored.retain(|_, bytes| !bytes.is_empty());
+            let counts = evaluator.take_counts();
+            assert_eq!((counts.shed_by_count, counts.shed_by_bytes), (0, 0));
+            evaluator = Evaluator::new(options.clone());
+            for bytes in stored.values() {
+                evaluator.restore(bytes).unwrap();
+            }
+            findings.extend(evaluator.observe_batch(&works, batch));
+            findings.extend(evaluator.tick(&works, after.plus_millis(120_000)));
+        }
+        findings.extend(evaluator.tick(&works, end()));
+        assert_eq!(differences(&evaluator, &expected), [] as [String; 0]);
+        assert_eq!(told(findings).unwrap(), known(&evaluator));
+    }
+}
