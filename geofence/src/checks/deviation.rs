@@ -12,7 +12,8 @@
 //!
 //! Only observed time and way count: what lies behind a gap adds nothing. On and off have a
 //! hysteresis, which the cursor keeps. The onset is the last fix on the corridor; behind a gap it
-//! is the first fix off it, to the advantage of the driver. Whoever visits an exempt site is judged
+//! is the first fix off it, to the advantage of the driver. Who crosses the route between two fixes was
+//! on it, for a moment at least: what is not open yet begins anew behind it. Whoever visits an exempt site is judged
 //! again when he is back on the route.
 
 use super::{
@@ -137,6 +138,14 @@ impl Deviation {
         let connected = moment.before.zip(moment.connected_ms);
         let way_mm = connected.map_or(0.0, |(fix, _)| fix.point.distance_mm(moment.fix.point));
         self.back_since = None;
+        if self.stage == Stage::Off && self.draft.is_none() && spot.distance_mm <= way_mm {
+            let line = &visit.route.line;
+            let crossed = connected.and_then(|(b, _)| line.crossing_mm(b.point, moment.fix.point));
+            if let Some(along_mm) = crossed {
+                self.stage = Stage::On;
+                self.last_on = Some((moment.fix.at, whole(along_mm)));
+            }
+        }
         match self.stage {
             Stage::Waiting => self.on_since = None,
             Stage::On => {

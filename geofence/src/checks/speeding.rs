@@ -7,6 +7,9 @@
 //!                                    quiet
 //! ```
 //!
+//! What is at the limit stays so while the margin is not exceeded: a median that noise lifts over the
+//! limit for a moment does not make one violation of two.
+//!
 //! One limit holds at a time: that of the highest priority, then the lowest of all fences the
 //! vehicle is in, the segments of its routes that it drives on in their windows, all rules
 //! `speed_limit` that concern it, and its own. When another limit takes over, what was open under the
@@ -73,7 +76,7 @@ pub(crate) struct Speeding {
     /// Fingerprint of the rule that `clock` and `draft` are about.
     pub(crate) target: Option<u64>,
     pub(crate) clock: Option<Clock>,
-    /// Since when an open violation is at the limit or below.
+    /// Since when an open violation is at the limit or below, and within the margin.
     pub(crate) kept_since: Option<i64>,
     pub(crate) onset_fixes: Vec<EvidenceFix>,
     pub(crate) draft: Option<Box<Draft>>,
@@ -177,7 +180,9 @@ impl Speeding {
         closed: &mut Vec<Draft>,
     ) {
         let at = moment.fix.at;
-        if median_kmh > limit.limit_kmh {
+        let threshold_kmh = limit.parameters.threshold_kmh(limit.limit_kmh);
+        let is_kept = self.kept_since.is_some() && median_kmh <= threshold_kmh;
+        if median_kmh > limit.limit_kmh && !is_kept {
             self.kept_since = None;
             if let Some(draft) = self.draft.as_deref_mut() {
                 draft.worsen(median_kmh, || evidence(moment.fix, None));

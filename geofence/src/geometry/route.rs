@@ -139,6 +139,21 @@ impl RouteLine {
             .unwrap_or_else(|| self.beginning(point))
     }
 
+    /// The way from the beginning to where a straight way goes over to the other side of the line; of
+    /// several places the first along the line. A way that only begins or ends on it is no crossing.
+    #[must_use]
+    pub fn crossing_mm(&self, from: Point, to: Point) -> Option<f64> {
+        let (a, b) = (
+            (f64::from(from.x), f64::from(from.y)),
+            (f64::from(to.x), f64::from(to.y)),
+        );
+        let about = [a.0.min(b.0), a.1.min(b.1), a.0.max(b.0), a.1.max(b.1)];
+        let chunks = self.legs.chunks(CHUNK_LEGS).zip(&self.chunks);
+        let near = chunks.filter(|(_, bounds)| meet(&about, bounds));
+        near.flat_map(|(legs, _)| legs)
+            .find_map(|leg| Some(leg.along + leg.length * leg.crossed_at(a, b)?))
+    }
+
     /// The cheapest place within a distance. What a leg costs beside the square of the distance is
     /// for the caller to say; it is not negative.
     fn best(
@@ -221,6 +236,21 @@ impl Leg {
         (share, dx * dx + dy * dy)
     }
 
+    /// The share of the leg at which a way crosses it.
+    fn crossed_at(&self, a: (f64, f64), b: (f64, f64)) -> Option<f64> {
+        let cross = |u: (f64, f64), v: (f64, f64)| u.0 * v.1 - u.1 * v.0;
+        let way = (b.0 - a.0, b.1 - a.1);
+        let to = |at: (f64, f64)| (at.0 - self.from.0, at.1 - self.from.1);
+        let (before, behind) = (cross(self.way, to(a)), cross(self.way, to(b)));
+        // On both sides of the leg, and the leg on both sides of the way.
+        let slant = cross(self.way, way);
+        if before * behind >= 0.0 || slant == 0.0 {
+            return None;
+        }
+        let share = cross(to(a), way) / slant;
+        (0.0..=1.0).contains(&share).then_some(share)
+    }
+
     /// The heading differs by more than 60 degrees from a direction of length 1.
     #[inline]
     fn differs_from(&self, direction: Option<(f64, f64)>) -> bool {
@@ -244,6 +274,10 @@ fn box_about(legs: &[Leg]) -> [f64; 4] {
     ends.fold(empty, |[west, south, east, north], (x, y)| {
         [west.min(x), south.min(y), east.max(x), north.max(y)]
     })
+}
+
+fn meet(a: &[f64; 4], b: &[f64; 4]) -> bool {
+    a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
 }
 
 fn square_to_box(at: (f64, f64), [west, south, east, north]: &[f64; 4]) -> f64 {

@@ -4,6 +4,7 @@ mod explain;
 mod handover;
 mod motion;
 mod routes;
+mod speeds;
 
 use proptest::prelude::*;
 

@@ -42,9 +42,10 @@ const CROSSINGS: f64 = 3.0;
 /// Of 95 in 100 days with a fix a second, and of half of them with one every 10 s.
 const COVERAGE_POINTS: f64 = 2.0;
 /// Of 95 in 100 days, by the reporting period.
-const COVERAGE_P95: [(i64, f64); 2] = [(1, COVERAGE_POINTS), (10, 3.0)];
-/// With a fix every 10 or 30 s, of what lasts for long enough to be seen.
-const RECALL_SPARSE: f64 = 0.95;
+const COVERAGE_P95: [(i64, f64); 2] = [(1, COVERAGE_POINTS), (10, 3.5)];
+/// With a fix every 10 or 30 s; recall of what is seen for sure.
+const PRECISION_SPARSE: f64 = 0.93;
+const RECALL_SPARSE: f64 = 0.91;
 
 /// The figures of one receiver.
 #[derive(Debug)]
@@ -67,23 +68,39 @@ impl Check {
     }
 }
 
-fn receivers() -> impl Iterator<Item = Receiver> {
-    PERIODS_S.into_iter().flat_map(|every_s| {
-        SIGMAS_M
-            .into_iter()
-            .map(move |sigma_m| Receiver { sigma_m, every_s })
+fn receivers(sigmas_m: &[f64]) -> impl Iterator<Item = Receiver> {
+    PERIODS_S.into_iter().flat_map(move |every_s| {
+        sigmas_m.iter().map(move |sigma_m| Receiver {
+            sigma_m: *sigma_m,
+            every_s,
+        })
     })
 }
 
-#[test]
-fn the_checks_find_what_is_true_and_little_else() {
+/// The seeds that were looked at while the checks and their parameters were made.
+const KNOWN: u64 = 0;
+/// Seeds that nothing was chosen by; judged with the deviation that the targets go up to.
+const HELD_OUT: u64 = 311_000_000;
+const HELD_OUT_SIGMA_M: f64 = 6.0;
+/// The variable that names the first of other seeds: they are measured whole, and nothing is compared.
+const OTHER_SEEDS: &str = "TRUTH_SEEDS";
+
+/// What was measured on some ways.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) checks: Vec<Check>,
+    /// False ones of parked vehicles, an hour.
+    pub(crate) crossings: Vec<(Receiver, f64)>,
+}
+
+fn measured(seeds: u64, sigmas_m: &[f64]) -> Figures {
     let families = scenes::families();
-    let (catalog, parked) = scenes::parked();
-    let (checks, crossings) = thread::scope(|scope| {
+    let parked = scenes::parked(seeds);
+    thread::scope(|scope| {
         let of_family = |family: &scenes::Family| {
-            let seen = receivers().map(|receiver| Seen {
+            let seen = receivers(sigmas_m).map(|receiver| Seen {
                 receiver,
-                score: score(family, receiver),
+                score: score(family, receiver, seeds),
             });
             Check {
                 kind: family.kind,
@@ -94,24 +111,38 @@ fn the_checks_find_what_is_true_and_little_else() {
             .iter()
             .map(|family| scope.spawn(move || of_family(family)))
             .collect();
-        let crossings = receivers().map(|receiver| {
-            let rate = false_crossings(&catalog, &parked, receiver);
+        let crossings = receivers(sigmas_m).map(|receiver| {
+            let rate = false_crossings(&parked, receiver, seeds);
             (receiver, rate)
         });
-        let crossings: Vec<(Receiver, f64)> = crossings.collect();
-        let checks: Vec<Check> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect();
-        (checks, crossings)
-    });
-    let document = document::write(&checks, &crossings);
+        Figures {
+            crossings: crossings.collect(),
+            checks: threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect(),
+        }
+    })
+}
+
+#[test]
+fn the_checks_find_what_is_true_and_little_else() {
+    if let Ok(seeds) = std::env::var(OTHER_SEEDS) {
+        let other = measured(seeds.parse().unwrap(), &SIGMAS_M);
+        eprintln!("{}", document::tables(&other));
+        return assert_targets(&other);
+    }
+    let known = measured(KNOWN, &SIGMAS_M);
+    let held_out = measured(HELD_OUT, &[HELD_OUT_SIGMA_M]);
+    let document = document::write(&known, &held_out);
     eprintln!("{document}");
-    assert_targets(&checks, &crossings);
+    assert_targets(&known);
+    assert_targets(&held_out);
     document::compare(&document);
 }
 
-fn assert_targets(checks: &[Check], crossings: &[(Receiver, f64)]) {
+fn assert_targets(figures: &Figures) {
+    let checks = &figures.checks;
     for check in checks {
         let kind = check.kind.as_str();
         for seen in check.at(1).filter(|seen| seen.receiver.is_good()) {
@@ -131,16 +162,17 @@ fn assert_targets(checks: &[Check], crossings: &[(Receiver, f64)]) {
     }
     for check in checks {
         for seen in PERIODS_S.into_iter().flat_map(|every_s| check.at(every_s)) {
-            let (recall, receiver) = (seen.score.recall(), seen.receiver);
+            let (precision, recall) = (seen.score.precision(), seen.score.recall());
+            let receiver = seen.receiver;
             let is_asked = receiver.every_s > 1 && receiver.is_good();
             let kind = check.kind.as_str();
             assert!(
-                !is_asked || recall >= RECALL_SPARSE,
-                "{kind} of {receiver:?}: {recall:.3}"
+                !is_asked || (precision >= PRECISION_SPARSE && recall >= RECALL_SPARSE),
+                "{kind} of {receiver:?}: precision {precision:.3}, recall {recall:.3}"
             );
         }
     }
-    for (receiver, rate) in crossings {
+    for (receiver, rate) in &figures.crossings {
         let is_asked = receiver.every_s == 1 && receiver.is_good();
         assert!(!is_asked || *rate <= CROSSINGS, "{receiver:?}: {rate:.2}");
     }

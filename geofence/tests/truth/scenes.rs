@@ -52,6 +52,17 @@ pub(crate) struct Event {
     /// How long it lasts against the time of its rule, where that says whether it can be seen at all;
     /// seconds.
     pub(crate) lasts: Option<(i64, i64)>,
+    /// Why it is not seen for sure however long it lasts.
+    pub(crate) hidden: Option<Hidden>,
+}
+
+/// Why nobody sees for sure what lasts for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    /// The end of the one before is not seen: it is told as one with that.
+    Joined,
+    /// It may be another thing for all that is reported.
+    Ambiguous,
 }
 
 /// What a rule that asks for so long must last to be seen for sure by a terminal that reports every so
@@ -71,6 +82,7 @@ impl Event {
             span,
             sure,
             lasts: None,
+            hidden: None,
         }
     }
 
@@ -88,7 +100,7 @@ impl Event {
         let mut before = i64::MIN / 2;
         for event in &mut events {
             if event.span.from - before < seen_s(close_s, every_s) {
-                event.lasts = Some((0, close_s));
+                event.hidden = Some(Hidden::Joined);
             }
             before = event.span.to;
         }
@@ -97,6 +109,11 @@ impl Event {
 
     /// A terminal that reports so often must see it.
     pub(crate) fn is_visible(&self, every_s: i64) -> bool {
+        self.hidden.is_none() && self.is_long(every_s)
+    }
+
+    /// It lasts for long enough to be seen by a terminal that reports so often.
+    pub(crate) fn is_long(&self, every_s: i64) -> bool {
         let lasts = self.lasts;
         lasts.is_none_or(|(lasts_s, dwell_s)| lasts_s >= seen_s(dwell_s, every_s))
     }

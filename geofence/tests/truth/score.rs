@@ -10,14 +10,18 @@ use geofence::{
 
 use crate::{
     receiver::{Random, Receiver},
-    scenes::{Event, Family, Scene},
+    scenes::{Event, Family, Hidden, Scene},
     town::PHONE,
-    way::Way,
+    way::{Span, Way},
 };
 
 /// A violation may be told to begin so long before the true one, or so long behind its end.
 const BEFORE_S: f64 = 15.0;
 const BEHIND_S: f64 = 60.0;
+/// Reports that are so much farther apart than they should be have a tunnel between them, seconds.
+const TUNNEL_S: i64 = 15;
+/// A tunnel so long before a violation may hide the end of the one before, seconds.
+const TUNNEL_BEFORE_S: i64 = 60;
 const HOUR_MS: i64 = 3_600_000;
 
 /// The figures of one check, one noise and one reporting period.
@@ -27,6 +31,13 @@ pub(crate) struct Score {
     pub(crate) truth: usize,
     /// Of these those that are too short to be seen for sure by who reports so rarely.
     pub(crate) hidden: usize,
+    /// Of these, told or not, those that lie within one that was told.
+    pub(crate) hidden_told: usize,
+    /// The hidden ones that are not too short: joined, and ambiguous.
+    pub(crate) joined: usize,
+    pub(crate) ambiguous: usize,
+    /// Those that should have been seen, were not, and have a tunnel within them or shortly before.
+    pub(crate) lost: usize,
     /// Violations that were told.
     pub(crate) told: usize,
     /// True ones that were told, one told for one true.
@@ -50,6 +61,11 @@ impl Score {
         self.seen as f64 / (self.truth - self.hidden).max(1) as f64
     }
 
+    /// That were not seen, and should have been.
+    pub(crate) fn missed(&self) -> usize {
+        self.truth - self.hidden - self.seen
+    }
+
     /// Of all true ones, the share that is too short to be seen for sure.
     pub(crate) fn hidden_share(&self) -> f64 {
         self.hidden as f64 / self.truth.max(1) as f64
@@ -59,7 +75,13 @@ impl Score {
         quantile(&self.latencies, share)
     }
 
-    fn count(&mut self, family: &Family, every_s: i64, scene: &Scene, told: &[Violation]) {
+    fn count(
+        &mut self,
+        family: &Family,
+        every_s: i64,
+        scene: &Scene,
+        (told, tunnels): (&[Violation], &[Span]),
+    ) {
         let start_ms = family.start_ms();
         let mut is_taken = vec![false; told.len()];
         let mut found: Vec<Option<&Violation>> = vec![None; scene.truth.len()];
@@ -81,8 +103,19 @@ impl Score {
         }
         for (event, found) in scene.truth.iter().zip(found) {
             let is_visible = event.is_visible(every_s);
-            self.hidden += usize::from(!is_visible);
+            if !is_visible {
+                let covers = |v: &Violation| meets(event, v, start_ms, (0.0, 0.0));
+                self.hidden += 1;
+                self.hidden_told += usize::from(told.iter().any(covers));
+                let why = event.hidden.filter(|_| event.is_long(every_s));
+                self.joined += usize::from(why == Some(Hidden::Joined));
+                self.ambiguous += usize::from(why == Some(Hidden::Ambiguous));
+            }
             let Some(violation) = found else {
+                let is_within = |tunnel: &Span| {
+                    tunnel.from <= event.span.to && tunnel.to >= event.span.from - TUNNEL_BEFORE_S
+                };
+                self.lost += usize::from(is_visible && tunnels.iter().any(is_within));
                 continue;
             };
             self.right += 1;
@@ -105,6 +138,21 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
 
 fn seconds(at: Timestamp, start_ms: i64) -> f64 {
     (at.0 - start_ms) as f64 / 1e3
+}
+
+/// Where reports are missing, seconds of the way.
+fn tunnels(reports: &[Position], every_s: i64, start_ms: i64) -> Vec<Span> {
+    let fixed_at = reports.iter().map(|report| report.fixed_at);
+    let mut at: Vec<i64> = fixed_at.map(|at| seconds(at, start_ms) as i64).collect();
+    at.sort_unstable();
+    let pairs = at.iter().zip(at.iter().skip(1));
+    let spans = pairs.map(|(from, to)| Span {
+        from: *from,
+        to: *to,
+    });
+    spans
+        .filter(|span| span.seconds() >= every_s + TUNNEL_S)
+        .collect()
 }
 
 fn meets(
@@ -156,9 +204,9 @@ fn told(
 }
 
 /// Every way of a family, as a receiver sees it.
-pub(crate) fn score(family: &Family, receiver: Receiver) -> Score {
+pub(crate) fn score(family: &Family, receiver: Receiver, seeds: u64) -> Score {
     let mut score = Score::default();
-    for run in 0..family.runs {
+    for run in (0..family.runs).map(|run| seeds + run) {
         // The same ways for every receiver that reports as often.
         let scene = (family.scene)(&mut Random(run), receiver.every_s);
         let start_ms = family.start_ms();
@@ -167,7 +215,8 @@ pub(crate) fn score(family: &Family, receiver: Receiver) -> Score {
         let (told, swept) = told(&family.catalog, &reports, &scene.way, start_ms);
         let others = told.iter().find(|violation| !is_of(family, violation));
         assert!(others.is_none(), "nobody asked for it: {others:#?}");
-        score.count(family, receiver.every_s, &scene, &told);
+        let tunnels = tunnels(&reports, receiver.every_s, start_ms);
+        score.count(family, receiver.every_s, &scene, (&told, &tunnels));
         if let Some((truth, (swept, unseen))) = scene.swept.zip(swept) {
             // What was not seen may have been swept or not: neither is an error.
             let error = (swept - truth).max(0.0).max(truth - swept - unseen);
@@ -179,11 +228,15 @@ pub(crate) fn score(family: &Family, receiver: Receiver) -> Score {
 }
 
 /// Crossings that are told of parked vehicles, an hour.
-pub(crate) fn false_crossings(catalog: &Catalog, ways: &[Way], receiver: Receiver) -> f64 {
+pub(crate) fn false_crossings(
+    (catalog, ways): &(Catalog, Vec<Way>),
+    receiver: Receiver,
+    seeds: u64,
+) -> f64 {
     let (mut crossings, mut seconds) = (0, 0);
-    for (run, way) in (0..).zip(ways) {
+    for (run, way) in (0..).zip(ways.iter()) {
         let start_ms = crate::town::MONDAY_MS;
-        let reports = receiver.reports(&mut Random(2_000_000 + run), way, start_ms);
+        let reports = receiver.reports(&mut Random(seeds + 2_000_000 + run), way, start_ms);
         let (told, _) = told(catalog, &reports, way, start_ms);
         let ended = told.iter().filter(|violation| violation.ended_at.is_some());
         crossings += told.len() + ended.count();

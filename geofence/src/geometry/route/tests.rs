@@ -54,6 +54,25 @@ fn a_place_has_a_way_a_distance_and_a_side() {
 }
 
 #[test]
+fn a_way_crosses_a_line_when_its_ends_are_on_both_sides_of_it() {
+    let corner = line(&[(0, 0), (100, 0), (100, -50)]);
+    let crossing = |(ax, ay): (i32, i32), (bx, by): (i32, i32)| {
+        let at = corner.crossing_mm(p(ax * 1_000, ay * 1_000), p(bx * 1_000, by * 1_000));
+        at.map(f64::round)
+    };
+    assert_eq!(crossing((40, -30), (40, 30)), Some(40e3));
+    assert_eq!(crossing((30, 40), (50, -40)), Some(40e3));
+    // Over both legs: the first of them. At the very corner: once.
+    assert_eq!(crossing((60, 20), (120, -40)), Some(80e3));
+    assert_eq!(crossing((80, -20), (120, 20)), Some(100e3));
+    // Beside it, around its end, and from it.
+    assert_eq!(crossing((40, 10), (60, 10)), None);
+    assert_eq!(crossing((-10, -30), (-10, 30)), None);
+    assert_eq!(crossing((40, 0), (40, 30)), None);
+    assert_eq!(crossing((120, 20), (120, -40)), None);
+}
+
+#[test]
 fn lines_that_do_not_touch_are_one_route_without_the_way_between() {
     let there = vec![p(0, 0), p(10_000, 0)];
     let elsewhere = vec![p(90_000, 0), p(100_000, 0)];

@@ -437,6 +437,30 @@ fn who_leaves_between_rare_fixes_is_at_the_end_only_if_he_can_have_been_there() 
     assert_eq!(every_half_minute(&places), []);
 }
 
+#[test]
+fn who_crosses_the_route_between_rare_fixes_was_on_it() {
+    // To and fro over the street: off it at each fix, and for less than 30 s at a time.
+    let mut places = vec![(900.0, 0.0), (1_200.0, 0.0)];
+    places.extend([(1_300.0, 80.0), (1_400.0, -80.0), (1_500.0, 80.0)]);
+    places.extend([(1_600.0, 0.0), (1_900.0, 0.0)]);
+    assert_eq!(every_half_minute(&places), []);
+    // Who stays on the other side has left it there; the way before the crossing counts for nothing.
+    let mut places = vec![(900.0, 0.0), (1_200.0, 0.0), (1_300.0, 80.0)];
+    places.extend([(1_400.0, -80.0), (1_500.0, -90.0), (1_600.0, 0.0)]);
+    let found = every_half_minute(&places);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].started_at, Timestamp(START_MS + 90_000));
+    assert_eq!(found[0].evidence.measured["left_at_m"].round(), 1_350.0);
+    // What is open goes on: on the route for less than 10 s ends nothing.
+    let mut places = vec![(900.0, 0.0), (1_200.0, 0.0), (1_300.0, 80.0)];
+    places.extend([(1_400.0, 80.0), (1_500.0, -80.0), (1_600.0, -80.0)]);
+    places.extend([(1_700.0, 0.0), (2_000.0, 0.0)]);
+    let found = every_half_minute(&places);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let ended = Timestamp(START_MS + 180_000);
+    assert_eq!(found[0].ended_at, Some(ended));
+}
+
 /// Late fixes from behind checkpoints that were dropped for their bytes, with restarts between them.
 #[test]
 fn thinned_checkpoints_change_nothing() {

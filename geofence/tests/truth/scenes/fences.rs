@@ -206,7 +206,7 @@ fn speeding(random: &mut Random, every_s: i64) -> Scene {
 
 /// Fences that tell every crossing, and vehicles that are parked beside their boundaries for four
 /// hours each: whatever is told is false.
-pub(crate) fn parked() -> (Catalog, Vec<Way>) {
+pub(crate) fn parked(seeds: u64) -> (Catalog, Vec<Way>) {
     let catalog = with_fences(&[
         square("duty", r#""kind":"stay_in","dwell_s":0"#, DUTY_HALF_M),
         circle(
@@ -216,7 +216,7 @@ pub(crate) fn parked() -> (Catalog, Vec<Way>) {
             ZONE_RADIUS_M,
         ),
     ]);
-    let mut random = Random(77);
+    let mut random = Random(seeds + 77);
     let way = |index: i32| {
         let beside = random.between(0.0, 30.0);
         let at = match index % 4 {

@@ -2,11 +2,11 @@
 
 use geofence::violation::ViolationKind;
 
-use super::{Event, Family, Role, Scene, clock, seen_s};
+use super::{Event, Family, Hidden, Role, Scene, clock, seen_s};
 use crate::{
     receiver::Random,
     town::with_route,
-    way::{Line, Span, Way},
+    way::{Line, Span, Way, distance},
 };
 
 const BEGINS_S: i64 = 8 * 3_600 + 58 * 60;
@@ -108,13 +108,19 @@ fn deviation(random: &mut Random, every_s: i64) -> Scene {
         Some(Event::new("route", span, sure).against(span.seconds(), dwell_s))
     };
     let mut truth: Vec<Event> = off.iter().filter_map(|span| event(*span)).collect();
-    let mut before = 0;
+    // It stands until the window has begun.
+    let mut before = WINDOW.from + 10;
     for event in &mut truth {
         let is_seen_on = rests(&off, before, event.span.from) >= seen_s(10, every_s);
-        let may_have_ended = to_an_end(&way, &line, event.span.from, every_s);
-        if every_s > 1 && (!is_seen_on || may_have_ended) {
-            event.lasts = Some((0, 10));
-        }
+        event.hidden = if every_s == 1 {
+            None
+        } else if !is_seen_on {
+            Some(Hidden::Joined)
+        } else if may_have_ended(&way, &line, event.span.from, every_s) {
+            Some(Hidden::Ambiguous)
+        } else {
+            None
+        };
         before = event.span.to;
     }
     Scene {
@@ -138,12 +144,21 @@ fn rests(off: &[Span], from: i64, to: i64) -> i64 {
     longest
 }
 
-/// Whoever leaves the route as near to an end of it as he drives between two reports may have gone
-/// there first, for all that they show.
-fn to_an_end(way: &Way, line: &Line, left: i64, every_s: i64) -> bool {
-    let second = &way.seconds[left as usize];
-    let (along, _) = line.nearest(second.at);
-    along.min(line.length() - along) <= 75.0 + second.mps * every_s as f64
+/// Between two reports, whenever they come, who left the route can have gone to an end of it first, at
+/// the speed that he drives at: from 75 m before the end on nobody can have left it any more, and 50 m
+/// about the end belong to it.
+fn may_have_ended(way: &Way, line: &Line, left: i64, every_s: i64) -> bool {
+    let place = |second: i64| way.seconds[second as usize].at;
+    let reach = way.seconds[left as usize].mps * every_s as f64;
+    (left..left + every_s).any(|first_off| {
+        let (along, _) = line.nearest(place(first_off - every_s));
+        let off = place(first_off);
+        [0.0, line.length()].into_iter().any(|end| {
+            let to_it = ((end - along).abs() - 75.0).max(0.0);
+            let from_it = (distance(line.place(end, 0.0), off) - 50.0).max(0.0);
+            to_it + from_it <= reach
+        })
+    })
 }
 
 /// Along the line, around its corner where one lies between.
@@ -240,10 +255,9 @@ fn missed(random: &mut Random, every_s: i64) -> Scene {
             // A stop of less than 20 s that reports may show as one of 20 s is not seen to be too
             // short.
             let is_hidden = every_s > 1 && stood_s > 0 && stood_s + every_s >= 20;
-            truth.push(if is_hidden {
-                event.against(stood_s, 20)
-            } else {
-                event
+            truth.push(Event {
+                hidden: is_hidden.then_some(Hidden::Ambiguous),
+                ..event
             });
         }
     }
