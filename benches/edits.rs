@@ -46,6 +46,16 @@ fn main() {
     show(&format!(
         "{grids} grids, {FENCES} fences and {routes} routes read whole: {whole_ms:.0} ms"
     ));
+    let started = Instant::now();
+    let gaps = catalog.unit_grid_gaps().len();
+    let gaps_ms = started.elapsed().as_secs_f64() * 1e3;
+    let started = Instant::now();
+    let faults = catalog.community_faults().len();
+    let faults_ms = started.elapsed().as_secs_f64() * 1e3;
+    show(&format!(
+        "holes between {grids} grids: {gaps_ms:.0} ms ({gaps}); odd communities: {faults_ms:.0} ms \
+         ({faults})"
+    ));
     for (what, id) in [("added", FENCES), ("changed", 17), ("removed", 5_000)] {
         let feature = (what != "removed").then(|| fence(&mut random, id));
         let mut least = f64::INFINITY;

@@ -8,6 +8,7 @@
 
 mod edit;
 mod texts;
+mod warnings;
 
 use std::{
     collections::VecDeque,
@@ -31,6 +32,7 @@ use storage::{
 pub use self::{
     edit::{Change, Draft, Edit, EditError, Edited, run},
     texts::{Form, KINDS, Kind, TextError},
+    warnings::Warnings,
 };
 use crate::{clock, config::CatalogFiles};
 
@@ -47,6 +49,8 @@ pub struct Catalog {
     file_texts: Texts,
     current: ArcSwap<InForce>,
     elder: Mutex<VecDeque<Arc<InForce>>>,
+    /// The start took files, and there are unit grids.
+    has_new_grids: bool,
     /// Held while a version is taken into force.
     turn: tokio::sync::Mutex<()>,
 }
@@ -104,7 +108,9 @@ impl Catalog {
         let read = read(files)?;
         let versions = CatalogVersions::open(path)?;
         let now = clock::now();
+        let mut has_new_grids = false;
         if let Some(texts) = versions.with_changed_files(&read)? {
+            has_new_grids = texts.contains_key("unit_grids");
             // Before it becomes a version: one with mistakes would be there for ever.
             snapshot(&texts, files).map_err(CatalogError::Mistakes)?;
             let version = NewVersion {
@@ -117,7 +123,11 @@ impl Catalog {
             let number = versions.take_files(&version, &read)?;
             versions.take_into_force(number, now)?;
         }
-        Self::of_versions(files, versions)
+        let catalog = Self::of_versions(files, versions)?;
+        Ok(Self {
+            has_new_grids,
+            ..catalog
+        })
     }
 
     /// The version in force of the versions at a path, or the files of the configuration where there
@@ -155,6 +165,7 @@ impl Catalog {
                 snapshot: Arc::new(snapshot),
             }),
             elder: Mutex::default(),
+            has_new_grids: false,
             turn: tokio::sync::Mutex::default(),
         }
     }

@@ -145,7 +145,10 @@ async fn a_change_with_mistakes_changes_nothing_and_names_them_all() {
     let (status, done) = put(&gateway, "fences/K1?rehearsal=true", &circle("K1", HERE)).await;
     assert_eq!(
         (status, done),
-        (200, json!({ "version": null, "in_force": false }))
+        (
+            200,
+            json!({ "version": null, "in_force": false, "warnings": [], "warnings_total": 0 })
+        )
     );
     assert_eq!(version(&gateway).await, before);
     assert_eq!(fences(&gateway).await, [] as [&str; 0]);
@@ -294,4 +297,63 @@ async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
     assert_eq!(again[0]["id"], opened[0]["id"]);
     assert_ne!(again[0]["stage"], "withdrawn");
     assert!(process.terminate().success());
+}
+
+/// Unit grids of 100 m, from north to south; `.` is none, and the others are of community 1 or 2.
+fn grids(rows: &[&str]) -> Value {
+    let mut features = Vec::new();
+    for (row, line) in rows.iter().enumerate() {
+        for (column, community) in line.chars().enumerate().filter(|(_, mark)| *mark != '.') {
+            let edge = |number: usize| f64::from(u32::try_from(number).unwrap()) * 0.001;
+            let (west, north) = (112.55 + edge(column), 37.87 - edge(row));
+            let (east, south) = (west + 0.001, north - 0.001);
+            let ring = json!([[
+                [west, south],
+                [east, south],
+                [east, north],
+                [west, north],
+                [west, south]
+            ]]);
+            features.push(json!({
+                "type": "Feature",
+                "properties": { "code": format!("14010500100{community}{:03}", features.len() + 1) },
+                "geometry": { "type": "Polygon", "coordinates": ring },
+            }));
+        }
+    }
+    json!({ "type": "FeatureCollection", "features": features })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_unit_grids_tells_what_is_odd_about_them() {
+    let (gateway, _folder) = city(&[("catalog.warnings_max", "2")]).await;
+    let (status, whole) = put(&gateway, "unit-grids", &grids(&["1122", "1122"])).await;
+    assert_eq!((status, &whole["warnings"]), (200, &json!([])), "{whole}");
+    assert_eq!(whole["warnings_total"], 0);
+    // A hole; a grid of community 2 in the middle of 1, which lies apart from its own.
+    let odd = grids(&["111111.22", "1.1121.22", "111111.22"]);
+    let mut answers = Vec::new();
+    for path in ["unit-grids?rehearsal=true", "unit-grids"] {
+        let (status, odd) = put(&gateway, path, &odd).await;
+        assert_eq!(status, 200, "{odd}");
+        assert_eq!(odd["warnings_total"], 3, "{odd}");
+        answers.push(odd["warnings"].clone());
+    }
+    assert_eq!(answers[0], answers[1]);
+    let warnings = answers[1].as_array().unwrap();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0]
+            .as_str()
+            .unwrap()
+            .contains("no unit grid covers"),
+        "{warnings:?}"
+    );
+    let faults = gateway.items("/api/v1/catalog/community-faults").await;
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert_eq!(faults[0]["sentence"], warnings[1]);
+    // Nobody asked about the grids.
+    let (status, fence) = put(&gateway, "fences/K1", &circle("K1", HERE)).await;
+    assert_eq!((status, &fence["warnings_total"]), (200, &json!(0)));
+    gateway.stop().await;
 }

@@ -14,11 +14,13 @@ use storage::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{Catalog, InForce, Kind, TextError, sources};
+use super::{Catalog, InForce, Kind, TextError, Warnings, sources};
 use crate::{Gateway, clock, ingest::record};
 
 /// The kind of text of which a change is read alone.
 const FENCES: &str = "fences";
+/// The kind of text whose changes are looked over for holes and odd communities.
+const UNIT_GRIDS: &str = "unit_grids";
 /// How often it is looked for a version whose time has come.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -53,12 +55,21 @@ pub struct Edit {
 }
 
 /// What became of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edited {
     /// The version that was made; `None` of a rehearsal.
     pub version: Option<u64>,
     /// It is in force.
     pub is_in_force: bool,
+    /// What is odd about its unit grids, where they were changed.
+    pub warnings: Warnings,
+}
+
+/// A change that was read.
+struct Made {
+    version: Option<u64>,
+    snapshot: Arc<Snapshot>,
+    is_due: bool,
 }
 
 /// Why a change was not made.
@@ -108,30 +119,32 @@ impl Edit {
     /// # Errors
     /// Why not; nothing has changed then.
     pub async fn apply(self, gateway: &Arc<Gateway>) -> Result<Edited, EditError> {
+        let is_of_grids = self.kind.name == UNIT_GRIDS;
         let shared = Arc::clone(gateway);
         let made = spawn_blocking(move || self.make(&shared)).await;
         let made = made.map_err(|error| EditError::Log(error.to_string()))??;
-        let Some((number, snapshot)) = made else {
-            return Ok(Edited {
-                version: None,
-                is_in_force: false,
-            });
-        };
-        let is_in_force = match snapshot {
-            Some(snapshot) => {
-                take_into_force(gateway, number, snapshot).await?;
-                true
+        if let Some(number) = made.version.filter(|_| made.is_due) {
+            take_into_force(gateway, number, Arc::clone(&made.snapshot)).await?;
+        }
+        // It is in force by now: only the answer waits for this.
+        let shown_max = gateway.config.catalog.warnings_max as usize;
+        let snapshot = made.snapshot;
+        let warnings = spawn_blocking(move || {
+            if is_of_grids {
+                Warnings::of(&snapshot, shown_max)
+            } else {
+                Warnings::default()
             }
-            None => false,
-        };
+        });
         Ok(Edited {
-            version: Some(number),
-            is_in_force,
+            version: made.version,
+            is_in_force: made.version.is_some() && made.is_due,
+            warnings: warnings.await.unwrap_or_default(),
         })
     }
 
-    /// The version, with its snapshot where it comes into force at once.
-    fn make(self, gateway: &Gateway) -> Result<Option<(u64, Option<Snapshot>)>, EditError> {
+    /// The version; none of a rehearsal.
+    fn make(self, gateway: &Gateway) -> Result<Made, EditError> {
         let versions = versions(gateway)?;
         let now = clock::now();
         let effective_from = self.effective_from.unwrap_or(now).max(now);
@@ -163,8 +176,13 @@ impl Edit {
                 loaded.map_err(EditError::Mistakes)?
             }
         };
+        let made = Made {
+            version: None,
+            snapshot: Arc::new(snapshot),
+            is_due: effective_from <= now,
+        };
         if self.is_rehearsal {
-            return Ok(None);
+            return Ok(made);
         }
         let version = NewVersion {
             texts,
@@ -174,7 +192,10 @@ impl Edit {
             effective_from,
         };
         let number = versions.create(&version, Some(newest))?;
-        Ok(Some((number, (effective_from <= now).then_some(snapshot))))
+        Ok(Made {
+            version: Some(number),
+            ..made
+        })
     }
 
     /// The text behind the change; of fences that `known` has, without reading all others.
@@ -256,7 +277,7 @@ fn versions(gateway: &Gateway) -> Result<&CatalogVersions, StoreError> {
 async fn take_into_force(
     gateway: &Arc<Gateway>,
     number: u64,
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
 ) -> Result<(), EditError> {
     // One after the other, so that the log has them in the order of the versions.
     let _turn = gateway.catalog.turn.lock().await;
@@ -267,7 +288,6 @@ async fn take_into_force(
         versions.forget_old(kept_max)
     })?;
     tell_log(gateway, number).await?;
-    let snapshot = Arc::new(snapshot);
     gateway.catalog.swap(InForce {
         number,
         snapshot: Arc::clone(&snapshot),
@@ -303,6 +323,10 @@ async fn tell_log(gateway: &Gateway, number: u64) -> Result<(), EditError> {
 /// Tells the log what is in force, then takes versions into force when their time comes, until told
 /// to stop.
 pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
+    if gateway.catalog.has_new_grids {
+        let shared = Arc::clone(&gateway);
+        drop(spawn_blocking(move || warn(&shared)));
+    }
     let mut is_told = false;
     loop {
         if !is_told {
@@ -319,6 +343,19 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
                 .metrics
                 .count("catalog_versions_total", "result", "failed", 1);
         }
+    }
+}
+
+/// Says what is odd about the unit grids that were taken from the files.
+fn warn(gateway: &Gateway) {
+    let shown_max = gateway.config.catalog.warnings_max as usize;
+    let warnings = Warnings::of(&gateway.catalog.current(), shown_max);
+    for warning in &warnings.shown {
+        tracing::warn!(warning, "unit grids");
+    }
+    if warnings.total > warnings.shown.len() {
+        let (shown, total) = (warnings.shown.len(), warnings.total);
+        tracing::warn!(shown, total, "unit grids: check-config shows the others");
     }
 }
 
@@ -340,7 +377,7 @@ async fn take_due(gateway: &Arc<Gateway>) -> Result<(), EditError> {
         .await
         .map_err(|error| EditError::Log(error.to_string()))??;
     match due {
-        Some((number, snapshot)) => take_into_force(gateway, number, snapshot).await,
+        Some((number, snapshot)) => take_into_force(gateway, number, Arc::new(snapshot)).await,
         None => Ok(()),
     }
 }

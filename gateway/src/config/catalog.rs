@@ -32,6 +32,8 @@ pub struct CatalogFiles {
     pub versions_max: u32,
     /// Bytes that a text may have which comes through the API. Default 128 MiB.
     pub text_bytes_max: usize,
+    /// What is odd about unit grids is told with a change of them, so many sentences. Default 20.
+    pub warnings_max: u32,
 }
 
 impl CatalogFiles {
@@ -50,6 +52,7 @@ impl CatalogFiles {
             assignments: raw.path("catalog.assignments", ""),
             versions_max: raw.count("catalog.versions_max", 1_000, 1..=1_000_000),
             text_bytes_max: usize::try_from(text_bytes_max).unwrap_or(usize::MAX),
+            warnings_max: raw.count("catalog.warnings_max", 20, 0..=2_000),
         }
     }
 }

@@ -396,6 +396,11 @@ async fn remove_thing(
 struct EditedView {
     version: Option<u64>,
     in_force: bool,
+    /// Holes between unit grids, and communities whose grids do not lie together, where the grids were
+    /// changed: the first ones, as sentences.
+    warnings: Vec<String>,
+    /// How many there are; of holes and of communities a thousand each at most.
+    warnings_total: usize,
 }
 
 async fn edit(
@@ -418,6 +423,8 @@ async fn edit(
     let view = Json(EditedView {
         version: edited.version,
         in_force: edited.is_in_force,
+        warnings: edited.warnings.shown,
+        warnings_total: edited.warnings.total,
     });
     Ok(match edited.version {
         Some(number) => ([(header::ETAG, etag(number))], view).into_response(),
