@@ -165,3 +165,47 @@ async fn of_too_many_positions_the_newest_are_judged() {
     assert_eq!(why["checks"][0]["stage"], "not_armed");
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_message_is_told_whatever_it_was_and_until_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = harness::catalog(folder.path(), &fences(), VEHICLES);
+    let data = tempfile::tempdir().unwrap();
+    let gateway = TestGateway::start_in(data, settings.clone()).await;
+    let query = format!("terminal={PHONE}&rule=school");
+    let (status, why) = ask(&gateway, &query).await;
+    assert_eq!((status, &why["last_message_at"]), (200, &Value::Null));
+    // A report whose time is an hour ago, then nothing but heartbeats.
+    let fixed_at = now_s() - 3_600;
+    let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    let fix = report(37.9, 112.55, fixed_at);
+    let serial = terminal.send_location(&fix).await.unwrap();
+    assert_eq!(terminal.response(serial).await.unwrap().result, 0);
+    gateway.drained().await;
+    let told = async |gateway: &TestGateway| {
+        let (status, why) = ask(gateway, &query).await;
+        assert_eq!(status, 200, "{why}");
+        assert_eq!(why["heard"]["fixes"], 1, "{why}");
+        let text = why["last_message_at"].as_str()?;
+        Some(clock::parse_rfc3339(text).unwrap().millis())
+    };
+    let reported = told(&gateway).await.unwrap();
+    assert!(
+        reported >= (now_s() - 60) * 1_000,
+        "the receipt, not the fix"
+    );
+    terminal.heartbeat().await.unwrap();
+    let later = until("the heartbeat counts", async || {
+        let beat = told(&gateway).await.unwrap();
+        if beat <= reported {
+            terminal.heartbeat().await.unwrap();
+        }
+        (beat > reported).then_some(beat)
+    })
+    .await;
+    assert!(later <= (now_s() + 1) * 1_000);
+    drop(terminal);
+    let gateway = TestGateway::start_in(gateway.stop().await, settings).await;
+    assert_eq!(told(&gateway).await, None);
+    gateway.stop().await;
+}
