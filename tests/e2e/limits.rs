@@ -191,7 +191,7 @@ async fn a_vehicle_with_more_fixes_than_are_kept_forgets_the_oldest_and_that_is_
     let books = gateway.drained().await;
     // Whole pieces of 128 go.
     let shed = books.value(r#"gridtrace_fixes_shed_total{limit="fixes"}"#);
-    assert_eq!(shed, 384);
+    assert_eq!(shed, 256);
     assert_eq!(
         books.value(r#"gridtrace_fixes_shed_total{limit="bytes"}"#),
         0
