@@ -11,6 +11,7 @@ pub mod live_map;
 pub mod reports;
 pub mod retention;
 pub mod runtime;
+pub(crate) mod snapshots;
 pub mod store_writer;
 pub mod trust;
 pub mod vendor_items;

@@ -13,8 +13,13 @@
 //! B is one of two. Its evaluator stands behind the same record of the same log as A's, as that of a
 //! restored backup does: then it goes on with both. Or it has not judged any fix yet, as that of a new
 //! gateway: then it begins with what came, its clock included. Anything else is refused, since the clocks
-//! of the rules would not fit. Cases stay in the store they are in; where a violation goes on, B opens
-//! its case under the same id.
+//! of the rules would not fit.
+//!
+//! Cases stay in the store they are in, and are known by the id of their violation. Where both gateways
+//! have one database the case of a violation that goes on is that case still: B brings it to its end.
+//! Where each has a store of its own, B opens it under the same id, and A's stays as it was when the
+//! vehicle went: it is no untruth, so nothing withdraws it, and nothing that A hears will end it. Export
+//! and import name these violations, so that people can conclude A's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,8 +32,9 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use geofence::{
-    identity::TerminalId,
+    identity::{TerminalId, ViolationId},
     track::{Evaluator, HandOverError},
+    violation::Violation,
 };
 use serde::{Deserialize, Serialize};
 use storage::{
@@ -40,6 +46,7 @@ use uuid::Uuid;
 
 use super::{finish, transfer, unfinished};
 use crate::{
+    clock,
     config::{Config, StoreChoice},
     export::parse_phone,
     ingest::{normalise::Window, record},
@@ -47,6 +54,7 @@ use crate::{
         Consumer as _,
         evaluator::{CATALOG_KEY, EvaluatorConsumer, SHARD_KEY, Shard},
         reports,
+        snapshots::{Own, named},
     },
     tracks::pages::{open_database, open_embedded},
 };
@@ -88,6 +96,9 @@ struct Header {
     log: Uuid,
     cursor: u64,
     vehicles: Vec<TerminalId>,
+    /// Violations of them that go on.
+    #[serde(default)]
+    going_on: Vec<ViolationId>,
     bytes: usize,
     crc32: u32,
 }
@@ -107,6 +118,10 @@ pub fn export(
         ensure!(!file.exists(), "{} is there already", file.display());
         let mut place = Place::open(config).await?;
         let vehicles = place.chosen(options)?;
+        let found = vehicles.iter();
+        let found = found.flat_map(|terminal| place.evaluator.violations(terminal));
+        let going_on = found.filter(|found| found.ended_at.is_none()).collect();
+        let going_on: Vec<Violation> = going_on;
         let bytes = place.evaluator.hand_over(&vehicles, place.cursor.offset);
         let header = Header {
             format: FORMAT.to_owned(),
@@ -114,6 +129,7 @@ pub fn export(
             log: place.cursor.log,
             cursor: place.cursor.offset,
             vehicles,
+            going_on: going_on.iter().map(|found| found.id).collect(),
             bytes: bytes.len(),
             crc32: crc32fast::hash(&bytes),
         };
@@ -131,6 +147,18 @@ pub fn export(
             header.cursor,
             file.display()
         )?;
+        for found in &going_on {
+            let (kind, id) = (found.kind.as_str(), found.id);
+            let since = clock::rfc3339(found.started_at);
+            writeln!(out, "{kind} of {} goes on since {since}: case {id}", found.terminal)?;
+        }
+        if !going_on.is_empty() {
+            writeln!(
+                out,
+                "Where the other gateway has another store it opens these cases there; nothing ends those in \
+                 this one."
+            )?;
+        }
         Ok(0)
     })
 }
@@ -188,6 +216,9 @@ pub fn import(
             header.vehicles.len(),
             place.cursor.offset
         )?;
+        for id in &header.going_on {
+            writeln!(out, "a violation goes on: case {id}")?;
+        }
         Ok(0)
     })
 }
@@ -208,6 +239,9 @@ struct Place {
     shard: Shard,
     /// What the store has of the evaluator.
     keys: BTreeSet<String>,
+    /// Keys of snapshots without the name of the log, which are replaced, and what was among them.
+    elder: BTreeSet<String>,
+    catalog: Option<Vec<u8>>,
 }
 
 impl Place {
@@ -241,9 +275,12 @@ impl Place {
             "the evaluator stands at record {offset}, and up to {reported_to} there are reports: start the \
              gateway, let it catch up, and stop it"
         );
-        let mut snapshots = store.snapshots().await?;
-        snapshots.remove(CATALOG_KEY);
-        snapshots.remove(reports::SNAPSHOT_KEY);
+        let all = store.snapshots().await?;
+        let Own {
+            mut snapshots,
+            elder,
+        } = Own::among(all, log, |key| key != reports::SNAPSHOT_KEY);
+        let catalog = snapshots.remove(CATALOG_KEY);
         let shard = snapshots.remove(SHARD_KEY);
         let shard = shard.map_or_else(|| Ok(Shard::default()), |bytes| Shard::read(&bytes));
         let mut evaluator = Evaluator::new(EvaluatorConsumer::options(&config.evaluate));
@@ -252,6 +289,7 @@ impl Place {
                 .restore(bytes)
                 .with_context(|| format!("the snapshot \"{key}\""))?;
         }
+        evaluator.mark_dirty(&elder);
         Ok(Self {
             _lock: lock,
             store,
@@ -263,6 +301,8 @@ impl Place {
             evaluator,
             shard: shard.context("which vehicles are judged here")?,
             keys: snapshots.into_keys().collect(),
+            catalog: catalog.filter(|_| !elder.is_empty()),
+            elder,
         })
     }
 
@@ -289,6 +329,9 @@ impl Place {
     /// In one transaction.
     async fn keep(&self, mut snapshots: BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
         snapshots.insert(SHARD_KEY.to_owned(), self.shard.to_bytes());
+        let catalog = self.catalog.iter();
+        snapshots.extend(catalog.map(|bytes| (CATALOG_KEY.to_owned(), bytes.clone())));
+        let snapshots = named(self.cursor.log, snapshots, &self.elder);
         let batch = FindingBatch {
             judged: self.cursor.clone(),
             moves_cursor: true,

@@ -8,7 +8,7 @@
 mod shard;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     mem,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,7 +29,7 @@ use storage::{
 
 pub(crate) use self::shard::{SHARD_KEY, Shard};
 
-use super::{Batch, Consumer, follower::Workplace, reports};
+use super::{Batch, Consumer, follower::Workplace, reports, snapshots::Own};
 use crate::{
     Gateway,
     catalog::InForce,
@@ -64,6 +64,8 @@ pub struct EvaluatorConsumer {
     snapshot_at: Option<Instant>,
     /// `judged` at the newest snapshot.
     snapshot: u64,
+    /// Keys of snapshots that the next one replaces.
+    elder: BTreeSet<String>,
 }
 
 impl EvaluatorConsumer {
@@ -83,6 +85,7 @@ impl EvaluatorConsumer {
             at: Timestamp::default(),
             snapshot_at: None,
             snapshot: 0,
+            elder: BTreeSet::new(),
         }
     }
 
@@ -202,19 +205,25 @@ impl EvaluatorConsumer {
             at: self.at,
             snapshots: Default::default(),
         };
+        let mut keys: Vec<String> = Vec::new();
         if with_snapshot {
-            batch.snapshots = self.evaluator.take_dirty_snapshots();
+            let mut snapshots = self.evaluator.take_dirty_snapshots();
+            if self.elder.contains(SHARD_KEY) {
+                snapshots.insert(SHARD_KEY.to_owned(), self.shard.to_bytes());
+            }
             if let Some(number) = number.filter(|_| number != self.catalog_kept) {
                 let bytes = number.to_be_bytes().to_vec();
-                batch.snapshots.insert(CATALOG_KEY.to_owned(), bytes);
+                snapshots.insert(CATALOG_KEY.to_owned(), bytes);
             }
+            keys.extend(snapshots.keys().cloned());
+            batch.snapshots = place.named(snapshots, &self.elder);
         }
         let written = match place.store.write_findings(&batch).await {
             Ok(written) => written,
             Err(error) => {
                 // Both are offered again with the next attempt.
                 self.unwritten = batch.findings;
-                self.evaluator.mark_dirty(batch.snapshots.keys());
+                self.evaluator.mark_dirty(&keys);
                 return Err(error);
             }
         };
@@ -242,6 +251,7 @@ impl EvaluatorConsumer {
         if with_snapshot {
             self.snapshot_at = Some(Instant::now());
             self.snapshot = self.judged;
+            self.elder.clear();
             self.catalog_kept = number;
             return Ok(Some(self.judged));
         }
@@ -281,15 +291,18 @@ impl Consumer for EvaluatorConsumer {
         let start = place.stored_cursor(Self::NAME).await?;
         let mut evaluator = Evaluator::new(self.options.clone());
         if start.is_some() {
-            let mut snapshots = place.store.snapshots().await?;
+            // That of inspectors is of another consumer.
+            let own = place.own_snapshots(|key| key != reports::SNAPSHOT_KEY);
+            let Own {
+                mut snapshots,
+                elder,
+            } = own.await?;
             let number = snapshots.remove(CATALOG_KEY);
             let number = number.and_then(|bytes| bytes.try_into().ok());
             self.catalog_kept = number.map(u64::from_be_bytes);
             self.catalog = self
                 .catalog_kept
                 .map(|number| tokio::task::block_in_place(|| place.catalog.of(number)));
-            // That of another consumer.
-            snapshots.remove(reports::SNAPSHOT_KEY);
             let shard = snapshots.remove(SHARD_KEY).map(|bytes| Shard::read(&bytes));
             match shard.transpose() {
                 Ok(shard) => self.shard = shard.unwrap_or_default(),
@@ -302,6 +315,11 @@ impl Consumer for EvaluatorConsumer {
                     tracing::error!(key, %error, "a snapshot cannot be read; the vehicle begins anew");
                 }
             }
+            if !elder.is_empty() {
+                evaluator.mark_dirty(&elder);
+                self.catalog_kept = None;
+            }
+            self.elder = elder;
         }
         self.evaluator = evaluator;
         self.judged = start.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A consumer and its place in the log, one step at a time. Its caller decides when to step, waits
 //! between the steps, and may drop it at any moment: what counts is in the consumer's store.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use storage::{
     log::{Log, LogSource as _, ReadError, Reader},
@@ -9,7 +9,11 @@ use storage::{
 };
 use tokio::task::block_in_place;
 
-use super::{Batch, Consumer, live_map::LiveMap};
+use super::{
+    Batch, Consumer,
+    live_map::LiveMap,
+    snapshots::{Own, Snapshots, named},
+};
 use crate::{Gateway, case_desk::CaseDesk, catalog::Catalog, config::Ingest, metrics::Metrics};
 
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -72,6 +76,20 @@ impl Workplace {
     /// When the store is not available.
     pub async fn stored_cursor(&self, consumer: &str) -> Result<Option<u64>, StoreError> {
         self.store.cursor(self.log.id(), consumer).await
+    }
+
+    /// The snapshots of this log with keys that a consumer says are its own.
+    pub(crate) async fn own_snapshots(
+        &self,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Result<Own, StoreError> {
+        let all = self.store.snapshots().await?;
+        Ok(Own::among(all, self.log.id(), is_own))
+    }
+
+    /// As the store is to write them; see [`super::snapshots::named`].
+    pub(crate) fn named(&self, snapshots: Snapshots, elder: &BTreeSet<String>) -> Snapshots {
+        named(self.log.id(), snapshots, elder)
     }
 }
 

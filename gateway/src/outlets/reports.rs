@@ -7,7 +7,7 @@
 //! twice (P3).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -80,6 +80,8 @@ pub struct ReportsConsumer {
     /// The record behind the last one that is done.
     done: u64,
     snapshot: u64,
+    /// Keys of snapshots that the next one replaces.
+    elder: BTreeSet<String>,
     snapshot_at: Option<Instant>,
 }
 
@@ -94,6 +96,7 @@ impl ReportsConsumer {
             known: BTreeMap::new(),
             done: 0,
             snapshot: 0,
+            elder: BTreeSet::new(),
             snapshot_at: None,
         }
     }
@@ -336,10 +339,11 @@ impl ReportsConsumer {
         let batch = FindingBatch {
             judged: place.cursor(Self::NAME, self.done),
             moves_cursor: true,
-            snapshots: [(SNAPSHOT_KEY.to_owned(), bytes)].into(),
+            snapshots: place.named([(SNAPSHOT_KEY.to_owned(), bytes)].into(), &self.elder),
             ..FindingBatch::default()
         };
         place.store.write_findings(&batch).await?;
+        self.elder.clear();
         self.snapshot = self.done;
         self.snapshot_at = Some(Instant::now());
         Ok(Some(self.done))
@@ -359,9 +363,11 @@ impl Consumer for ReportsConsumer {
 
     async fn start(&mut self, place: &Workplace) -> Result<Option<u64>, StoreError> {
         let start = place.stored_cursor(Self::NAME).await?;
-        let mut snapshots = place.store.snapshots().await?;
+        let mut own = place.own_snapshots(|key| key == SNAPSHOT_KEY).await?;
         self.known = BTreeMap::new();
-        if let Some(bytes) = snapshots.remove(SNAPSHOT_KEY).filter(|_| start.is_some()) {
+        let bytes = own.snapshots.remove(SNAPSHOT_KEY);
+        if let Some(bytes) = bytes.filter(|_| start.is_some()) {
+            self.elder = own.elder;
             match serde_json::from_slice(&bytes) {
                 Ok(known) => self.known = known,
                 Err(error) => {

@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, path::Path};
 
 use gateway::operations::evaluator::{ExportOptions, ImportOptions, export, import};
-use harness::{TestGateway, configuration, report};
+use harness::{TestGateway, configuration, postgres::Postgres, report};
 use serde_json::{Value, json};
 use tools::wire::Revision;
 
 const PHONES: [&str; 3] = ["13800000001", "13800000002", "13800000003"];
 const VEHICLES: &str = "vehicle,phone,work_kind\nV1,13800000001,sweeper\nV2,13800000002,sweeper\nV3,13800000003,sweeper\n";
+
+/// Where a gateway has its data, and its database where it has one.
+type At<'a> = (&'a Path, Option<&'a str>);
 
 /// What is told of violations: by terminal and onset, id, end and worst.
 type Books = BTreeMap<(String, String), Value>;
@@ -37,7 +40,16 @@ impl City {
     }
 
     async fn gateway(&self) -> TestGateway {
-        TestGateway::start_in(tempfile::tempdir().unwrap(), self.settings.clone()).await
+        self.gateway_in(tempfile::tempdir().unwrap(), None).await
+    }
+
+    async fn gateway_in(&self, data: tempfile::TempDir, database: Option<&str>) -> TestGateway {
+        TestGateway::start_in(data, self.settings_at(database)).await
+    }
+
+    fn settings_at(&self, database: Option<&str>) -> Vec<(String, String)> {
+        let url = database.map(|url| ("store.url".to_owned(), url.to_owned()));
+        self.settings.iter().cloned().chain(url).collect()
     }
 
     /// From 550 m north to the middle and 40 s there, and north again: these seconds of it. Each vehicle
@@ -63,7 +75,7 @@ impl City {
 
     fn export(
         &self,
-        data: &Path,
+        (data, database): At<'_>,
         phones: &[&str],
         others: bool,
         name: &str,
@@ -73,16 +85,16 @@ impl City {
             others,
             out: self.folder.path().join(name),
         };
-        let config = configuration(data, &self.settings);
+        let config = configuration(data, &self.settings_at(database));
         said(|out| export(&config, &options, out))
     }
 
-    fn import(&self, data: &Path, only: bool, name: &str) -> Result<String, String> {
+    fn import(&self, (data, database): At<'_>, only: bool, name: &str) -> Result<String, String> {
         let options = ImportOptions {
             file: self.folder.path().join(name),
             only,
         };
-        let config = configuration(data, &self.settings);
+        let config = configuration(data, &self.settings_at(database));
         said(|out| import(&config, &options, out))
     }
 }
@@ -121,8 +133,37 @@ async fn books(gateway: &TestGateway) -> Books {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vehicles_of_two_gateways_end_in_the_books_of_one() {
-    let city = City::new();
-    let alone = city.gateway().await;
+    two_gateways(&City::new(), [None; 3]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vehicles_of_two_databases_end_in_the_books_of_one() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let urls = [(); 3].map(|()| server.database());
+    let [alone, first, second] = &urls;
+    let urls = [alone, first, second].map(|url| Some(url.as_str()));
+    two_gateways(&City::new(), urls).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vehicles_of_two_gateways_on_one_database_keep_their_cases() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let (alone, both) = (server.database(), server.database());
+    two_gateways(
+        &City::new(),
+        [&alone, &both, &both].map(|url| Some(url.as_str())),
+    )
+    .await;
+}
+
+/// The first gateway has all three vehicles and hands two of them to the second; what is known in the
+/// end is what one gateway alone knows.
+async fn two_gateways(city: &City, [alone, one, two]: [Option<&str>; 3]) {
+    let alone = city.gateway_in(tempfile::tempdir().unwrap(), alone).await;
     for index in 0..PHONES.len() {
         city.drive(&alone, index, 0..200).await;
     }
@@ -131,17 +172,17 @@ async fn vehicles_of_two_gateways_end_in_the_books_of_one() {
     alone.stop().await;
 
     // Behind 62 s the first one's violation is open, the second's is pending, the third has just come.
-    let first = city.gateway().await;
+    let first = city.gateway_in(tempfile::tempdir().unwrap(), one).await;
     for index in 0..PHONES.len() {
         city.drive(&first, index, 0..62).await;
     }
     let error = city
-        .export(first.data_dir(), &PHONES[..1], false, "busy")
+        .export((first.data_dir(), one), &PHONES[..1], false, "busy")
         .unwrap_err();
     assert!(error.contains("a gateway is running"), "{error}");
-    let second = city.gateway().await;
+    let second = city.gateway_in(tempfile::tempdir().unwrap(), two).await;
     let (first, second) = (first.stop().await, second.stop().await);
-    let (a, b) = (first.path(), second.path());
+    let (a, b) = ((first.path(), one), (second.path(), two));
     let error = city.export(a, &["13999999999"], false, "none").unwrap_err();
     assert!(
         error.contains("nothing is known here of 13999999999"),
@@ -149,6 +190,12 @@ async fn vehicles_of_two_gateways_end_in_the_books_of_one() {
     );
     let told = city.export(a, &PHONES[..2], false, "two").unwrap();
     assert!(told.starts_with("2 vehicles as of record"), "{told}");
+    // That of the first vehicle is open, and its case with it.
+    let open = told.lines().find(|line| line.contains("goes on since"));
+    let open = open.unwrap_or_else(|| panic!("{told}"));
+    assert!(open.starts_with("keep_out of 13800000001 "), "{told}");
+    let id = open.rsplit(' ').next().unwrap();
+    assert_eq!(told.matches("goes on since").count(), 1, "{told}");
     let error = city.export(a, &PHONES[2..], false, "two").unwrap_err();
     assert!(error.contains("is there already"), "{error}");
     // Whoever changes a byte of it is told.
@@ -160,12 +207,13 @@ async fn vehicles_of_two_gateways_end_in_the_books_of_one() {
     assert!(error.contains("cut off or altered"), "{error}");
     let error = city.import(b, false, "catalog").unwrap_err();
     assert!(error.contains("No such file"), "{error}");
-    city.import(b, true, "two").unwrap();
+    let told = city.import(b, true, "two").unwrap();
+    assert!(told.contains(&format!("goes on: case {id}")), "{told}");
     let error = city.import(b, false, "two").unwrap_err();
     assert!(error.contains("there is a track of terminal"), "{error}");
 
-    let first = TestGateway::start_in(first, city.settings.clone()).await;
-    let second = TestGateway::start_in(second, city.settings.clone()).await;
+    let first = city.gateway_in(first, one).await;
+    let second = city.gateway_in(second, two).await;
     city.drive(&second, 0, 62..200).await;
     city.drive(&second, 1, 62..200).await;
     city.drive(&first, 2, 62..200).await;
@@ -176,6 +224,19 @@ async fn vehicles_of_two_gateways_end_in_the_books_of_one() {
     let mut told = books(&second).await;
     told.extend(books(&first).await);
     assert_eq!(told, expected);
+    // Each violation is one case; in another store there is the one of which nothing was heard any more.
+    let cases = first.items("/api/v1/cases?limit=500").await;
+    let goes_on = cases.iter().filter(|case| case["ended_at"].is_null());
+    let goes_on: Vec<&Value> = goes_on.map(|case| &case["violation"]).collect();
+    if one.is_some() && one == two {
+        assert_eq!(
+            (cases.len(), goes_on.len()),
+            (PHONES.len(), 0),
+            "{cases:#?}"
+        );
+    } else {
+        assert_eq!(goes_on, [id], "{cases:#?}");
+    }
     first.stop().await;
     second.stop().await;
 }
@@ -187,7 +248,7 @@ async fn vehicles_are_not_taken_over_where_clocks_do_not_fit() {
     city.drive(&first, 0, 0..60).await;
     city.drive(&second, 1, 0..60).await;
     let (first, second) = (first.stop().await, second.stop().await);
-    let (a, b) = (first.path(), second.path());
+    let (a, b) = ((first.path(), None), (second.path(), None));
     city.export(a, &PHONES[..1], false, "one").unwrap();
     let error = city.import(b, false, "one").unwrap_err();
     assert!(error.contains("same record of the same log"), "{error}");
