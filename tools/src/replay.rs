@@ -4,6 +4,7 @@
 //! - [`track`]: fixes from a CSV file, as location reports.
 
 pub mod frames;
+pub mod gpx;
 pub mod track;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -14,6 +15,7 @@ use crate::{line::MqttTarget, terminal::TerminalError};
 
 pub use self::{
     frames::{FrameOutcome, LineError, RecordedFrame, read_frames, replay_frames},
+    gpx::read_gpx,
     track::{Fix, FixOutcome, Pace, TrackError, TrackOptions, read_track, replay_track},
 };
 

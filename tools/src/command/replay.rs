@@ -14,7 +14,7 @@ use time::UtcOffset;
 use tools::{
     line::MqttTarget,
     replay::{
-        Pace, ReplayConfig, ReplayError, Summary, TrackOptions, read_frames, read_track,
+        Pace, ReplayConfig, ReplayError, Summary, TrackOptions, read_frames, read_gpx, read_track,
         replay_frames, replay_track,
     },
     wire::Revision,
@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
         conflicts_with = "track"
     )]
     interval: Duration,
-    /// Send a track instead of frames; `-` is stdin. Columns are found by name: `timestamp` or
+    /// Send a track instead of frames; `-` is stdin. It is GPX or CSV; columns of CSV are found by name: `timestamp` or
     /// `time`, `latitude` or `lat`, `longitude` or `lon`, and, if there, `speed_kmh`, `bearing` or
     /// `heading`, `vehicle_id`.
     #[arg(long, value_name = "FILE")]
@@ -145,8 +145,16 @@ impl Arguments {
         config: &ReplayConfig,
         path: &Path,
     ) -> anyhow::Result<Result<Summary, ReplayError>> {
-        let fixes = read_track(open(path)?, self.time_zone.0)
-            .with_context(|| path.display().to_string())?;
+        let mut input = open(path)?;
+        // XML begins with a mark of the order of bytes, white space, or an element: no header of CSV does.
+        let begins = input.fill_buf()?.trim_ascii_start();
+        let is_gpx = begins.starts_with(b"<") || begins.starts_with("\u{feff}<".as_bytes());
+        let fixes = if is_gpx {
+            read_gpx(input)
+        } else {
+            read_track(input, self.time_zone.0)
+        };
+        let fixes = fixes.with_context(|| path.display().to_string())?;
         let options = TrackOptions {
             phone: self.phone.clone(),
             revision: match self.revision {

@@ -1,4 +1,4 @@
-//! A track from a CSV file, as location reports.
+//! A track from a CSV file, and any track as location reports.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -52,6 +52,12 @@ pub enum TrackError {
     /// It is no CSV.
     #[error(transparent)]
     Csv(#[from] csv::Error),
+    /// It is no GPX.
+    #[error("GPX: {0}")]
+    Gpx(String),
+    /// It is a GPX of which no track point has a time.
+    #[error("no track point has a time")]
+    NoTimes,
     /// A column that is needed is not there.
     #[error("there is no column named one of: {}", names.join(", "))]
     NoColumn {
@@ -145,13 +151,15 @@ pub fn read_track(input: impl Read, zone: UtcOffset) -> Result<Vec<Fix>, TrackEr
     Ok(fixes_of(&rows))
 }
 
-struct Row {
-    vehicle: String,
-    at: i64,
-    lat: f64,
-    lon: f64,
-    heading: Option<f64>,
-    speed: Option<f64>,
+/// A fix as its file has it.
+pub(super) struct Row {
+    pub(super) vehicle: String,
+    pub(super) at: i64,
+    pub(super) lat: f64,
+    pub(super) lon: f64,
+    pub(super) heading: Option<f64>,
+    /// km/h.
+    pub(super) speed: Option<f64>,
 }
 
 fn read_time(text: &str, zone: UtcOffset) -> Option<i64> {
@@ -172,7 +180,7 @@ fn read_time(text: &str, zone: UtcOffset) -> Option<i64> {
     clippy::cast_sign_loss,
     reason = "a float to integer cast saturates, and the ranges were checked"
 )]
-fn fixes_of(rows: &[Row]) -> Vec<Fix> {
+pub(super) fn fixes_of(rows: &[Row]) -> Vec<Fix> {
     let mut last: HashMap<&str, &Row> = HashMap::new();
     let mut headings: HashMap<&str, f64> = HashMap::new();
     let mut fixes = Vec::with_capacity(rows.len());

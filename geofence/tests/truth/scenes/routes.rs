@@ -265,9 +265,8 @@ fn missed(random: &mut Random, every_s: i64) -> Scene {
     way.park(WINDOW.to + 60 - way.now());
     // By the way itself: within 25 m, standing, for 20 s in all.
     for (index, at) in points(&line).into_iter().enumerate() {
-        let is_there = |second: &&crate::way::Second| {
-            second.mps < 1.5 && crate::way::distance(second.at, at) <= 25.0
-        };
+        let is_there =
+            |second: &&crate::way::Second| second.mps < 1.5 && distance(second.at, at) <= 25.0;
         let stay = way.seconds.iter().filter(is_there).count();
         let rule = format!("route/p{index}");
         let is_missed = truth.iter().any(|event| event.rule == rule);
