@@ -13,8 +13,8 @@ pub struct Warnings {
 }
 
 impl Warnings {
-    /// Of a catalog, so many of them shown. Each grid is compared with its neighbours, which takes
-    /// seconds for a city: not for a thread that others wait for.
+    /// Of a catalog, so many of them shown. Each grid is compared with its neighbours, 0.6 s
+    /// for 31,500 of them (`benches/edits.rs`): not for a thread that others wait for.
     #[must_use]
     pub fn of(catalog: &Snapshot, shown_max: usize) -> Self {
         let gaps = catalog.unit_grid_gaps();
