@@ -21,6 +21,9 @@ pub enum Target {
     /// A temporary table like that of the positions, without an index: where a store may put them
     /// down before it looks which ones are new.
     Staging,
+    /// A table like that of the positions with the index that refuses duplicates, and no other: the
+    /// least that a table costs into which a row goes once.
+    Unique,
     /// The table of the positions itself, emptied before, with its indexes. Its schema and the
     /// partitions of the days must be there.
     Positions,
@@ -30,6 +33,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Staging => "bare COPY, staging",
+            Self::Unique => "bare COPY, unique index",
             Self::Positions => "bare COPY, final table",
         })
     }
@@ -81,6 +85,12 @@ impl Copier {
                               (LIKE gridtrace.positions) ON COMMIT DELETE ROWS";
                 client.batch_execute(create).await?;
                 "COPY pg_temp.bare FROM STDIN (FORMAT binary)"
+            }
+            Target::Unique => {
+                let create = "CREATE TABLE gridtrace.bare (LIKE gridtrace.positions); \
+                              CREATE UNIQUE INDEX ON gridtrace.bare (terminal, fixed_at, digest)";
+                client.batch_execute(create).await?;
+                "COPY gridtrace.bare FROM STDIN (FORMAT binary)"
             }
             Target::Positions => {
                 client.batch_execute("TRUNCATE gridtrace.positions").await?;

@@ -76,6 +76,8 @@ struct Contender {
     name: String,
     url: String,
     way: Way,
+    /// Its rows come so late that each may have been sent before.
+    is_suspect: bool,
     spent: Duration,
 }
 
@@ -96,7 +98,16 @@ impl Contender {
             name: name.into(),
             url,
             way: Way::Store(Box::new(store)),
+            is_suspect: false,
             spent: Duration::ZERO,
+        }
+    }
+
+    /// A store that is given suspect rows only.
+    async fn suspicious(server: &Postgres, name: &str) -> Self {
+        Self {
+            is_suspect: true,
+            ..Self::store(server, name, 0).await
         }
     }
 
@@ -115,19 +126,31 @@ impl Contender {
             name: target.to_string(),
             way: Way::Bare(Copier::connect(&url, target).await.unwrap()),
             url,
+            is_suspect: false,
             spent: Duration::ZERO,
         }
     }
 
-    async fn write(&mut self, batch: &PositionBatch) {
-        let started = Instant::now();
-        match &mut self.way {
-            Way::Store(store) => {
-                store.write_positions(batch).await.unwrap();
+    /// Gives the number of new rows.
+    async fn write(&mut self, batch: &PositionBatch) -> u64 {
+        let late;
+        let batch = match self.is_suspect {
+            true => {
+                late = two_days_late(batch);
+                &late
             }
-            Way::Bare(copier) => copier.copy(&batch.positions).await.unwrap(),
-        }
+            false => batch,
+        };
+        let started = Instant::now();
+        let written = match &mut self.way {
+            Way::Store(store) => store.write_positions(batch).await.unwrap().inserted,
+            Way::Bare(copier) => {
+                copier.copy(&batch.positions).await.unwrap();
+                batch.positions.len() as u64
+            }
+        };
         self.spent += started.elapsed();
+        written
     }
 
     /// CPU that the server's processes for this one have used.
@@ -154,7 +177,9 @@ async fn server_figures(name: &str, server: &Postgres, batches: &[PositionBatch]
     let mut contenders = vec![
         Contender::store(server, "arrays", usize::MAX).await,
         Contender::store(server, "copied", 0).await,
+        Contender::suspicious(server, "staged").await,
         Contender::bare(server, Target::Positions, batches).await,
+        Contender::bare(server, Target::Unique, batches).await,
         Contender::bare(server, Target::Staging, batches).await,
     ];
     for batch in batches {
@@ -173,28 +198,46 @@ async fn server_figures(name: &str, server: &Postgres, batches: &[PositionBatch]
             Some(cpu),
         );
     }
-    for ours in ["arrays", "copied"] {
-        for bare in [Target::Positions, Target::Staging] {
-            let spent = |name: &str| {
-                let contender = contenders.iter().find(|c| c.name == name);
-                contender.unwrap().spent.as_secs_f64()
-            };
-            let ratio = spent(&bare.to_string()) / spent(ours);
+    let bare: Vec<(String, Duration)> = contenders
+        .iter()
+        .filter(|contender| matches!(contender.way, Way::Bare(_)))
+        .map(|contender| (contender.name.clone(), contender.spent))
+        .collect();
+    let beside = |ours: &str, spent: Duration| {
+        for (bare, bare_spent) in &bare {
+            let ratio = bare_spent.as_secs_f64() / spent.as_secs_f64();
             println!("{name:12} {ours} beside {bare}: {ratio:.2}");
+        }
+    };
+    for contender in &contenders {
+        if matches!(contender.way, Way::Store(_)) {
+            beside(&contender.name, contender.spent);
         }
     }
     for contender in &mut contenders {
-        let Way::Store(store) = &contender.way else {
+        if matches!(contender.way, Way::Bare(_)) {
             continue;
-        };
-        let name = format!("{name}, {}, resent", contender.name);
-        let started = Instant::now();
-        for batch in batches {
-            let written = store.write_positions(batch).await.unwrap();
-            assert_eq!(written.inserted, 0);
         }
-        report(&name, batches, started.elapsed(), None);
+        contender.spent = Duration::ZERO;
+        for batch in batches {
+            let written = contender.write(batch).await;
+            assert_eq!(written, 0);
+        }
+        let ours = format!("{}, resent", contender.name);
+        report(&format!("{name}, {ours}"), batches, contender.spent, None);
+        beside(&ours, contender.spent);
     }
+}
+
+/// The same, received so late that each may have been sent before. All of it goes by way of the
+/// staging table.
+fn two_days_late(batch: &PositionBatch) -> PositionBatch {
+    let mut late = batch.clone();
+    for row in &mut late.positions {
+        let p = &mut row.position;
+        p.received_at = p.fixed_at.plus_millis(2 * 86_400_000);
+    }
+    late
 }
 
 /// The newest positions of all, beside a bare SELECT of the same rows that nobody decodes.

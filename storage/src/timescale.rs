@@ -24,6 +24,7 @@ mod copy;
 mod evaluation;
 mod hypertable;
 mod known;
+mod latest;
 mod outbox;
 mod positions;
 mod queries;

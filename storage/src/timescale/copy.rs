@@ -8,11 +8,11 @@
 //! i16 -1
 //! ```
 
-use std::pin::pin;
+use std::pin::Pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
-use tokio_postgres::{Statement, Transaction};
+use tokio_postgres::{CopyInSink, Statement, Transaction};
 
 use super::{
     connection::Failure,
@@ -24,14 +24,25 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Sent when it is full. The next part is written while the server reads this one.
 const PART_BYTES: usize = 64 * 1_024;
 
-/// Binary COPY; gives the number of rows.
+/// A COPY whose rows are all on their way.
+pub(super) struct Copying(Pin<Box<CopyInSink<Bytes>>>);
+
+impl Copying {
+    /// Waits until the server has them; gives their number.
+    pub(super) async fn finish(mut self) -> Result<u64, Failure> {
+        Ok(self.0.as_mut().finish().await?)
+    }
+}
+
+/// Begins a binary COPY and sends its rows. Until it is finished, nothing else can be sent that
+/// does not wait for it.
 pub(super) async fn copy(
     transaction: &Transaction<'_>,
     statement: &Statement,
     lines: &[Line<'_>],
-) -> Result<u64, Failure> {
+) -> Result<Copying, Failure> {
     let sink = transaction.copy_in::<_, Bytes>(statement).await?;
-    let mut sink = pin!(sink);
+    let mut sink = Box::pin(sink);
     let mut part = BytesMut::with_capacity(PART_BYTES + 1_024);
     part.put_slice(SIGNATURE);
     part.put_i32(0);
@@ -45,7 +56,7 @@ pub(super) async fn copy(
     }
     part.put_i16(-1);
     sink.as_mut().feed(part.freeze()).await?;
-    Ok(sink.finish().await?)
+    Ok(Copying(sink))
 }
 
 /// A row, in the order of [`columns`](super::rows::columns) and of the types [`TYPES`].

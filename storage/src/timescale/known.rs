@@ -69,7 +69,7 @@ impl Known {
         })
     }
 
-    /// These are in the database now.
+    /// These are in the database now, or on their way there.
     pub(super) fn written(&self, lines: &[Line<'_>]) {
         self.recent.remember(lines);
     }

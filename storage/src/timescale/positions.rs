@@ -4,28 +4,20 @@ use std::collections::{HashMap, HashSet};
 
 use geofence::{identity::TerminalId, position::Quarantined};
 use time::Date;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Statement, Transaction, types::ToSql};
 
 use super::{
     Options,
     connection::{Connection, Failure, Lease, Pool, Severity, bounded},
     copy::copy,
     known::Known,
-    rows::{Columns, Line, Moment, columns},
+    latest::Latest,
+    rows::{Columns, Line, Moment, arrays, columns},
     schema::{Found, LOCK},
 };
 use crate::store::{
     Cursor, PositionBatch, PositionRow, PositionsWritten, StoreError, day_of, refused,
 };
-
-macro_rules! arrays {
-    () => {
-        "SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::timestamptz[], \
-         $5::bigint[], $6::int[], $7::int[], $8::smallint[], $9::int[], $10::int[], \
-         $11::bigint[], $12::bigint[], $13::bigint[], $14::smallint[], $15::boolean[], \
-         $16::boolean[], $17::text[], $18::bigint[], $19::int[], $20::bigint[])"
-    };
-}
 
 const INSERT: &str = concat!(
     "INSERT INTO gridtrace.positions (",
@@ -52,31 +44,13 @@ const COPY_STRAIGHT: &str = concat!(
     columns!(),
     ") FROM STDIN (FORMAT binary)"
 );
-/// The newest stays: by fix time, and by digest where two share it, so that the order of arrival
-/// does not matter.
-pub(super) const UPSERT_LATEST: &str = concat!(
-    "INSERT INTO gridtrace.latest (",
-    columns!(),
-    ") ",
-    arrays!(),
-    " ON CONFLICT (terminal) DO UPDATE SET fixed_at = excluded.fixed_at, \
-     digest = excluded.digest, received_at = excluded.received_at, \
-     log_offset = excluded.log_offset, latitude = excluded.latitude, \
-     longitude = excluded.longitude, altitude_m = excluded.altitude_m, \
-     speed_dkmh = excluded.speed_dkmh, heading_deg = excluded.heading_deg, \
-     alarm_flags = excluded.alarm_flags, status_flags = excluded.status_flags, \
-     odometer_dkm = excluded.odometer_dkm, satellites = excluded.satellites, \
-     is_positioned = excluded.is_positioned, is_backlog = excluded.is_backlog, \
-     unit_grid = excluded.unit_grid, vehicle_signals = excluded.vehicle_signals, \
-     io = excluded.io, vendor = excluded.vendor \
-     WHERE (excluded.fixed_at, excluded.digest) > (latest.fixed_at, latest.digest)"
-);
 /// The number is drawn for new reports only, so that resent ones do not push others out.
 const INSERT_QUARANTINED: &str = "INSERT INTO gridtrace.quarantine \
-    (terminal, reason, digest, received_at, log_offset, body) SELECT $1, $2, $3, $4, $5, $6 \
-    WHERE NOT EXISTS (SELECT FROM gridtrace.quarantine \
-    WHERE terminal = $1::text AND reason = $2::text AND digest = $3::bigint) \
-    ON CONFLICT DO NOTHING";
+    (terminal, reason, digest, received_at, log_offset, body) \
+    SELECT new.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], \
+    $5::bigint[], $6::bytea[]) AS new(terminal, reason, digest, received_at, log_offset, body) \
+    WHERE NOT EXISTS (SELECT FROM gridtrace.quarantine known WHERE known.terminal = new.terminal \
+    AND known.reason = new.reason AND known.digest = new.digest) ON CONFLICT DO NOTHING";
 pub(super) const MOVE_CURSOR: &str = "INSERT INTO gridtrace.cursors VALUES ($1, $2, $3) \
     ON CONFLICT (log, consumer) DO UPDATE SET record_offset = excluded.record_offset";
 
@@ -251,17 +225,17 @@ impl Writer<'_, '_> {
             };
             // For a few it is not worth a statement of their own.
             let is_straight = !new.is_empty() && new.len() >= options.copied_rows_min;
-            let result = if is_straight {
+            if is_straight {
                 let divided = Lines {
                     all: lines,
                     new: &new,
                     doubtful: &doubtful,
                     way: way(&doubtful),
                 };
-                match transaction(self.lease, divided, quarantined, cursor).await {
+                match transaction(self.lease, known, divided, quarantined, cursor).await {
                     Err(failure) if failure.is_duplicate() || failure.is_deadlock() => {
                         known.guessed_wrong();
-                        transaction(self.lease, safe, quarantined, cursor).await
+                        transaction(self.lease, known, safe, quarantined, cursor).await
                     }
                     Ok(written) => {
                         known.guessed_right();
@@ -270,12 +244,8 @@ impl Writer<'_, '_> {
                     Err(failure) => Err(failure),
                 }
             } else {
-                transaction(self.lease, safe, quarantined, cursor).await
-            };
-            if result.is_ok() {
-                known.written(lines);
+                transaction(self.lease, known, safe, quarantined, cursor).await
             }
-            result
         })
         .await
     }
@@ -407,6 +377,7 @@ async fn make_partitions(
 /// and does not count what was there.
 async fn transaction(
     connection: &mut Connection,
+    known: &Known,
     lines: Lines<'_>,
     quarantined: &[Quarantined],
     cursor: Option<&Cursor>,
@@ -426,64 +397,95 @@ async fn transaction(
     let insert = connection
         .statement(if is_staged { INSERT_COPIED } else { INSERT })
         .await?;
-    let upsert_latest = connection.statement(UPSERT_LATEST).await?;
+    let latest = Latest::prepare(connection).await?;
     let insert_quarantined = connection.statement(INSERT_QUARANTINED).await?;
     let move_cursor = connection.statement(MOVE_CURSOR).await?;
 
     let transaction = connection.client.transaction().await?;
+    let mut new = match lines.new {
+        [] => None,
+        new => Some(copy(&transaction, &copy_straight, new).await?),
+    };
     let mut written = PositionsWritten::default();
-    if !lines.new.is_empty() {
-        written.inserted += copy(&transaction, &copy_straight, lines.new).await?;
-    }
-    if let Some(stage) = stage {
-        copy(&transaction, &stage, lines.doubtful).await?;
-        written.inserted += transaction.execute(&insert, &[]).await?;
-    } else if !lines.doubtful.is_empty() {
+    let staged = match stage {
+        None => None,
+        Some(stage) => {
+            if let Some(new) = new.take() {
+                written.inserted += new.finish().await?;
+            }
+            Some(copy(&transaction, &stage, lines.doubtful).await?)
+        }
+    };
+    // What follows leaves while the server still works on the rows, and all answers are awaited
+    // together. Only the commit waits for them.
+    let copied = async {
+        match new {
+            Some(new) => new.finish().await,
+            None => Ok(0),
+        }
+    };
+    let merged = async {
+        if let Some(staged) = staged {
+            let (staged, inserted) =
+                tokio::join!(biased; staged.finish(), transaction.execute(&insert, &[]));
+            staged?;
+            return Ok::<_, Failure>(inserted?);
+        }
+        if lines.doubtful.is_empty() {
+            return Ok(0);
+        }
         let columns = Columns::of(lines.doubtful.iter().copied());
-        written.inserted += transaction.execute(&insert, &columns.parameters()).await?;
-    }
-    if !lines.all.is_empty() {
-        // Sorted as they are, the last line of a terminal is its newest.
-        let newest = lines
-            .all
-            .chunk_by(|a, b| a.terminal == b.terminal)
-            .filter_map(<[_]>::last);
-        let columns = Columns::of(newest.copied());
-        transaction
-            .execute(&upsert_latest, &columns.parameters())
-            .await?;
-    }
-    for report in quarantined {
-        let Quarantined {
-            terminal,
-            received_at,
-            log_offset,
-            digest,
-            reason,
-            body,
-        } = report;
-        let parameters: [&(dyn ToSql + Sync); 6] = [
-            &terminal.as_str(),
-            &reason.reason(),
-            &i64::from(*digest),
-            &Moment(*received_at),
-            &log_offset.cast_signed(),
-            body,
-        ];
-        written.quarantined += transaction
-            .execute(&insert_quarantined, &parameters)
-            .await?;
-    }
-    if let Some(Cursor {
-        log,
-        consumer,
-        offset,
-    }) = cursor
-    {
-        transaction
-            .execute(&move_cursor, &[log, consumer, &offset.cast_signed()])
-            .await?;
-    }
+        Ok(transaction.execute(&insert, &columns.parameters()).await?)
+    };
+    let set_aside = async {
+        if quarantined.is_empty() {
+            return Ok(0);
+        }
+        insert_reports(&transaction, &insert_quarantined, quarantined).await
+    };
+    let moved = async {
+        let Some(cursor) = cursor else { return Ok(0) };
+        let offset = cursor.offset.cast_signed();
+        let parameters: [&(dyn ToSql + Sync); 3] = [&cursor.log, &cursor.consumer, &offset];
+        Ok::<_, Failure>(transaction.execute(&move_cursor, &parameters).await?)
+    };
+    // Should the transaction fail, they are doubted without need, and no worse.
+    let remembered = async { known.written(lines.all) };
+    // In this order: two writers take their locks in the same one. All of them to their ends: what
+    // comes after a failure fails for being after it, and may be heard of first.
+    let (copied, merged, latest, set_aside, moved, ()) = tokio::join!(
+        biased;
+        copied,
+        merged,
+        latest.write(&transaction, lines.all, !lines.new.is_empty()),
+        set_aside,
+        moved,
+        remembered
+    );
+    written.inserted += copied? + merged?;
+    latest?;
+    written.quarantined = set_aside?;
+    moved?;
     transaction.commit().await?;
     Ok(written)
+}
+
+/// Reports into the quarantine; gives the number of new ones.
+async fn insert_reports(
+    transaction: &Transaction<'_>,
+    statement: &Statement,
+    reports: &[Quarantined],
+) -> Result<u64, Failure> {
+    fn column<'a, T>(reports: &'a [Quarantined], of: impl Fn(&'a Quarantined) -> T) -> Vec<T> {
+        reports.iter().map(of).collect()
+    }
+    let parameters: [&(dyn ToSql + Sync); 6] = [
+        &column(reports, |report| report.terminal.as_str()),
+        &column(reports, |report| report.reason.reason()),
+        &column(reports, |report| i64::from(report.digest)),
+        &column(reports, |report| Moment(report.received_at)),
+        &column(reports, |report| report.log_offset.cast_signed()),
+        &column(reports, |report| report.body.as_slice()),
+    ];
+    Ok(transaction.execute(statement, &parameters).await?)
 }

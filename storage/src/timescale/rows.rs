@@ -83,6 +83,17 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// [`Columns::parameters`] as rows.
+macro_rules! arrays {
+    () => {
+        "SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::bigint[], $4::timestamptz[], \
+         $5::bigint[], $6::int[], $7::int[], $8::smallint[], $9::int[], $10::int[], \
+         $11::bigint[], $12::bigint[], $13::bigint[], $14::smallint[], $15::boolean[], \
+         $16::boolean[], $17::text[], $18::bigint[], $19::int[], $20::bigint[])"
+    };
+}
+pub(super) use arrays;
+
 /// A position with the number of its terminal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {

@@ -13,7 +13,8 @@ use super::{
     connection::{Connection, Failure, Lease, bounded},
     evaluation,
     known::Known,
-    positions::{self, MOVE_CURSOR, UPSERT_LATEST},
+    latest,
+    positions::{self, MOVE_CURSOR},
     rows::{Columns, Moment},
     schema::Found,
 };
@@ -137,10 +138,10 @@ pub(super) async fn import(
     options: &Options,
     import: &Import,
 ) -> Result<(), Failure> {
-    let latest: Vec<_> = import.latest.iter().collect();
-    let lines = positions::lines(lease, found, known, options, &latest).await?;
+    let newest: Vec<_> = import.latest.iter().collect();
+    let lines = positions::lines(lease, found, known, options, &newest).await?;
     bounded(options.write_timeout, async {
-        let upsert_latest = lease.statement(UPSERT_LATEST).await?;
+        let upsert_latest = lease.statement(latest::UPSERT).await?;
         let writing = Writing::prepare(lease).await?;
         let replacing = evaluation::Replacing::prepare(lease).await?;
         let delete_history = lease.statement(DELETE_HISTORY).await?;
