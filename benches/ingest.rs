@@ -93,14 +93,21 @@ fn measure(kind: Kind, config: &LoadConfig) -> Result<LoadReport, Box<dyn Error>
         report.acknowledged_per_s,
         report.latency.p50_ms,
         report.latency.p99_ms,
-        if report.refused + report.unanswered > 0 {
+        if report.refused + report.unanswered + report.unsent > 0 {
             format!(
-                "   {} refused, {} unanswered",
-                report.refused, report.unanswered
+                "   {} refused, {} unanswered, {} unsent",
+                report.refused, report.unanswered, report.unsent
             )
         } else {
             String::new()
         }
     );
+    if let Some(rate) = config.rate {
+        println!(
+            "            asked {:>9.0}/s   sent late: p99 {:>6.2} ms",
+            rate * f64::from(config.batch),
+            report.lateness.p99_ms
+        );
+    }
     Ok(report)
 }

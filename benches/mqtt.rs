@@ -339,14 +339,14 @@ fn say(what: &str, rate: f64, report: &LoadReport) -> bool {
     let latency = &report.latency;
     let is_whole = report.closed == 0
         && report.refused == 0
-        && report.unanswered == 0
+        && report.unanswered + report.unsent == 0
         && report.sent == report.acknowledged;
     let lost = if is_whole {
         String::new()
     } else {
         format!(
-            "   {} refused, {} unanswered, {} connections ended",
-            report.refused, report.unanswered, report.closed
+            "   {} refused, {} unanswered, {} unsent, {} connections ended",
+            report.refused, report.unanswered, report.unsent, report.closed
         )
     };
     println!(

@@ -51,9 +51,10 @@ pub struct LoadConfig {
     pub in_flight: usize,
     /// Reports in a message, 1 to 20: one is a 0x0200, more are a 0x0704.
     pub batch: u32,
-    /// Messages a second over all terminals, sent at equal distances whatever comes back (open
-    /// loop); a report that waits for a terminal to be free is late, and its latency counts from
-    /// when it was due. `None`: each answer lets the next report go (closed loop).
+    /// Messages a second over all terminals, due at equal distances whatever comes back (open
+    /// loop); those due at a time leave by as few terminals as may have them in flight, one
+    /// terminal after the other. A message that waits for a terminal to be free is late, and its
+    /// latency counts from when it was due. `None`: each answer lets the next one go (closed loop).
     pub rate: Option<f64>,
     /// Sent before measuring begins.
     pub warm_up: Duration,
@@ -136,13 +137,16 @@ pub struct LoadReport {
     pub refused: u64,
     /// Not answered when the load ended.
     pub unanswered: u64,
+    /// Open loop: due, and not sent when the load ended, since no terminal was free.
+    pub unsent: u64,
     /// Connections that ended before the load did.
     pub closed: usize,
     /// How long was measured, seconds: less than asked for if all connections ended before.
     pub measured_s: f64,
     /// Acknowledged a second, in the time that was measured.
     pub acknowledged_per_s: f64,
-    /// From the report (open loop: from when it was due) to its acknowledgement.
+    /// From the report (open loop: from when it was due) to its acknowledgement; for what has
+    /// none, to the end of the load.
     pub latency: Latency,
     /// Open loop: from when a message was due until it was sent, a part of the latency that is the
     /// load's own, or of terminals that wait for answers.

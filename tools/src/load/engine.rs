@@ -242,7 +242,7 @@ struct Load {
     rate: Option<f64>,
     /// Messages that the open loop has let go.
     issued: u64,
-    /// A place for each report that the open loop may let go: indices of connections.
+    /// Open loop: indices of the connections that may have more in flight, each once.
     free: VecDeque<usize>,
     template: ReportFrame,
     histogram: Histogram,
@@ -293,7 +293,7 @@ impl Load {
         self.look_at_the_clock();
         let all = 0..engine.connections.len();
         if self.rate.is_some() {
-            self.free = (0..self.in_flight_max).flat_map(|_| all.clone()).collect();
+            self.free = all.collect();
         } else {
             all.for_each(|index| self.fill(engine, index));
         }
@@ -307,9 +307,40 @@ impl Load {
         self.now_us < self.measure_to_us
     }
 
-    const fn is_going_on(&self, engine: &Engine) -> bool {
+    fn is_going_on(&self, engine: &Engine) -> bool {
         let is_all_answered = self.acknowledged + self.refused >= self.sent;
-        engine.alive > 0 && (self.is_sending() || (self.now_us < self.ends_us && !is_all_answered))
+        let is_done = is_all_answered && self.issued >= self.due();
+        engine.alive > 0 && (self.is_sending() || (self.now_us < self.ends_us && !is_done))
+    }
+
+    /// Open loop: messages that should have been sent until now.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "microseconds and counts of a bounded run; a float to integer cast saturates"
+    )]
+    fn due(&self) -> u64 {
+        let until_us = self.now_us.min(self.measure_to_us);
+        self.rate
+            .map_or(0, |rate| (until_us as f64 * rate / 1e6) as u64)
+    }
+
+    /// Open loop: when the message behind so many is due. The first is due when its share of a
+    /// second is over, not before.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "microseconds and counts of a bounded run; a float to integer cast saturates"
+    )]
+    fn due_us(&self, before: u64) -> u64 {
+        self.rate
+            .map_or(0, |rate| ((before + 1) as f64 / rate * 1e6) as u64)
+    }
+
+    const fn is_measured(&self, due_us: u64) -> bool {
+        self.measure_from_us <= due_us && due_us < self.measure_to_us
     }
 
     const fn patience(&self) -> Duration {
@@ -333,7 +364,7 @@ impl Load {
             let Some(report) = connection.settle(answer) else {
                 return;
             };
-            if self.rate.is_some() {
+            if self.rate.is_some() && connection.in_flight.len() + 1 == self.in_flight_max {
                 self.free.push_back(index);
             }
             if answer.result != 0 {
@@ -341,12 +372,12 @@ impl Load {
                 return;
             }
             self.acknowledged += u64::from(self.batch);
-            if (self.measure_from_us..self.measure_to_us).contains(&self.now_us) {
+            if self.is_measured(self.now_us) {
                 self.acknowledged_measured += u64::from(self.batch);
-                if report.due_us >= self.measure_from_us {
-                    self.histogram
-                        .record(self.now_us.saturating_sub(report.due_us));
-                }
+            }
+            if self.is_measured(report.due_us) {
+                self.histogram
+                    .record(self.now_us.saturating_sub(report.due_us));
             }
             if self.keeps {
                 let numbers = report.number..report.number.saturating_add(self.batch);
@@ -384,18 +415,13 @@ impl Load {
         }
     }
 
-    /// Open loop: what is due, as far as terminals are free.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "microseconds and counts of a bounded run; a float to integer cast saturates"
-    )]
+    /// Open loop: what is due, as far as terminals are free. A terminal sends what is due as far as
+    /// it may, in one write, before the next one has its turn: as in the closed loop. A message to
+    /// each terminal instead would be a write, a read, an answer and an event for each, at many
+    /// times the cost for both sides, and the load would be late at half of the closed loop's rate.
+    /// What could not be sent in time is still sent when the time is over: it was due.
     fn send_due(&mut self, engine: &mut Engine) {
-        let Some(rate) = self.rate.filter(|_| self.is_sending()) else {
-            return;
-        };
-        let due = (self.now_us as f64 * rate / 1e6) as u64;
+        let due = self.due();
         while self.issued < due {
             let Some(index) = self.free.pop_front() else {
                 return;
@@ -406,27 +432,53 @@ impl Load {
             if connection.state != State::Ready {
                 continue;
             }
-            // The first is due when its share of a second is over, not before.
-            let due_us = ((self.issued + 1) as f64 / rate * 1e6) as u64;
-            if due_us >= self.measure_from_us {
-                self.lateness.record(self.now_us.saturating_sub(due_us));
+            while self.issued < due && connection.in_flight.len() < self.in_flight_max {
+                let due_us = self.due_us(self.issued);
+                if self.is_measured(due_us) {
+                    self.lateness.record(self.now_us.saturating_sub(due_us));
+                }
+                let (course, terminal) = (self.course, terminal_of(index));
+                let fix = |number| course.fix(terminal, number, due_us);
+                connection.queue_reports(&mut self.template, self.batch, fix, due_us);
+                self.issued += 1;
+                self.sent += u64::from(self.batch);
             }
-            let (course, terminal) = (self.course, terminal_of(index));
-            let fix = |number| course.fix(terminal, number, due_us);
-            connection.queue_reports(&mut self.template, self.batch, fix, due_us);
-            self.issued += 1;
-            self.sent += u64::from(self.batch);
+            if connection.in_flight.len() < self.in_flight_max {
+                self.free.push_back(index);
+            }
             if connection.flush().is_err() {
                 engine.close(index);
             }
         }
     }
 
+    /// What was due and has no answer counts with the time that it has waited so far: a server that
+    /// stops answering must not look like one that answers soon. Gives the messages never sent.
+    fn count_what_waits(&mut self, engine: &Engine) -> u64 {
+        for report in engine.connections.iter().flat_map(|c| &c.in_flight) {
+            if self.is_measured(report.due_us) {
+                self.histogram
+                    .record(self.now_us.saturating_sub(report.due_us));
+            }
+        }
+        let due = self.due();
+        for before in self.issued..due {
+            let due_us = self.due_us(before);
+            if self.is_measured(due_us) {
+                let waited_us = self.now_us.saturating_sub(due_us);
+                self.histogram.record(waited_us);
+                self.lateness.record(waited_us);
+            }
+        }
+        due.saturating_sub(self.issued)
+    }
+
     #[expect(
         clippy::cast_precision_loss,
         reason = "microseconds and counts of a bounded run"
     )]
-    fn report(self, engine: &Engine) -> LoadReport {
+    fn report(mut self, engine: &Engine) -> LoadReport {
+        let unsent = self.count_what_waits(engine);
         let measured_us = self
             .now_us
             .min(self.measure_to_us)
@@ -446,6 +498,7 @@ impl Load {
             acknowledged: self.acknowledged,
             refused: self.refused,
             unanswered: self.sent.saturating_sub(self.acknowledged + self.refused),
+            unsent: unsent.saturating_mul(self.batch.into()),
             closed: engine.connections.len() - engine.alive,
             measured_s,
             acknowledged_per_s: per_s(self.acknowledged_measured),
@@ -455,5 +508,64 @@ impl Load {
             course: self.course,
             first_phone: engine.config.first_phone,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_server::{TestServer, Whims};
+
+    /// Five terminals with up to three messages in flight, of which one is due each millisecond.
+    fn engine(server: &TestServer) -> Engine {
+        let mut engine = Engine::new(&LoadConfig {
+            connections: 5,
+            in_flight: 3,
+            rate: Some(1_000.0),
+            warm_up: Duration::ZERO,
+            duration: Duration::from_millis(400),
+            drain: Duration::ZERO,
+            ..LoadConfig::new(server.address)
+        })
+        .unwrap();
+        engine.connect(true).unwrap();
+        engine
+    }
+
+    #[test]
+    fn what_is_due_at_a_time_leaves_by_as_few_terminals_as_may_send_it() {
+        let server = TestServer::start(Whims::default());
+        let mut engine = engine(&server);
+        let mut load = Load::new(&engine.config);
+        load.start(&mut engine);
+        for (now_us, expected) in [
+            (7_000, [3, 3, 1, 0, 0]),
+            // Who had no turn is before who may send more.
+            (9_000, [3, 3, 1, 2, 0]),
+            (10_000, [3, 3, 1, 2, 1]),
+            (100_000, [3, 3, 3, 3, 3]),
+        ] {
+            load.now_us = now_us;
+            load.send_due(&mut engine);
+            let in_flight = engine.connections.iter().map(|c| c.in_flight.len());
+            assert_eq!(in_flight.collect::<Vec<_>>(), expected, "at {now_us} µs");
+        }
+        assert_eq!((load.issued, load.due()), (15, 100));
+    }
+
+    #[test]
+    fn what_a_silent_server_keeps_waiting_is_not_left_out() {
+        let server = TestServer::start(Whims {
+            forgets_answer_every: 1,
+            ..Whims::default()
+        });
+        let report = engine(&server).load().unwrap();
+        assert_eq!(
+            (report.sent, report.unanswered, report.unsent),
+            (15, 15, 385)
+        );
+        // The half that was due in the first half of 400 ms has waited for the second at least.
+        assert!(report.latency.p50_ms >= 199.0, "{:?}", report.latency);
+        assert!(report.lateness.p50_ms >= 180.0, "{:?}", report.lateness);
     }
 }
