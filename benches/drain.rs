@@ -2,8 +2,9 @@
 //! are drained while live reports go on; beside the same live reports without a backlog, before and
 //! after.
 //!
-//! `cargo bench -p benchmarks --bench drain [positions] [postgres]`: 500,000 unless another number is
-//! given; into the embedded store, or into a PostgreSQL server of its own.
+//! `cargo bench -p benchmarks --bench drain [positions] [postgres] [name=value]...`: 500,000 unless
+//! another number is given; into the embedded store, or into a PostgreSQL server of its own with
+//! such settings. Settings of the gateway come as ever, `GRIDTRACE__STORE__BATCH_INTERVAL=1s`.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{
@@ -53,10 +54,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir_in(here.parent().unwrap_or_else(|| Path::new(".")))?;
     let mut first_position = 0;
     let server = match std::env::args().any(|argument| argument == "postgres") {
-        true => Some(
-            Postgres::start_with_timescale(&["fsync=on"])
-                .ok_or("PostgreSQL with TimescaleDB is not installed")?,
-        ),
+        true => {
+            let mut settings = vec!["fsync=on".to_owned()];
+            settings.extend(std::env::args().filter(|argument| argument.contains('=')));
+            let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+            Some(
+                Postgres::start_with_timescale(&settings)
+                    .ok_or("PostgreSQL with TimescaleDB is not installed")?,
+            )
+        }
         false => None,
     };
     let store = server
@@ -144,7 +150,7 @@ fn say(when: &str, report: &LoadReport) {
         ..
     } = report;
     println!(
-        "  {when:<40} {acknowledged_per_s:>7.0}/s   p50 {:>6.2} ms   p99 {:>6.2} ms",
-        latency.p50_ms, latency.p99_ms
+        "  {when:<40} {acknowledged_per_s:>7.0}/s   p50 {:>6.2} ms   p99 {:>6.2} ms   max {:>6.1} ms",
+        latency.p50_ms, latency.p99_ms, latency.max_ms
     );
 }

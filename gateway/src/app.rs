@@ -195,6 +195,7 @@ impl App {
             attachments,
             media,
             log,
+            commits: Arc::default(),
             store,
             cases,
             config,

@@ -10,7 +10,8 @@
 //! a time limit. A connection whose call ran out of time, or broke, is closed and never used
 //! again: nobody knows what it still waits for.
 //!
-//! **A batch of positions** is one transaction: rows, latest positions, quarantine, cursor.
+//! **A batch of positions** is one transaction: rows, latest positions, quarantine, cursor. All of it
+//! is sent before the first answer is awaited; only the commit waits for all answers.
 //! `synchronous_commit` stays on, because the log may remove records behind the cursor, and from
 //! batches of 1,000 rows on it costs nothing that can be measured. A batch that the server refuses
 //! for its data is bisected; what is left over goes to quarantine, and the cursor moves on.

@@ -19,6 +19,7 @@ use gateway::{
         evaluator::EvaluatorConsumer,
         follower::{Follower, Step, StepError, Workplace},
         live_map::LiveMap,
+        make_way::MakeWayRules,
         store_writer::StoreWriter,
     },
 };
@@ -125,6 +126,8 @@ impl Process {
             )),
             ingest: city.ingest.clone(),
             cases: Arc::clone(&city.cases),
+            commits: Arc::default(),
+            make_way: MakeWayRules::default(),
         };
         let hours = if snapshots_always { 0 } else { 1 };
         let evaluator = EvaluatorConsumer::new(&Evaluate {
