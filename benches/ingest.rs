@@ -29,7 +29,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut is_whole = true;
     let only = number_of("load");
     for (number, (in_flight, batch)) in (1..).zip(LOADS) {
-        if only.is_some_and(|only| only != f64::from(number)) {
+        if only.is_some_and(|only| (only - f64::from(number)).abs() > 0.5) {
             continue;
         }
         println!("{connections} connections, {in_flight} in flight, {batch} reports in each");
