@@ -18,7 +18,7 @@ use super::{
     connection::Failure,
     rows::{Line, Moment, TYPES},
 };
-use crate::case_changes::without_nul;
+use crate::{background, case_changes::without_nul};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Sent when it is full. The next part is written while the server reads this one.
@@ -53,6 +53,7 @@ pub(super) async fn copy(
             sink.as_mut().feed(part.split().freeze()).await?;
             part.reserve(PART_BYTES + 1_024);
         }
+        background::give_way();
     }
     part.put_i16(-1);
     sink.as_mut().feed(part.freeze()).await?;

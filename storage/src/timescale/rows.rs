@@ -11,6 +11,7 @@ use tokio_postgres::{
 };
 
 use crate::{
+    background,
     case_changes::{damaged, without_nul},
     store::{PositionRow, QuarantinedRow, StoreError},
 };
@@ -194,6 +195,7 @@ impl Columns {
                 .push(vehicle_signals.map(Into::into));
             columns.io.push(io.map(Into::into));
             columns.vendor.push(vendor.map(Into::into));
+            background::give_way();
         }
         columns
     }
