@@ -4,6 +4,11 @@
 //! our log that comes meanwhile waits behind it: 200,000 positions are some 40 MB. So its batches
 //! are as large as commits of the log let them be: halved after one was slow, and larger again
 //! while none is. Without live load nothing is committed, nobody waits, and they are full.
+//!
+//! It bounds what one transaction brings to the disk, no more: where the database also has the
+//! same two processors, these decide. Beside a drain into it 2,000 live reports a second had a 99th
+//! percentile of 15 ms with full batches and 13 ms with these (4 ms without a drain), at 64,000 and
+//! 68,000 positions a second; without `fsync` it was no less (`benches/drain.rs`).
 
 use std::{
     sync::{
