@@ -90,24 +90,24 @@ use crate::{
 /// South, west, north, east.
 type Extent = (Latitude, Longitude, Latitude, Longitude);
 
-/// A city at one moment.
+/// A city at one moment. A clone shares everything with it.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     version: u32,
     plane: Plane,
     bounds: Option<Extent>,
     grids: Arc<Grids>,
-    fences: Vec<Arc<Fence>>,
+    fences: Arc<Vec<Arc<Fence>>>,
     fence_index: FenceIndex,
-    by_fingerprint: HashMap<u64, u32>,
+    by_fingerprint: Arc<HashMap<u64, u32>>,
     routes: Arc<Routes>,
     work: Arc<WorkRules>,
-    vehicles: Vec<Vehicle>,
+    vehicles: Arc<Vec<Vehicle>>,
     by_terminal: Arc<HashMap<TerminalId, u32>>,
     duties: Arc<Duties>,
     /// About the duty areas.
     duty_bounds: Option<Extent>,
-    audiences: Vec<Audience>,
+    audiences: Arc<Vec<Audience>>,
     texts: Texts,
 }
 
@@ -141,16 +141,16 @@ impl Default for Catalog {
                 raster: Raster::build([].iter(), Raster::FINE),
                 bounds: None,
             }),
-            fences: Vec::new(),
+            fences: Arc::default(),
             fence_index: FenceIndex::build(&[]),
-            by_fingerprint: HashMap::new(),
+            by_fingerprint: Arc::default(),
             routes: Arc::default(),
             work: Arc::default(),
-            vehicles: Vec::new(),
+            vehicles: Arc::default(),
             by_terminal: Arc::default(),
             duties: Arc::default(),
             duty_bounds: None,
-            audiences: vec![Audience::default()],
+            audiences: Arc::new(vec![Audience::default()]),
             texts: Texts::default(),
         }
     }
@@ -161,6 +161,15 @@ impl Catalog {
     #[must_use]
     pub const fn version(&self) -> u32 {
         self.version
+    }
+
+    /// The same without its texts: what judges, and cannot be edited.
+    #[must_use]
+    pub(crate) fn without_texts(&self) -> Self {
+        Self {
+            texts: Texts::default(),
+            ..self.clone()
+        }
     }
 
     /// The plane that shapes lie on.

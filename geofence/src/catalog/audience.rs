@@ -12,8 +12,8 @@ use super::{
 /// Which fences and routes concern the members of an audience.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Audience {
-    /// One bit a fence.
-    concerned: Vec<u64>,
+    /// One bit a fence; shared by those who are concerned by the same. `None` is by none.
+    concerned: Option<Arc<[u64]>>,
     /// The stay-in fences among them.
     stay_in: Vec<u32>,
     /// The routes that its members drive.
@@ -24,18 +24,16 @@ pub(crate) struct Audience {
 
 impl Audience {
     pub(super) const NOBODY: &'static Self = &Self {
-        concerned: Vec::new(),
+        concerned: None,
         stay_in: Vec::new(),
         routes: Vec::new(),
         rules: Vec::new(),
     };
 
     pub(crate) fn is_concerned(&self, fence: u32) -> bool {
-        let word = self
-            .concerned
-            .get(fence as usize / 64)
-            .copied()
-            .unwrap_or(0);
+        let words = self.concerned.as_deref();
+        let word = words.and_then(|words| words.get(fence as usize / 64));
+        let word = word.copied().unwrap_or(0);
         word >> (fence % 64) & 1 == 1
     }
 
@@ -53,7 +51,8 @@ impl Audience {
 
     /// Takes the stay-in fences out of the bits of all of them.
     fn find_stay_in(&mut self, stay_in: &[u64]) {
-        for (index, (own, mask)) in (0_u32..).zip(self.concerned.iter().zip(stay_in)) {
+        let own = self.concerned.iter().flat_map(|words| &**words);
+        for (index, (own, mask)) in (0_u32..).zip(own.zip(stay_in)) {
             let mut bits = own & mask;
             while bits != 0 {
                 self.stay_in.push(index * 64 + bits.trailing_zeros());
@@ -83,10 +82,11 @@ pub(super) fn audiences(
             set(&mut stay_in, index);
         }
     }
+    let everybody: Arc<[u64]> = everybody.into();
     let of_fences = Named::new(fences.iter().map(|fence| &fence.applies_to));
     let of_routes = Named::new(routes.iter().map(|route| &route.applies_to));
     let mut nobody = Audience {
-        concerned: everybody.clone(),
+        concerned: Some(Arc::clone(&everybody)),
         rules: work.nearest(None),
         ..Audience::default()
     };
@@ -95,13 +95,16 @@ pub(super) fn audiences(
     let mut known: HashMap<Audience, usize> = HashMap::new();
     for vehicle in vehicles {
         let mut audience = Audience {
-            concerned: everybody.clone(),
+            concerned: Some(Arc::clone(&everybody)),
             stay_in: Vec::new(),
             routes: of_routes.of(vehicle).collect(),
             rules: work.nearest(Some(vehicle)),
         };
-        for index in of_fences.of(vehicle) {
-            set(&mut audience.concerned, index);
+        let own: Vec<u32> = of_fences.of(vehicle).collect();
+        if !own.is_empty() {
+            let mut words = everybody.to_vec();
+            own.into_iter().for_each(|index| set(&mut words, index));
+            audience.concerned = Some(words.into());
         }
         audience.find_stay_in(&stay_in);
         audience.routes.sort_unstable();

@@ -40,7 +40,8 @@ impl Catalog {
             mistakes: &mut mistakes,
         };
         let root = json!({ "type": "FeatureCollection", "features": new });
-        let known = self.texts.get(Kind::Vehicles).map(|_| &*self.vehicles);
+        let vehicles = self.vehicles.as_slice();
+        let known = self.texts.get(Kind::Vehicles).map(|_| vehicles);
         let drafts = fence::read(&root, known, notes);
         let extents = drafts.iter().filter_map(|draft| draft.fence.extent);
         let kept = before.iter().chain(behind);
@@ -73,19 +74,25 @@ impl Catalog {
             .chain(behind.iter().cloned())
             .collect();
         let texts = self.texts.with_fences(text, places);
-        let mut vehicles = self.vehicles.clone();
+        let mut vehicles = Vec::clone(&self.vehicles);
+        let audiences = audiences(&fences, &self.routes.all, &self.work, &mut vehicles);
+        let is_same = vehicles == *self.vehicles;
         Some(Self {
             version: texts.version(&fences),
             plane: self.plane,
             bounds: Some(bounds),
             grids: Arc::clone(&self.grids),
             fence_index: self.fence_index.edited(&fences, &gone, count),
-            by_fingerprint: super::by_fingerprint(&fences),
+            by_fingerprint: Arc::new(super::by_fingerprint(&fences)),
             routes: Arc::clone(&self.routes),
             work: Arc::clone(&self.work),
-            audiences: audiences(&fences, &self.routes.all, &self.work, &mut vehicles),
-            fences,
-            vehicles,
+            audiences: Arc::new(audiences),
+            fences: Arc::new(fences),
+            vehicles: if is_same {
+                Arc::clone(&self.vehicles)
+            } else {
+                Arc::new(vehicles)
+            },
             by_terminal: Arc::clone(&self.by_terminal),
             duties: Arc::clone(&self.duties),
             duty_bounds: self.duty_bounds,

@@ -23,10 +23,10 @@ const GONE: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct FenceIndex {
     raster: Arc<Raster>,
-    overlay: Option<Overlay>,
+    overlay: Option<Arc<Overlay>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Overlay {
     /// For every fence of the raster, its index now.
     places: Vec<u32>,
@@ -80,11 +80,11 @@ impl FenceIndex {
         let raster = Raster::build(shapes, Raster::COARSE);
         Self {
             raster: Arc::clone(&self.raster),
-            overlay: Some(Overlay {
+            overlay: Some(Arc::new(Overlay {
                 places,
                 raster,
                 own_places,
-            }),
+            })),
         }
     }
 

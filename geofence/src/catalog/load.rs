@@ -83,11 +83,12 @@ impl Catalog {
             let fences = fences.unwrap_or_default().into_iter().map(Arc::new);
             let fences: Vec<Arc<Fence>> = fences.collect();
             let index = FenceIndex::build(&fences);
-            (fences, index)
+            (Arc::new(fences), index)
         };
         let shared = kept.fences;
-        let (fences, fence_index) =
-            shared.map_or_else(own, |kept| (kept.fences.clone(), kept.fence_index.clone()));
+        let (fences, fence_index) = shared.map_or_else(own, |kept| {
+            (Arc::clone(&kept.fences), kept.fence_index.clone())
+        });
         let work = WorkRules::new(drafts.rules, sources.work_rules.as_ref());
         let mut vehicles = drafts.vehicles.unwrap_or_default();
         let audiences = audiences(&fences, &routes.all, &work, &mut vehicles);
@@ -100,16 +101,16 @@ impl Catalog {
             plane,
             bounds,
             grids,
-            by_fingerprint: by_fingerprint(&fences),
+            by_fingerprint: Arc::new(by_fingerprint(&fences)),
             fences,
             fence_index,
             routes,
             work: Arc::new(work),
             by_terminal: Arc::new(terminals.zip(0..).collect()),
-            vehicles,
+            vehicles: Arc::new(vehicles),
             duties: Arc::new(duties),
             duty_bounds,
-            audiences,
+            audiences: Arc::new(audiences),
             texts,
         })
     }
@@ -218,7 +219,7 @@ impl<'a> Drafts<'a> {
         });
         // Fences that cannot be read have sites that nobody knows.
         let is_known = kept.fences.is_some() || fences.is_some() || sources.fences.is_none();
-        let of_kept = kept.fences.into_iter().flat_map(|kept| &kept.fences);
+        let of_kept = kept.fences.into_iter().flat_map(|kept| &*kept.fences);
         let of_kept = of_kept.map(|fence| &**fence);
         let drafts = fences.iter().flat_map(|(_, drafts)| drafts);
         let all = of_kept.chain(drafts.map(|draft| &draft.fence));
@@ -247,7 +248,7 @@ impl<'a> Drafts<'a> {
     fn bounds(&self, kept: &Kept<'_>) -> [Option<Extent>; 4] {
         let of_grids = self.grids.iter().flat_map(|(_, drafts)| drafts);
         let of_grids = of_grids.flat_map(|draft| draft.rings.iter().flatten().copied());
-        let of_kept = kept.fences.into_iter().flat_map(|kept| &kept.fences);
+        let of_kept = kept.fences.into_iter().flat_map(|kept| &*kept.fences);
         let of_fences = self.fences.iter().flat_map(|(_, drafts)| drafts);
         let of_fences = of_fences.filter_map(|draft| draft.fence.extent);
         let of_fences = of_fences.chain(of_kept.filter_map(|fence| fence.extent));
