@@ -5,12 +5,16 @@
 //! the vehicle; when its time has come the track is judged again from the checkpoint before the fix
 //! (`history`), and what was told is compared with what is true now (`verdict`).
 //!
+//! Each moment is judged by the catalog that was in force at it (`in_force`): what comes late from
+//! before an edit finds what it would have found in time.
+//!
 //! Time comes from the records of the log alone: the receipt of positions, and
 //! [`Evaluator::tick`]. How positions are cut into batches changes nothing.
 
 mod awaited;
 mod codec;
 mod counts;
+mod court;
 pub mod explain;
 pub(crate) mod fix;
 mod handover;
@@ -19,6 +23,7 @@ mod in_force;
 pub(crate) mod input;
 mod snapshot;
 mod state;
+mod timers;
 mod verdict;
 
 use std::{
@@ -29,22 +34,23 @@ use std::{
 pub use self::{
     counts::{Counts, SkipReason},
     handover::HandOverError,
+    in_force::ElderCatalog,
     snapshot::SnapshotError,
 };
 
 use self::{
+    court::Court,
     fix::{Fix, Key},
     history::{History, Inserted},
     in_force::InForce,
-    state::{Court, State},
+    state::State,
     verdict::{Fresh, NEXT_FIX, Verdict},
 };
 use crate::{
     catalog::Catalog,
     checks::{
-        Parameters, RouteProgress, Unjudged,
+        RouteProgress, Unjudged,
         draft::{Draft, Subject},
-        motion::Rules,
         unjudged::unjudged,
     },
     identity::TerminalId,
@@ -73,6 +79,9 @@ pub struct EvaluatorOptions {
     pub settle_ms: i64,
     /// A timer waits so long for fixes that are on their way. Default 5 s.
     pub lateness_ms: i64,
+    /// Elder catalogs that are kept to judge what comes late from their time; beyond it the oldest is
+    /// given up, and its edited rules judge nothing any more. Default 64.
+    pub elder_catalogs_max: usize,
     /// Vehicles that the catalog has work for are judged before anything was received of them. Of
     /// several evaluators of one log only one may. Default yes.
     pub is_awaiting: bool,
@@ -86,6 +95,7 @@ impl Default for EvaluatorOptions {
             history_bytes_max: 2 * 1024 * 1024,
             settle_ms: 2_000,
             lateness_ms: 5_000,
+            elder_catalogs_max: 64,
             is_awaiting: true,
         }
     }
@@ -128,7 +138,7 @@ pub struct Evaluator {
     clock: i64,
     /// Tracks that want to be woken, by time. Some entries are no longer true.
     wakes: BinaryHeap<Reverse<(i64, TerminalId)>>,
-    fences: InForce,
+    in_force: InForce,
     counts: Counts,
     /// Keys of vehicles that were handed over or forgotten, which the next snapshot removes.
     gone: Vec<String>,
@@ -146,7 +156,7 @@ impl Evaluator {
             tracks: HashMap::new(),
             clock: i64::MIN,
             wakes: BinaryHeap::new(),
-            fences: InForce::default(),
+            in_force: InForce::default(),
             counts: Counts::default(),
             gone: Vec::new(),
             inside: Vec::new(),
@@ -234,7 +244,7 @@ impl Evaluator {
     ) -> Vec<(ViolationKind, Unjudged)> {
         let track = self.tracks.get(terminal);
         let last = track.and_then(|track| track.state.last);
-        let known = self.fences.since.as_ref();
+        let known = self.in_force.since.as_ref();
         let since = |rule| known.and_then(|known| known.get(&rule)).copied();
         let since = |rule| since(rule).unwrap_or(i64::MIN);
         let mut all = unjudged(&subject(catalog, *terminal), last.as_ref(), &since, at);
@@ -271,21 +281,25 @@ impl Evaluator {
             Inserted::TooLate => return Err(placeless.unwrap_or(SkipReason::Late)),
             Inserted::Between => track.mark_late(fix.key(), self.clock, &self.options),
             Inserted::Newest => {
+                let mut is_behind = false;
                 if fix.at < track.advanced_to {
                     // A timer has fired for the time behind this fix.
                     track.mark_late(fix.key(), self.clock, &self.options);
+                    is_behind = self.in_force.is_behind(fix.at, track.state.era);
                 }
                 track.received_at = position.received_at.0;
-                let (mut closed, mut dropped) = (Vec::new(), Vec::new());
-                let subject = subject(catalog, position.terminal);
-                let (fences, inside) = (&self.fences, &mut self.inside);
-                let mut court = fences.court(subject, inside, &mut closed, &mut dropped);
-                track.state.step(&fix, &mut court);
-                self.counts.suspects_dropped += track.state.input.take_dropped();
-                let (key, verdict) = (fix.key(), &mut track.verdict);
-                verdict.prove(key);
-                verdict.drop_all(&dropped, Timestamp(self.clock), findings);
-                verdict.follow(key, key, closed, track.state.drafts_mut(), findings);
+                if !is_behind {
+                    let (mut closed, mut dropped) = (Vec::new(), Vec::new());
+                    let (terminal, inside) = (position.terminal, &mut self.inside);
+                    let ended = (&mut closed, &mut dropped);
+                    let mut court = self.in_force.court(catalog, terminal, inside, ended);
+                    track.state.step(&fix, &mut court);
+                    self.counts.suspects_dropped += track.state.input.take_dropped();
+                    let (key, verdict) = (fix.key(), &mut track.verdict);
+                    verdict.prove(key);
+                    verdict.drop_all(&dropped, Timestamp(self.clock), findings);
+                    verdict.follow(key, key, closed, track.state.drafts_mut(), findings);
+                }
                 if track.history.seal(&track.state) {
                     track.prune(oldest, &self.options);
                     self.counts.shed(track.history.take_shed());
@@ -293,18 +307,20 @@ impl Evaluator {
             }
         }
         track.is_changed = true;
-        let subject = subject(catalog, position.terminal);
-        let wake_at = track.next_wake(self.fences.rules(&subject), &self.options);
+        let home = self
+            .in_force
+            .home(catalog, position.terminal, track.state.era);
+        let wake_at = track.next_wake(&home, &self.options);
         schedule(&mut self.wakes, track, position.terminal, wake_at);
         placeless.map_or(Ok(()), Err)
     }
 
     /// Wakes every track whose time has come, in the order of their times.
     fn move_clock(&mut self, catalog: &Catalog, at: Timestamp, findings: &mut Vec<Finding>) {
+        self.adopt(catalog, self.clock.max(at.0));
         if at.0 <= self.clock {
             return;
         }
-        self.adopt(catalog, self.clock.max(at.0));
         self.clock = at.0;
         while let Some(Reverse((wake_at, terminal))) = self.wakes.peek().copied() {
             if wake_at > self.clock {
@@ -319,9 +335,10 @@ impl Evaluator {
             }
             track.wake_at = None;
             let (mut closed, mut dropped) = (Vec::new(), Vec::new());
-            let subject = subject(catalog, terminal);
-            let (fences, inside) = (&self.fences, &mut self.inside);
-            let mut court = fences.court(subject, inside, &mut closed, &mut dropped);
+            let ended = (&mut closed, &mut dropped);
+            let mut court = self
+                .in_force
+                .court(catalog, terminal, &mut self.inside, ended);
             if track.late_from.is_some() && track.settle_at <= self.clock {
                 self.counts.rerun += 1;
                 track.run_again(self.clock, &mut court, &self.options, findings);
@@ -333,11 +350,14 @@ impl Evaluator {
                 verdict.drop_all(&dropped, Timestamp(self.clock), findings);
                 verdict.follow(key, NEXT_FIX, closed, track.state.drafts_mut(), findings);
             }
-            if track.is_over(&subject) {
+            let over_at = track.over_at(&self.in_force, catalog, terminal, &self.options);
+            if over_at.is_some_and(|over_at| over_at <= self.clock) {
                 self.forget(&terminal);
                 continue;
             }
-            let next = track.next_wake(self.fences.rules(&subject), &self.options);
+            let home = self.in_force.home(catalog, terminal, track.state.era);
+            let next = track.next_wake(&home, &self.options);
+            let next = next.into_iter().chain(over_at).min();
             schedule(&mut self.wakes, track, terminal, next);
         }
     }
@@ -400,15 +420,7 @@ impl Track {
                 .into_iter()
                 .map(|(draft, key)| Fresh::Closed(Box::new(draft), key)),
         );
-        let catalog = court.subject.catalog;
-        let rules = court.rules();
-        let is_judged = |fingerprint| {
-            fingerprint == 0
-                || catalog.fence_of(fingerprint).is_some()
-                || catalog.route_of(fingerprint).is_some()
-                || rules.judge(fingerprint)
-                || catalog.duties().is_rule(fingerprint)
-        };
+        let is_judged = |rule: u64, time: (i64, i64)| court.judges(rule, time);
         self.verdict.compare(
             begin,
             Timestamp(clock),
@@ -419,67 +431,6 @@ impl Track {
         // A backlog alone would otherwise grow without any newest fix that seals a chunk.
         self.prune(clock.saturating_sub(options.horizon_ms), options);
         self.is_changed = true;
-    }
-
-    /// Opens what is due by now without another fix. Time behind the newest fix passes as fast as
-    /// the clock of the log since its receipt, less the time that fixes may be on their way.
-    fn fire_timers(&mut self, clock: i64, court: &mut Court<'_>, options: &EvaluatorOptions) {
-        let Some(last_at) = self.known_until() else {
-            return;
-        };
-        // One that comes from a snapshot, or from before an edit, does not know its fences yet.
-        self.state.bind(court, last_at);
-        let passed_ms = clock
-            .saturating_sub(self.received_at)
-            .saturating_sub(options.lateness_ms);
-        let until = last_at.saturating_add(passed_ms);
-        // Windows and shifts end by the clock, whether or not the vehicle is still heard; but while a
-        // backlog comes in order no faster than its fixes, or each would end what the next is in.
-        let ended = until.min(clock.saturating_sub(options.lateness_ms));
-        if self.state.duty_due().is_some_and(|due| due <= ended)
-            && let Some(happened) = self.state.advance_duty(ended, court)
-        {
-            self.advanced_to = self.advanced_to.max(happened);
-            self.is_changed = true;
-        }
-        // Beyond what the newest fix speaks for, nothing opens that needs a vehicle to be there.
-        let until = until.min(last_at.saturating_add(Parameters::HOLD_MS));
-        let catalog = court.subject.catalog;
-        let due = self.state.due(court.rules());
-        if due.is_some_and(|due| due <= until) {
-            self.state.advance(until, court);
-            self.advanced_to = self.advanced_to.max(until);
-            self.is_changed = true;
-        }
-        if self
-            .state
-            .route_due(catalog)
-            .is_some_and(|due| due <= ended)
-            && let Some(happened) = self.state.advance_routes(ended, court)
-        {
-            self.advanced_to = self.advanced_to.max(happened);
-            self.is_changed = true;
-        }
-    }
-
-    /// When the track has something to do next.
-    fn next_wake(&self, rules: Rules<'_>, options: &EvaluatorOptions) -> Option<i64> {
-        let settle_at = self.late_from.map(|_| self.settle_at);
-        let known_until = self.known_until();
-        let timer_at = self.state.due(rules).zip(known_until);
-        let timer_at = timer_at.map(|(due, last_at)| {
-            self.received_at
-                .saturating_add(due - last_at)
-                .saturating_add(options.lateness_ms)
-        });
-        let ends = [self.state.route_due(rules.catalog), self.state.duty_due()];
-        let end_at = ends.into_iter().flatten().min();
-        let end_at = end_at.zip(known_until).map(|(due, last_at)| {
-            let passed_at = self.received_at.saturating_add(due - last_at);
-            passed_at.max(due).saturating_add(options.lateness_ms)
-        });
-        let moments = [settle_at, timer_at, end_at];
-        moments.into_iter().flatten().min()
     }
 
     fn prune(&mut self, oldest: i64, options: &EvaluatorOptions) {

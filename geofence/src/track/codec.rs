@@ -25,7 +25,9 @@ use crate::{
 };
 
 /// The version of the format that is written.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
+/// The first version whose states say which catalog has judged them.
+const WITH_ERAS: u8 = 5;
 /// The first version with vehicles that are awaited, work on routes, and loads.
 const WITH_LATER: u8 = 4;
 /// The first version whose states have duty.
@@ -199,6 +201,7 @@ impl Writer {
         self.routes(&state.routes);
         self.motion(&state.motion);
         self.duty(&state.duty);
+        self.optional_signed(state.era);
     }
 }
 
@@ -282,6 +285,11 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         self.optional(Self::signed)
+    }
+
+    /// What is in force is written with its eras.
+    pub(crate) const fn has_eras(&self) -> bool {
+        self.version >= WITH_ERAS
     }
 
     pub(crate) fn fix(&mut self, before: &Fix) -> Read<Fix> {
@@ -447,6 +455,11 @@ impl<'a> Reader<'a> {
         } else {
             self.duty()?
         };
+        let era = if self.has_eras() {
+            self.optional(Self::signed)?
+        } else {
+            None
+        };
         Ok(State {
             input,
             last,
@@ -455,7 +468,8 @@ impl<'a> Reader<'a> {
             routes,
             motion,
             duty,
-            bound_to: None,
+            era,
+            is_bound: false,
         })
     }
 }

@@ -28,6 +28,8 @@ use super::{
 use crate::identity::TerminalId;
 
 const SHARD: u8 = 4;
+/// The oldest version of these bytes that is read: the one before had elder catalogs.
+const VERSION_MIN: u8 = 4;
 
 /// Why vehicles cannot be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +95,7 @@ impl Evaluator {
     /// was.
     pub fn take_over(&mut self, bytes: &[u8]) -> Result<u64, HandOverError> {
         let (version, rest) = bytes.split_first().ok_or(SnapshotError::Damaged)?;
-        if *version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(version) {
             return Err(SnapshotError::Version(*version).into());
         }
         let mut reader = Reader::of_version(rest, *version);
@@ -116,8 +118,8 @@ impl Evaluator {
         }
         if self.tracks.is_empty() && self.clock <= arrived.clock {
             self.clock = arrived.clock;
-            self.fences = arrived.fences;
-        } else if self.clock != arrived.clock || self.fences.since != arrived.fences.since {
+            self.in_force = arrived.in_force;
+        } else if self.clock != arrived.clock || !self.in_force.is_same(&arrived.in_force) {
             return Err(HandOverError::Place);
         }
         self.is_part = true;

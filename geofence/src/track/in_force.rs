@@ -1,86 +1,385 @@
-//! Since when rules are in force.
+//! Which catalog judges which time: the one that is in force, and the elder ones.
+//!
+//! ```text
+//!             until = since of the next
+//!  ── elder ──┤── elder ──┤── newest ───────▶ event time
+//! ```
+//!
+//! A catalog is in force from the clock of the log on at which the log tells of it. What lies before
+//! the oldest one that is kept, or in the place of one that is gone, is judged by the one behind it,
+//! as far as its rules are not newer than that.
 
 use std::collections::HashMap;
 
-use super::state::Court;
-use crate::{
-    catalog::Catalog,
-    checks::{
-        draft::{Draft, Subject},
-        motion::Rules,
-    },
-};
+use super::{Evaluator, EvaluatorOptions};
+use crate::{catalog::Catalog, checks::motion::Rules, identity::TerminalId, units::Timestamp};
 
-/// Since when each fence and route is in force: a new or edited one judges nothing from before.
-#[derive(Debug, Default)]
-pub(super) struct InForce {
-    /// By fingerprint. `None` before the first catalog, which has always been in force.
-    pub(super) since: Option<HashMap<u64, i64>>,
-    /// The catalog that `by_index` is about.
+/// One version of the catalog in the time in which it is in force.
+#[derive(Debug)]
+pub(super) struct Era {
+    pub(super) since: i64,
+    /// When the next one came into force; `i64::MAX` of the newest.
+    pub(super) until: i64,
+    /// The digest of the catalog; `None` where an older snapshot did not say.
     pub(super) version: Option<u32>,
+    /// `None` behind a restart, until it is given again.
+    pub(super) catalog: Option<Catalog>,
+    /// For each fence, since when it is in force.
     pub(super) by_index: Vec<i64>,
     pub(super) by_route: Vec<i64>,
     /// For each rule of work, and for the default policy of alarms.
     pub(super) by_rule: Vec<i64>,
+}
+
+/// An elder catalog that an evaluator asks for behind a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ElderCatalog {
+    /// Since when it was in force, by the clock of the log.
+    pub since: i64,
+    /// The digest that it must have: [`Catalog::version`].
+    pub version: u32,
+}
+
+/// The catalogs, and since when their rules are in force: a new or edited one judges nothing from
+/// before.
+#[derive(Debug, Default)]
+pub(super) struct InForce {
+    /// The oldest first; they do not overlap. Where one is gone there is a gap.
+    pub(super) eras: Vec<Era>,
+    /// Since when the rules of the newest catalog are, by fingerprint. `None` before the first
+    /// catalog, which has always been in force.
+    pub(super) since: Option<HashMap<u64, i64>>,
+    /// From when to when the rules of elder catalogs were that the newest one does not have.
+    pub(super) ended: HashMap<u64, Vec<(i64, i64)>>,
+    /// The newest catalog is this one. `None` behind a restart.
+    pub(super) version: Option<u32>,
+    /// Elder catalogs that were given up for they were too many, although their time is within the
+    /// horizon, since this was last asked.
+    pub(super) lost: u64,
     pub(super) is_changed: bool,
 }
 
+impl Evaluator {
+    /// Elder catalogs that are not there behind a restart. Those that are not given with
+    /// [`Self::supply`] before anything is judged are given up.
+    #[must_use]
+    pub fn missing_catalogs(&self) -> Vec<ElderCatalog> {
+        self.in_force.missing().collect()
+    }
+
+    /// Gives an elder catalog back; false when it is not the one that was in force from that moment
+    /// on.
+    pub fn supply(&mut self, since: i64, catalog: &Catalog) -> bool {
+        self.in_force.supply(since, catalog)
+    }
+
+    /// From when on each catalog is in force that judges, the oldest first, by the clock of the log;
+    /// `i64::MIN` is since ever.
+    pub fn catalogs_since(&self) -> impl Iterator<Item = i64> {
+        self.in_force.eras.iter().map(|era| era.since)
+    }
+
+    /// The catalog that judges a moment.
+    #[must_use]
+    pub fn catalog_at(&self, at: Timestamp) -> Option<&Catalog> {
+        self.in_force.catalog_at(at.0)
+    }
+
+    /// How many elder catalogs were given up within the horizon, since it was last asked.
+    pub const fn take_lost_catalogs(&mut self) -> u64 {
+        std::mem::replace(&mut self.in_force.lost, 0)
+    }
+}
+
+/// What became of a catalog that is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Adopted {
+    /// It judges already.
+    Known,
+    /// It has judged before the restart, or always.
+    Again,
+    /// It judges from this moment on, another one until then.
+    Since(i64),
+}
+
 impl InForce {
-    /// Takes over a catalog at a moment; says whether it is another than before.
-    pub(super) fn adopt(&mut self, catalog: &Catalog, clock: i64) -> bool {
+    /// Takes over a catalog at a moment.
+    pub(super) fn adopt(
+        &mut self,
+        catalog: &Catalog,
+        clock: i64,
+        options: &EvaluatorOptions,
+    ) -> Adopted {
         if self.version == Some(catalog.version()) {
-            return false;
+            return Adopted::Known;
         }
         self.version = Some(catalog.version());
+        self.drop_missing();
+        let adopted = match self.eras.last_mut() {
+            Some(newest) if newest.version.is_none_or(|own| own == catalog.version()) => {
+                newest.version = Some(catalog.version());
+                Adopted::Again
+            }
+            None => {
+                self.eras.push(Era::new(i64::MIN, catalog.version()));
+                Adopted::Again
+            }
+            Some(newest) => {
+                newest.until = clock;
+                if newest.since >= clock {
+                    // No time was its own.
+                    self.eras.pop();
+                }
+                self.eras.push(Era::new(clock, catalog.version()));
+                Adopted::Since(clock)
+            }
+        };
+        self.rule_by(catalog, clock);
+        self.prune(clock, options);
+        adopted
+    }
+
+    /// Finds out since when the rules of the newest catalog are.
+    fn rule_by(&mut self, catalog: &Catalog, clock: i64) {
         let before = self.since.take();
         let since = |fingerprint: u64| match &before {
             None => i64::MIN,
             Some(known) => known.get(&fingerprint).copied().unwrap_or(clock),
         };
-        let fences = catalog.fences().iter().map(|fence| fence.fingerprint);
-        let routes = catalog.routes().iter().map(|route| route.fingerprint);
-        let rules = catalog.work_rules().iter().map(|rule| rule.fingerprint);
-        let rules = rules.chain([catalog.default_alarms()]);
-        self.by_index = fences.clone().map(since).collect();
-        self.by_route = routes.clone().map(since).collect();
-        self.by_rule = rules.clone().map(since).collect();
-        let all = self.by_index.iter().chain(&self.by_route);
-        let all = all.chain(&self.by_rule).copied();
-        let duties = catalog.duties().rules().map(|rule| (rule, since(rule)));
-        let named = fences.chain(routes).chain(rules).zip(all);
-        let now: HashMap<u64, i64> = named.chain(duties).collect();
+        let now: HashMap<u64, i64> = rules(catalog).map(|rule| (rule, since(rule))).collect();
+        for (rule, since) in before.iter().flatten() {
+            if *since < clock && !now.contains_key(rule) {
+                self.ended.entry(*rule).or_default().push((*since, clock));
+            }
+        }
         self.is_changed |= before.as_ref() != Some(&now);
+        if let Some(newest) = self.eras.last_mut() {
+            newest.fill(catalog, since);
+        }
         self.since = Some(now);
+    }
+
+    /// Gives up the elder catalogs that are too many, or from before anything that is judged again.
+    /// A track that is judged again begins up to a chunk before its horizon, so twice that is kept.
+    fn prune(&mut self, clock: i64, options: &EvaluatorOptions) {
+        let horizon = clock.saturating_sub(options.horizon_ms);
+        let oldest = horizon.saturating_sub(options.horizon_ms);
+        let count = self.eras.len();
+        let surplus = count.saturating_sub(options.elder_catalogs_max.saturating_add(1));
+        let elder = self.eras.iter().take(count.saturating_sub(1));
+        let given_up = elder
+            .zip(0..)
+            .take_while(|(era, place)| era.until < oldest || *place < surplus)
+            .map(|(era, _)| era.until);
+        let given_up: Vec<i64> = given_up.collect();
+        if given_up.is_empty() {
+            return;
+        }
+        let lost = given_up.iter().filter(|until| **until >= horizon).count();
+        self.lost += lost as u64;
+        self.eras.drain(..given_up.len());
+        self.forget_ended();
+        self.is_changed = true;
+    }
+
+    /// Forgets rules that no catalog has which is kept.
+    fn forget_ended(&mut self) {
+        let eras = &self.eras;
+        self.ended.retain(|_, stretches| {
+            let is_kept = |era: &Era, stretch: &(i64, i64)| stretch.1 > era.since;
+            stretches.retain(|stretch| eras.first().is_some_and(|era| is_kept(era, stretch)));
+            !stretches.is_empty()
+        });
+    }
+
+    /// The elder catalogs that are not there.
+    pub(super) fn missing(&self) -> impl Iterator<Item = ElderCatalog> {
+        let elder = self.eras.iter().filter(|era| era.until < i64::MAX);
+        let missing = elder.filter(|era| era.catalog.is_none());
+        missing.filter_map(|era| {
+            Some(ElderCatalog {
+                since: era.since,
+                version: era.version?,
+            })
+        })
+    }
+
+    /// Puts an elder catalog back; false when it is not the one that was in force then.
+    pub(super) fn supply(&mut self, since: i64, catalog: &Catalog) -> bool {
+        let place = self.eras.iter().position(|era| era.since == since);
+        let Some(place) = place else { return false };
+        let is_it = |era: &Era| era.version == Some(catalog.version()) && era.until < i64::MAX;
+        if !self.eras.get(place).is_some_and(is_it) {
+            return false;
+        }
+        let Some(mut era) = self.eras.get_mut(place).map(std::mem::take) else {
+            return false;
+        };
+        let span = era.span();
+        era.fill(catalog, |rule| self.since(&span, rule));
+        if let Some(own) = self.eras.get_mut(place) {
+            *own = era;
+        }
         true
     }
 
-    /// The rules of work for a subject.
-    pub(super) fn rules<'a>(&'a self, subject: &Subject<'a>) -> Rules<'a> {
-        Rules {
-            catalog: subject.catalog,
-            vehicle: subject.vehicle,
-            audience: subject.catalog.audience_of(subject.vehicle),
-            in_force: &self.by_rule,
+    /// Gives up the elder catalogs that nobody has put back.
+    fn drop_missing(&mut self) {
+        let count = self.eras.len();
+        self.eras
+            .retain(|era| era.until == i64::MAX || era.catalog.is_some());
+        if self.eras.len() < count {
+            self.is_changed = true;
+            self.forget_ended();
         }
     }
 
-    /// What the fixes of a subject are judged with.
-    pub(super) const fn court<'a>(
-        &'a self,
-        subject: Subject<'a>,
-        inside: &'a mut Vec<u32>,
-        closed: &'a mut Vec<Draft>,
-        dropped: &'a mut Vec<Draft>,
-    ) -> Court<'a> {
-        Court {
-            subject,
-            in_force: self.by_index.as_slice(),
-            routes_in_force: self.by_route.as_slice(),
-            rules_in_force: self.by_rule.as_slice(),
-            since: self.since.as_ref(),
-            inside,
-            closed,
-            dropped,
+    /// Since when a rule is in force, for a catalog that has it.
+    pub(super) fn since(&self, (from, until): &(i64, i64), rule: u64) -> i64 {
+        let known = self.since.as_ref().and_then(|since| since.get(&rule));
+        if let Some(since) = known.filter(|since| *since < until) {
+            return *since;
+        }
+        let stretches = self.ended.get(&rule).into_iter().flatten();
+        let own = stretches
+            .rev()
+            .find(|stretch| stretch.0 < *until && stretch.1 > *from);
+        own.map_or(i64::MIN, |stretch| stretch.0)
+    }
+
+    /// For each rule of work of the newest catalog, since when it is in force, as an era has it.
+    pub(super) fn rules_in_force(&self) -> &[i64] {
+        self.eras.last().map_or(&[], |era| &era.by_rule)
+    }
+
+    /// The catalog of a moment: the first that is in force behind it.
+    pub(super) fn place_at(&self, at: i64) -> usize {
+        self.eras.partition_point(|era| era.until <= at)
+    }
+
+    /// The catalog of a moment, where it is kept.
+    pub(super) fn catalog_at(&self, at: i64) -> Option<&Catalog> {
+        self.eras.get(self.place_at(at))?.catalog.as_ref()
+    }
+
+    /// A moment is of an elder catalog than the one that a state was judged by last: only when the
+    /// track is judged again can it be judged.
+    pub(super) fn is_behind(&self, at: i64, era: Option<i64>) -> bool {
+        era.is_some_and(|since| self.place_at(at) < self.place_at(since))
+    }
+
+    /// Of all of this time the catalogs are there that were in force.
+    fn has_all_of(&self, (from, to): (i64, i64)) -> bool {
+        let eras = self.eras.iter().skip(self.place_at(from));
+        let mut known_until = from;
+        for era in eras.take_while(|era| era.since <= to) {
+            if era.since > known_until {
+                return false;
+            }
+            known_until = era.until;
+        }
+        known_until > from
+    }
+
+    /// Whether a time is judged again by a rule, or by the catalogs of that time that do not have it.
+    /// What an edited rule has found whose catalog is gone stays as it was.
+    pub(super) fn judges(
+        &self,
+        newest: &Catalog,
+        terminal: TerminalId,
+        rule: u64,
+        (from, to): (i64, i64),
+    ) -> bool {
+        if rule == 0 || self.has_all_of((from, to)) {
+            return true;
+        }
+        let eras = self.eras.iter().rev().skip_while(|era| era.since > to);
+        let mut eras = eras.filter(|era| era.until >= from);
+        eras.any(|era| {
+            let catalog = match &era.catalog {
+                _ if era.until == i64::MAX => newest,
+                Some(catalog) => catalog,
+                None => return false,
+            };
+            let vehicle = catalog.vehicle_of(&terminal);
+            let rules = Rules {
+                catalog,
+                vehicle,
+                audience: catalog.audience_of(vehicle),
+                in_force: &era.by_rule,
+            };
+            let is_there = catalog.fence_of(rule).is_some()
+                || catalog.route_of(rule).is_some()
+                || rules.judge(rule)
+                || catalog.duties().is_rule(rule);
+            is_there && self.since(&era.span(), rule) <= to
+        })
+    }
+
+    /// Both judge the same times alike. An older snapshot knows of no elder catalogs.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let is_old = |of: &Self| matches!(&*of.eras, [] | [Era { version: None, .. }]);
+        let eras = |of: &Self| -> Vec<(i64, i64, Option<u32>)> {
+            let eras = of.eras.iter();
+            eras.map(|era| (era.since, era.until, era.version))
+                .collect()
+        };
+        self.since == other.since && (is_old(self) || is_old(other) || eras(self) == eras(other))
+    }
+}
+
+impl Default for Era {
+    fn default() -> Self {
+        Self::new(i64::MIN, 0)
+    }
+}
+
+impl Era {
+    const fn new(since: i64, version: u32) -> Self {
+        Self {
+            since,
+            until: i64::MAX,
+            version: Some(version),
+            catalog: None,
+            by_index: Vec::new(),
+            by_route: Vec::new(),
+            by_rule: Vec::new(),
         }
     }
+
+    /// The only one of an older snapshot of this moment: since when it is in force is not known.
+    pub(super) fn unnamed(clock: i64) -> Self {
+        Self {
+            version: None,
+            ..Self::new(clock, 0)
+        }
+    }
+
+    /// From when to when.
+    pub(super) const fn span(&self) -> (i64, i64) {
+        (self.since, self.until)
+    }
+
+    fn fill(&mut self, catalog: &Catalog, since: impl Fn(u64) -> i64) {
+        let fences = catalog.fences().iter().map(|fence| fence.fingerprint);
+        let routes = catalog.routes().iter().map(|route| route.fingerprint);
+        self.by_index = fences.map(&since).collect();
+        self.by_route = routes.map(&since).collect();
+        self.by_rule = work_rules(catalog).map(&since).collect();
+        self.catalog = Some(catalog.without_texts());
+    }
+}
+
+/// The rules of work, and the default policy of alarms.
+fn work_rules(catalog: &Catalog) -> impl Iterator<Item = u64> {
+    let rules = catalog.work_rules().iter().map(|rule| rule.fingerprint);
+    rules.chain([catalog.default_alarms()])
+}
+
+/// The fingerprints of all rules.
+fn rules(catalog: &Catalog) -> impl Iterator<Item = u64> {
+    let fences = catalog.fences().iter().map(|fence| fence.fingerprint);
+    let routes = catalog.routes().iter().map(|route| route.fingerprint);
+    let others = work_rules(catalog).chain(catalog.duties().rules());
+    fences.chain(routes).chain(others)
 }

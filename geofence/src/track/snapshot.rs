@@ -2,14 +2,15 @@
 //!
 //! | key | bytes | rewritten |
 //! |---|---|---|
-//! | `clock` | clock of the log, since when fences are in force | always |
+//! | `clock` | clock of the log, since when which catalogs and rules are in force | always |
 //! | `TERMINAL/head` | live state, the newest fixes (fewer than 128) | with each fix |
 //! | `TERMINAL/chunk/N` | 128 to 256 older fixes, the state before them | once, and by late fixes |
 //! | `TERMINAL/found/ID` | one violation | when it changes |
 //!
 //! The first byte is the version of the format. Older ones are read as well, and written anew with the
 //! next snapshot: version 1 had no routes, version 2 no flags of fixes, no checks of motion and no
-//! duty, version 3 no vehicles that are awaited, no work state on routes and no load.
+//! duty, version 3 no vehicles that are awaited, no work state on routes and no load, version 4 no elder
+//! catalogs.
 //!
 //! Empty bytes mean that the key is to be removed. All bytes of one call belong together: they are
 //! written in one transaction with the cursor, or not at all.
@@ -21,6 +22,7 @@ use super::{
     codec::{Damaged, Reader, VERSION, Writer, checkpoint},
     fix::Key,
     history::Chunk,
+    in_force::{Era, InForce},
     schedule,
     verdict::{NEXT_FIX, Record},
 };
@@ -68,8 +70,8 @@ impl Evaluator {
                 track.write_rest(terminal, &mut snapshots);
             }
         }
-        if !snapshots.is_empty() || std::mem::take(&mut self.fences.is_changed) {
-            self.fences.is_changed = false;
+        if !snapshots.is_empty() || std::mem::take(&mut self.in_force.is_changed) {
+            self.in_force.is_changed = false;
             snapshots.insert("clock".to_owned(), self.clock_bytes());
         }
         snapshots
@@ -83,7 +85,7 @@ impl Evaluator {
                 .next()
                 .and_then(|text| text.parse::<TerminalId>().ok());
             let Some(track) = terminal.and_then(|terminal| self.tracks.get_mut(&terminal)) else {
-                self.fences.is_changed = true;
+                self.in_force.is_changed = true;
                 // The only other key is the clock, which is written with all others.
                 self.gone.extend(terminal.map(|_| key.clone()));
                 continue;
@@ -165,9 +167,9 @@ impl Evaluator {
     pub(super) fn clock_bytes(&self) -> Vec<u8> {
         let mut writer = Writer(vec![VERSION, CLOCK]);
         writer.signed(self.clock);
-        writer.byte(u8::from(self.fences.since.is_some()) | u8::from(self.is_part) << 1);
+        writer.byte(u8::from(self.in_force.since.is_some()) | u8::from(self.is_part) << 1);
         let mut since: Vec<(u64, i64)> = self
-            .fences
+            .in_force
             .since
             .iter()
             .flatten()
@@ -179,6 +181,7 @@ impl Evaluator {
             writer.number(fingerprint);
             writer.signed(at);
         }
+        self.in_force.write(&mut writer);
         writer.0
     }
 
@@ -192,9 +195,75 @@ impl Evaluator {
             since.insert(reader.number()?, reader.signed()?);
         }
         self.clock = clock;
-        self.fences.since = has_catalog.then_some(since);
-        self.fences.version = None;
+        let since = has_catalog.then_some(since);
+        self.in_force = InForce::read(reader, since, clock)?;
         Ok(())
+    }
+}
+
+/// An era without its digest, in an older snapshot.
+const UNNAMED: u8 = 0;
+const NAMED: u8 = 1;
+
+impl InForce {
+    fn write(&self, writer: &mut Writer) {
+        writer.number(self.eras.len() as u64);
+        for era in &self.eras {
+            writer.signed(era.since);
+            writer.signed(era.until);
+            writer.byte(if era.version.is_some() {
+                NAMED
+            } else {
+                UNNAMED
+            });
+            writer.number(u64::from(era.version.unwrap_or(0)));
+        }
+        let stretches = self.ended.iter().flat_map(|(rule, stretches)| {
+            let stretches = stretches.iter();
+            stretches.map(|(from, until)| (*rule, *from, *until))
+        });
+        let mut stretches: Vec<(u64, i64, i64)> = stretches.collect();
+        stretches.sort_unstable();
+        writer.number(stretches.len() as u64);
+        for (rule, from, until) in stretches {
+            writer.number(rule);
+            writer.signed(from);
+            writer.signed(until);
+        }
+    }
+
+    /// Catalogs themselves are not among the bytes; `since` is what stands before them.
+    fn read(
+        reader: &mut Reader<'_>,
+        since: Option<std::collections::HashMap<u64, i64>>,
+        clock: i64,
+    ) -> Result<Self, Damaged> {
+        let mut in_force = Self {
+            since,
+            ..Self::default()
+        };
+        if !reader.has_eras() {
+            let newest = in_force.since.is_some().then(|| Era::unnamed(clock));
+            in_force.eras.extend(newest);
+            return Ok(in_force);
+        }
+        for _ in 0..reader.number()? {
+            let (since, until) = (reader.signed()?, reader.signed()?);
+            let is_named = reader.byte()? == NAMED;
+            let version = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
+            in_force.eras.push(Era {
+                since,
+                until,
+                version: is_named.then_some(version),
+                ..Era::default()
+            });
+        }
+        for _ in 0..reader.number()? {
+            let rule = reader.number()?;
+            let stretch = (reader.signed()?, reader.signed()?);
+            in_force.ended.entry(rule).or_default().push(stretch);
+        }
+        Ok(in_force)
     }
 }
 

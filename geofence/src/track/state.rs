@@ -1,8 +1,7 @@
 //! The state of one vehicle along event time: a pure function of its fixes in order.
 
-use std::collections::HashMap;
-
 use super::{
+    court::Court,
     fix::Fix,
     input::{Input, Passed},
 };
@@ -10,7 +9,7 @@ use crate::{
     catalog::{Catalog, Demand, FenceKind, Route, Segment, Vehicle, WorkKind, WorkRule},
     checks::{
         Parameters,
-        draft::{Draft, Ended, Subject},
+        draft::{Draft, Ended},
         duty::DutyWatch,
         membership::{Change, Measured, Side},
         motion::{Motion, Rules, Seen},
@@ -22,70 +21,6 @@ use crate::{
     units::Timestamp,
     violation::ViolationKind,
 };
-
-/// What the fixes are judged with.
-pub(crate) struct Court<'a> {
-    pub(crate) subject: Subject<'a>,
-    /// For each fence of the catalog, since when it is in force.
-    pub(crate) in_force: &'a [i64],
-    /// For each route of the catalog, since when it is in force.
-    pub(crate) routes_in_force: &'a [i64],
-    /// For each rule of work of the catalog, since when it is in force, and the same of the default
-    /// policy of alarms.
-    pub(crate) rules_in_force: &'a [i64],
-    /// By fingerprint, since when everything is in force; `None` is since ever.
-    pub(crate) since: Option<&'a HashMap<u64, i64>>,
-    /// Room for the fences at a point, used again for every fix.
-    pub(crate) inside: &'a mut Vec<u32>,
-    /// What ended.
-    pub(crate) closed: &'a mut Vec<Draft>,
-    /// What became another violation, and is withdrawn.
-    pub(crate) dropped: &'a mut Vec<Draft>,
-}
-
-impl<'a> Court<'a> {
-    pub(crate) fn rules(&self) -> Rules<'a> {
-        Rules {
-            catalog: self.catalog(),
-            vehicle: self.subject.vehicle,
-            audience: self.catalog().audience_of(self.subject.vehicle),
-            in_force: self.rules_in_force,
-        }
-    }
-
-    fn catalog(&self) -> &'a Catalog {
-        self.subject.catalog
-    }
-
-    fn is_in_force(&self, fence: u32, at: i64) -> bool {
-        self.in_force
-            .get(fence as usize)
-            .is_none_or(|since| *since <= at)
-    }
-
-    fn route_since(&self, route: u32) -> i64 {
-        let since = self.routes_in_force.get(route as usize);
-        since.copied().unwrap_or(i64::MIN)
-    }
-
-    /// Since when the rule of a fingerprint is in force.
-    fn since(&self) -> impl Fn(u64) -> i64 + use<'a> {
-        let since = self.since;
-        move |rule| {
-            since
-                .and_then(|since| since.get(&rule))
-                .copied()
-                .unwrap_or(i64::MIN)
-        }
-    }
-
-    fn ended(&mut self) -> Ended<'_> {
-        Ended {
-            closed: self.closed,
-            dropped: self.dropped,
-        }
-    }
-}
 
 /// The state behind a vehicle's newest fix.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,14 +35,16 @@ pub(crate) struct State {
     pub(crate) routes: Vec<RouteWatch>,
     pub(crate) motion: Motion,
     pub(crate) duty: DutyWatch,
-    /// The catalog that `watches`, `routes` and points are bound to.
-    pub(crate) bound_to: Option<u32>,
+    /// Since when the catalog is in force that has judged it last.
+    pub(crate) era: Option<i64>,
+    /// `watches`, `routes` and points are bound to that catalog. Not part of snapshots.
+    pub(crate) is_bound: bool,
 }
 
 impl State {
     /// Judges the next fix of the vehicle.
     pub(crate) fn step(&mut self, fix: &Fix, court: &mut Court<'_>) {
-        self.bind(court, fix.at);
+        self.enter(court, fix.at);
         // Before the input stage, which may hold the fix back: what is due by its time is due.
         self.advance_routes(fix.at, court);
         let heard = Heard {
@@ -136,7 +73,7 @@ impl State {
 
     /// Opens what is due by a moment without another fix.
     pub(crate) fn advance(&mut self, until: i64, court: &mut Court<'_>) {
-        self.bind(court, until);
+        self.enter(court, until);
         let (subject, rules) = (court.subject, court.rules());
         self.motion
             .advance(&subject, rules, self.last.as_ref(), until);
@@ -151,7 +88,7 @@ impl State {
     /// Lets windows of routes begin and end by a moment. Gives the last moment at which something
     /// happened.
     pub(crate) fn advance_routes(&mut self, until: i64, court: &mut Court<'_>) -> Option<i64> {
-        self.bind(court, until);
+        self.enter(court, until);
         let (subject, last) = (court.subject, self.last);
         let mut happened = None;
         for watch in &mut self.routes {
@@ -168,7 +105,7 @@ impl State {
     /// Lets shifts begin and end, and silences, by a moment. Gives the last moment at which something
     /// happened.
     pub(crate) fn advance_duty(&mut self, until: i64, court: &mut Court<'_>) -> Option<i64> {
-        self.bind(court, until);
+        self.enter(court, until);
         let (subject, last, since) = (court.subject, self.last, court.since());
         let duty = &mut self.duty;
         duty.advance(&subject, last.as_ref(), until, &since, court.closed)
@@ -224,14 +161,41 @@ impl State {
             .chain(self.duty.drafts_mut())
     }
 
-    /// Binds the state to the catalog, when it is another than before: fences that were edited or
-    /// are gone lose their watch, points move to the new plane. `at` is the moment of it.
-    pub(crate) fn bind(&mut self, court: &mut Court<'_>, at: i64) {
-        let catalog = court.catalog();
-        if self.bound_to == Some(catalog.version()) {
-            return;
+    /// Lets the catalog judge from here on that is in force at a moment. Whatever is due under one
+    /// that was in force before happens under that one: so it is the same whether the moment at which
+    /// the next one came passes with a fix or with a timer. It never goes back to an elder one.
+    pub(crate) fn enter(&mut self, court: &mut Court<'_>, at: i64) {
+        let is_at_home = self.is_bound && self.era == Some(court.from());
+        if !is_at_home || at >= court.until() {
+            self.change_over(court, at);
         }
-        self.bound_to = Some(catalog.version());
+    }
+
+    #[cold]
+    fn change_over(&mut self, court: &mut Court<'_>, at: i64) {
+        court.turn_to_moment(self.era.unwrap_or(at));
+        if !self.is_bound || self.era != Some(court.from()) {
+            self.bind(court, at);
+        }
+        while at >= court.until() {
+            let next = court.until();
+            let last = next.saturating_sub(1);
+            self.advance_routes(last, court);
+            self.advance_duty(last, court);
+            if let Some(fix) = &self.last {
+                self.advance(last.min(fix.at.saturating_add(Parameters::HOLD_MS)), court);
+            }
+            court.turn_on();
+            self.bind(court, next);
+        }
+    }
+
+    /// Binds the state to the catalog: fences that were edited or are gone lose their watch, points
+    /// move to the new plane. `at` is the moment of it.
+    fn bind(&mut self, court: &mut Court<'_>, at: i64) {
+        let catalog = court.catalog();
+        self.era = Some(court.from());
+        self.is_bound = true;
         let plane = catalog.plane();
         let fixes = [&mut self.last, &mut self.input.accepted];
         for fix in fixes.into_iter().chain(&mut self.input.suspects).flatten() {
@@ -410,7 +374,7 @@ impl State {
             stop: &passed.stop,
             median_kmh,
             inside: court.inside,
-            fences_in_force: court.in_force,
+            fences_in_force: court.fences_in_force,
             is_on_route: self.routes.iter().any(RouteWatch::is_on),
             work: machines.cleaning,
             rules: court.rules(),

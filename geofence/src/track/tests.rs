@@ -1,5 +1,6 @@
 mod bounds;
 mod duty;
+mod edits;
 mod explain;
 mod handover;
 mod motion;

@@ -134,17 +134,17 @@ impl Verdict {
     /// Compares what was told with what is true now that the track was judged again from a fix on.
     ///
     /// Violations are the same when they are of the same rule and overlap; then the id stays,
-    /// whatever happened to the onset. `is_judged` says of a rule whether it was judged at all:
-    /// what an edited fence has found stays as it was.
+    /// whatever happened to the onset. `is_judged` says of a rule and a time whether it was judged at
+    /// all: what an edited fence has found whose catalog is gone stays as it was.
     pub(crate) fn compare(
         &mut self,
         from: Key,
         now: Timestamp,
         mut fresh: Vec<Fresh<'_>>,
-        is_judged: impl Fn(u64) -> bool,
+        is_judged: impl Fn(u64, (i64, i64)) -> bool,
         findings: &mut Vec<Finding>,
     ) {
-        fresh.retain(|f| is_judged(f.fingerprint()));
+        fresh.retain(|f| is_judged(f.fingerprint(), span(f.violation())));
         fresh.sort_by_key(|f| {
             (
                 f.violation().started_at,
@@ -153,7 +153,8 @@ impl Verdict {
             )
         });
         let is_affected = |record: &Record| {
-            is_judged(record.fingerprint) && record.closed.is_none_or(|closed| closed >= from)
+            is_judged(record.fingerprint, span(&record.violation))
+                && record.closed.is_none_or(|closed| closed >= from)
         };
         let (mut old, kept): (Vec<Record>, Vec<Record>) = std::mem::take(&mut self.records)
             .into_iter()
@@ -302,6 +303,12 @@ impl Fresh<'_> {
         draft.is_published = true;
         closed
     }
+}
+
+/// From when to when it goes on.
+fn span(violation: &Violation) -> (i64, i64) {
+    let to = violation.ended_at.map_or(i64::MAX, |to| to.0);
+    (violation.started_at.0, to)
 }
 
 fn take(records: &mut Vec<Record>, is_it: impl Fn(&Record) -> bool) -> Option<Record> {

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use super::{
     super::{
+        EvaluatorOptions,
+        court::Court,
         fix::{Fix, Key},
         in_force::InForce,
         placeless,
-        state::{Court, State},
-        subject,
+        state::State,
     },
     Era, FIXES_MAX, Fate, Heard, SeenFix, VIOLATIONS_MAX, era_of,
 };
@@ -78,30 +79,27 @@ impl Replay {
         fixes.dedup_by_key(|fix| fix.key());
         self.heard.fixes = fixes.len();
         self.heard.first_at = fixes.first().map(|fix| Timestamp(fix.at));
-        let mut eras_left = eras.iter().skip(1).peekable();
-        if let Some(first) = eras.first() {
-            self.in_force.adopt(first.catalog, first.from.0);
+        let Some(era) = era_of(eras, at) else { return };
+        // None of them is given up: the caller bounds them, and they are about this one answer.
+        let options = EvaluatorOptions {
+            horizon_ms: i64::MAX,
+            elder_catalogs_max: eras.len(),
+            ..EvaluatorOptions::default()
+        };
+        for before in eras.iter().take_while(|own| own.from < era.from) {
+            self.in_force.adopt(before.catalog, before.from.0, &options);
         }
+        self.in_force.adopt(era.catalog, era.from.0, &options);
         for fix in &fixes {
-            while let Some(era) = eras_left.next_if(|era| era.from.0 <= fix.at) {
-                self.in_force.adopt(era.catalog, era.from.0);
-            }
-            if let Some(era) = era_of(eras, Timestamp(fix.at)) {
-                self.judge(era.catalog, fix, &is_wanted);
-            }
+            self.judge(era.catalog, fix, &is_wanted);
         }
-        while let Some(era) = eras_left.next_if(|era| era.from <= at) {
-            self.in_force.adopt(era.catalog, era.from.0);
+        if fixes.is_empty() {
+            let since = begin.max(era.from).0;
+            self.in_court(era.catalog, &is_wanted, |state, court| {
+                state.enter(court, since);
+            });
         }
-        if let Some(era) = era_of(eras, at) {
-            if fixes.is_empty() {
-                let since = begin.max(era.from).0;
-                self.in_court(era.catalog, &is_wanted, |state, court| {
-                    state.bind(court, since);
-                });
-            }
-            self.pass(era.catalog, at.0, &is_wanted);
-        }
+        self.pass(era.catalog, at.0, &is_wanted);
         self.heard.last_at = self.state.last.map(|fix| Timestamp(fix.at));
     }
 
@@ -153,7 +151,7 @@ impl Replay {
     /// Lets pass what is due by a moment, as timers do.
     fn pass(&mut self, catalog: &Catalog, at: i64, is_wanted: impl Fn(&Violation) -> bool) {
         self.in_court(catalog, is_wanted, |state, court| {
-            state.bind(court, at);
+            state.enter(court, at);
             state.advance_duty(at, court);
             if let Some(last) = state.last {
                 state.advance(at.min(last.at.saturating_add(Parameters::HOLD_MS)), court);
@@ -169,9 +167,9 @@ impl Replay {
         run: impl FnOnce(&mut State, &mut Court<'_>),
     ) {
         let (mut closed, mut dropped, mut inside) = (Vec::new(), Vec::new(), Vec::new());
-        let subject = subject(catalog, self.terminal);
+        let ended = (&mut closed, &mut dropped);
         let in_force = &self.in_force;
-        let mut court = in_force.court(subject, &mut inside, &mut closed, &mut dropped);
+        let mut court = in_force.court(catalog, self.terminal, &mut inside, ended);
         run(&mut self.state, &mut court);
         for draft in closed {
             if is_wanted(&draft.violation) {

@@ -53,7 +53,7 @@ fn rules<'a>(scene: &Scene<'a>) -> Rules<'a> {
         vehicle: scene.vehicle,
         catalog: scene.catalog,
         audience: scene.catalog.audience_of(scene.vehicle),
-        in_force: &scene.replay.in_force.by_rule,
+        in_force: scene.replay.in_force.rules_in_force(),
     }
 }
 

@@ -11,14 +11,14 @@ use super::*;
 
 mod awaited;
 mod explain;
-mod orders;
+pub(super) mod orders;
 mod shifts;
 
 /// Monday 2026-01-05 00:00 at local time.
 const MIDNIGHT_MS: i64 = START_MS - 9 * 3_600_000;
 const SHIFTS: &str = "shift,name,days,from,to,break_from,break_to,break_min,checks";
 
-fn grids() -> String {
+pub(super) fn grids() -> String {
     let feature = |index: i32| {
         let west = f64::from(index) * 100.0;
         let ring = [

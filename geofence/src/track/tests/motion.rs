@@ -2,7 +2,7 @@
 //! street where nobody may stop for more than two minutes.
 
 mod clock;
-mod order;
+pub(super) mod order;
 
 use super::*;
 

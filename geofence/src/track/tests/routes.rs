@@ -7,9 +7,9 @@ use super::*;
 mod explain;
 
 /// The corners of the round, metres east and north.
-const ROUND: [(f64, f64); 4] = [(0.0, 0.0), (300.0, 0.0), (300.0, 200.0), (0.0, 200.0)];
+pub(super) const ROUND: [(f64, f64); 4] = [(0.0, 0.0), (300.0, 0.0), (300.0, 200.0), (0.0, 200.0)];
 
-fn route(id: &str, properties: &str, line: &[(f64, f64)]) -> String {
+pub(super) fn route(id: &str, properties: &str, line: &[(f64, f64)]) -> String {
     let line: Vec<String> = line.iter().map(|(x, y)| lon_lat(*x, *y)).collect();
     format!(
         r#"{{"type":"Feature","properties":{{"id":"{id}","applies_to":{{"vehicles":["V1"]}},
@@ -76,7 +76,7 @@ fn works_with(extra: &str) -> Catalog {
 }
 
 /// A sweeper that goes round, at times stands, strays, rests with its ignition off, or is not heard.
-fn sweeping(seed: u64, seconds: usize) -> Vec<Position> {
+pub(super) fn sweeping(seed: u64, seconds: usize) -> Vec<Position> {
     let mut random = Random(seed);
     let mut truth = Vec::with_capacity(seconds + 300);
     let mut is_heard = Vec::new();

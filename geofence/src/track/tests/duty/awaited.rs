@@ -116,6 +116,11 @@ fn whom_the_catalog_does_not_name_any_more_is_forgotten() {
     evaluator.take_dirty_snapshots();
     assert_eq!(evaluator.tracks(), 1);
     evaluator.tick(&town(), at("19:01"));
+    // A fix may still come from the time in which it was awaited.
+    evaluator.tick(&town(), at("3 19:00"));
+    assert_eq!(evaluator.tracks(), 1);
+    evaluator.take_dirty_snapshots();
+    evaluator.tick(&town(), at("3 19:02"));
     assert_eq!(evaluator.tracks(), 0);
     let kept = evaluator.take_dirty_snapshots();
     let removed = kept.iter().filter(|(_, bytes)| bytes.is_empty());

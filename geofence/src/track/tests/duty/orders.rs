@@ -26,7 +26,7 @@ fn works() -> Catalog {
 }
 
 /// Somebody who walks up and down the street, stays at places, and at times is not heard.
-fn walking(seed: u64) -> Vec<Position> {
+pub(in crate::track::tests) fn walking(seed: u64) -> Vec<Position> {
     let mut random = Random(seed);
     let (mut truth, mut is_heard) = (Vec::new(), Vec::new());
     let mut at = -50.0 + random.unit() * 600.0;

@@ -17,7 +17,7 @@ fn everything() -> Catalog {
 }
 
 /// A noisy track whose machines, ignition and alarms go on and off, with reports without a fix.
-fn busy(seed: u64, seconds: usize) -> Vec<Position> {
+pub(in crate::track::tests) fn busy(seed: u64, seconds: usize) -> Vec<Position> {
     let mut random = Random(seed.wrapping_mul(77));
     let mut track = noisy(seed, seconds);
     let (mut alarms, mut signals, mut io, mut status) = (0, Some(0), Some(0), 3);
