@@ -1,11 +1,12 @@
 //! An edit of one fence: from the edit to the new snapshot of the catalog, beside reading the whole
-//! catalog, in the same run. And what the evaluation notices of it.
+//! catalog, in the same run. And what the evaluation notices of it, and keeps of the elder versions.
 //!
 //! The city at full size: 31,500 unit grids, 10,000 overlapping fences of 67 vertices on average, 2,000
 //! routes of 200 vertices, 2,000 vehicles.
 
 use std::{hint::black_box, time::Instant};
 
+use allocation_counter::measure;
 use benchmarks::city::{load, position, show};
 use geofence::{
     catalog::{Catalog, CatalogSources},
@@ -23,6 +24,10 @@ const ROUTES: usize = 2_000;
 const ROUTE_VERTICES: usize = 200;
 const EDITS: usize = 300;
 const REPETITIONS: usize = 3;
+/// Elder versions that are kept, as by default.
+const ELDER: i64 = 64;
+/// Elder versions that are read again behind a restart.
+const READ_AGAIN: usize = 20;
 const START: i64 = 1_767_574_800_000;
 
 fn main() {
@@ -82,6 +87,61 @@ fn main() {
     }
     many(&catalog, &mut random);
     pause(&catalog, &mut random);
+    elder(&catalog, &sources, &mut random);
+}
+
+/// What the elder versions take of the memory that judge what comes late from their time, and how long
+/// it takes to make them again behind a restart, from texts that were read.
+fn elder(catalog: &Catalog, sources: &CatalogSources, random: &mut Random) {
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let at = |edits: i64| Timestamp(START + edits * 1_000);
+    let mut newest = catalog.clone();
+    evaluator.tick(&newest, at(0));
+    let mut texts = Vec::new();
+    let mut bytes = 0;
+    for edits in 1..=ELDER {
+        let id = random.index(FENCES);
+        let feature = fence(random, id);
+        let allocated = measure(|| {
+            newest = edit(&newest, id, Some(&feature));
+            newest = newest.merged().unwrap_or_else(|| newest.clone());
+            evaluator.tick(&newest, at(edits));
+        });
+        bytes += allocated.bytes_current;
+        texts.push(newest.fences_geojson().to_owned());
+    }
+    assert_eq!(evaluator.catalogs_since().count(), 65);
+    show(&format!(
+        "an elder version by an edit of a fence: {} KiB",
+        bytes / ELDER / 1_024
+    ));
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    evaluator.tick(&newest, at(0));
+    let allocated = measure(|| {
+        // Nothing is shared with the version before.
+        let read = load(sources);
+        evaluator.tick(&read, at(1));
+        evaluator.tick(&newest, at(2));
+    });
+    show(&format!(
+        "an elder version of which everything was read anew: {} KiB",
+        allocated.bytes_current / 1_024
+    ));
+    let started = Instant::now();
+    let mut near = newest;
+    for text in texts.iter().rev().skip(1).take(READ_AGAIN) {
+        let sources = CatalogSources {
+            fences: Some(("text".to_owned(), text.clone())),
+            ..sources.clone()
+        };
+        near = near
+            .load_after(&sources)
+            .unwrap_or_else(|_| panic!("it was read before"));
+    }
+    show(&format!(
+        "{READ_AGAIN} elder versions made again, fence by fence: {:.0} ms",
+        started.elapsed().as_secs_f64() * 1e3
+    ));
 }
 
 /// Edits one after the other: the overlay grows, and is merged into the raster at times.

@@ -200,26 +200,26 @@ impl Catalog {
         if let Some(found) = elder.iter().find(|version| version.number == number) {
             return Arc::clone(found);
         }
-        let texts = self.versions.as_ref().and_then(|versions| {
-            let read = versions.version(number);
-            let read = read.inspect_err(|error| tracing::error!(number, %error, "catalog"));
-            read.ok().flatten()
-        });
-        let snapshot =
-            texts.and_then(|(_, texts)| current.snapshot.load_after(&sources(&texts, None)).ok());
-        let Some(snapshot) = snapshot else {
+        let Some(snapshot) = self.read(number, &current.snapshot) else {
             tracing::error!(
                 number,
                 "a version of the catalog is gone; the newest judges"
             );
             return current;
         };
-        let found = Arc::new(InForce {
-            number,
-            snapshot: Arc::new(snapshot),
-        });
+        let found = Arc::new(InForce { number, snapshot });
         keep(&mut elder, Arc::clone(&found));
         found
+    }
+
+    /// A version by its number, made from another one that is near to it; `None` when it cannot be read
+    /// any more. It is not kept here, and waits for a disk.
+    #[must_use]
+    pub fn read(&self, number: u64, near: &Snapshot) -> Option<Arc<Snapshot>> {
+        let read = self.versions.as_ref()?.version(number);
+        let read = read.inspect_err(|error| tracing::error!(number, %error, "catalog"));
+        let (_, texts) = read.ok().flatten()?;
+        near.load_after(&sources(&texts, None)).ok().map(Arc::new)
     }
 
     /// Swaps the version in force.

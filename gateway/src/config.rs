@@ -256,6 +256,8 @@ pub struct Evaluate {
     pub fixes_max: u32,
     /// Bytes of these fixes and the checkpoints between them, of one vehicle. Default 2 MiB.
     pub history_bytes_max: u64,
+    /// So many elder versions of the catalog judge what comes late from their time. Default 64.
+    pub elder_catalogs_max: u32,
 }
 
 /// How log lines look.
@@ -425,6 +427,7 @@ impl Config {
                 horizon: raw.duration("evaluate.horizon", 72 * hour, hour..=720 * hour),
                 fixes_max: raw.count("evaluate.fixes_max", 65_536, 1_024..=4_194_304),
                 history_bytes_max: raw.bytes("evaluate.history_bytes_max", 2 * MIB, 64 * KIB..=GIB),
+                elder_catalogs_max: raw.count("evaluate.elder_catalogs_max", 64, 0..=10_000),
             },
             cases: Cases::from_raw(&mut raw),
             delivery: Delivery::from_raw(&mut raw),

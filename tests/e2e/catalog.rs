@@ -1,5 +1,7 @@
 //! The catalog, changed while the gateway runs.
 
+mod elder;
+
 use harness::{
     PATIENCE, TestGateway,
     http_client::{self, Method},
@@ -244,9 +246,16 @@ async fn edits_outlive_a_restart_and_a_changed_file_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let school =
+        json!({ "type": "FeatureCollection", "features": [circle("K1", HERE)] }).to_string();
+    let files = harness::catalog(files.path(), &school, VEHICLES);
     // No snapshot in between: all is judged again after the crash.
-    let settings = [("GRIDTRACE__EVALUATE__SNAPSHOT_INTERVAL", "1h")];
+    let settings = [
+        ("GRIDTRACE__EVALUATE__SNAPSHOT_INTERVAL", "1h"),
+        ("GRIDTRACE__CATALOG__FENCES", files[0].1.as_str()),
+        ("GRIDTRACE__CATALOG__VEHICLES", files[1].1.as_str()),
+    ];
     let start = || Process::start_with("serve", folder.path(), &[], &settings);
     let cases = async |process: &Process| {
         let (status, body) = http_client::get(&process.http, "/api/v1/cases")
@@ -258,16 +267,14 @@ async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
     };
     let fence = "/api/v1/catalog/fences/K1";
     let process = start();
-    let school = circle("K1", HERE);
-    let put = http_client::ask(&process.http, Method::PUT, fence, Some(&school));
-    assert_eq!(put.await.unwrap().0, 200);
     let identity = Identity::new(PHONE, Revision::V2013).unwrap();
     let address: std::net::SocketAddr = process.tcp.parse().unwrap();
     let mut terminal = Terminal::connect(address, identity, PATIENCE)
         .await
         .unwrap();
     terminal.log_in().await.unwrap();
-    arrive(&mut terminal, HERE, now_s()).await;
+    // Before the fence is gone, also by the terminal's own clock.
+    arrive(&mut terminal, HERE, now_s() - 100).await;
     let opened = until("the case is there", async || {
         let cases = cases(&process).await;
         (cases.len() == 1).then_some(cases)

@@ -227,8 +227,11 @@ pub(super) fn versions(
     let taken = listed
         .iter()
         .filter_map(|info| Some((info.in_force_at?, info.number)));
-    let mut taken: Vec<(Timestamp, u64)> = taken.filter(|(since, _)| *since <= at).collect();
+    let mut taken: Vec<(Timestamp, u64)> = taken.collect();
     taken.sort_unstable();
+    // The first one also judges what was before it.
+    let until_then = taken.partition_point(|(since, _)| *since <= at);
+    taken.truncate(until_then.max(1));
     // Of those from before the period only the last one judges in it.
     let before = taken.iter().filter(|(since, _)| *since <= from).count();
     taken.drain(..before.saturating_sub(1));

@@ -217,6 +217,10 @@ pub const METRICS: &[(&str, &str)] = &[
         "fixes_shed_total",
         "Fixes within the horizon that a vehicle's past had no room for any more, by limit.",
     ),
+    (
+        "elder_catalogs_lost_total",
+        "Elder versions of the catalog that judge nothing any more although fixes of their time may come, by reason: too_many, missing.",
+    ),
     ("log_appended_records_total", "Records handed to the log."),
     ("log_durable_records_total", "Records that are durable."),
     (

@@ -52,7 +52,7 @@ use crate::{
     ingest::{normalise::Window, record},
     outlets::{
         Consumer as _,
-        evaluator::{CATALOG_KEY, EvaluatorConsumer, SHARD_KEY, Shard},
+        evaluator::{CATALOG_KEY, ELDER_KEY, EvaluatorConsumer, Numbers, SHARD_KEY, Shard},
         reports,
         snapshots::{Own, named},
     },
@@ -99,6 +99,9 @@ struct Header {
     /// Violations of them that go on.
     #[serde(default)]
     going_on: Vec<ViolationId>,
+    /// The versions of the catalog that judged, as the gateway numbers them that they come from.
+    #[serde(default)]
+    catalogs: Numbers,
     bytes: usize,
     crc32: u32,
 }
@@ -130,6 +133,7 @@ pub fn export(
             cursor: place.cursor.offset,
             vehicles,
             going_on: going_on.iter().map(|found| found.id).collect(),
+            catalogs: place.numbers.clone(),
             bytes: bytes.len(),
             crc32: crc32fast::hash(&bytes),
         };
@@ -190,6 +194,7 @@ pub fn import(
             let keys = place.keys.iter().map(|key| (key.clone(), Vec::new()));
             gone.extend(keys);
             place.evaluator = Evaluator::new(EvaluatorConsumer::options(&config.evaluate));
+            place.numbers = Numbers::default();
         }
         place.evaluator.take_over(&bytes).map_err(|error| match error {
             HandOverError::Place => anyhow::anyhow!(
@@ -208,6 +213,7 @@ pub fn import(
             }
         }
         place.shard.take(&header.vehicles);
+        place.numbers.join(header.catalogs);
         gone.extend(place.evaluator.take_dirty_snapshots());
         place.keep(gone).await?;
         writeln!(
@@ -237,6 +243,7 @@ struct Place {
     cursor: Cursor,
     evaluator: Evaluator,
     shard: Shard,
+    numbers: Numbers,
     /// What the store has of the evaluator.
     keys: BTreeSet<String>,
     /// Keys of snapshots without the name of the log, which are replaced, and what was among them.
@@ -283,6 +290,9 @@ impl Place {
         let catalog = snapshots.remove(CATALOG_KEY);
         let shard = snapshots.remove(SHARD_KEY);
         let shard = shard.map_or_else(|| Ok(Shard::default()), |bytes| Shard::read(&bytes));
+        let numbers = snapshots
+            .remove(ELDER_KEY)
+            .map_or_else(|| Ok(Numbers::default()), |bytes| Numbers::read(&bytes));
         let mut evaluator = Evaluator::new(EvaluatorConsumer::options(&config.evaluate));
         for (key, bytes) in &snapshots {
             evaluator
@@ -300,6 +310,7 @@ impl Place {
             },
             evaluator,
             shard: shard.context("which vehicles are judged here")?,
+            numbers: numbers.context("which catalogs judge")?,
             keys: snapshots.into_keys().collect(),
             catalog: catalog.filter(|_| !elder.is_empty()),
             elder,
@@ -329,6 +340,7 @@ impl Place {
     /// In one transaction.
     async fn keep(&self, mut snapshots: BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
         snapshots.insert(SHARD_KEY.to_owned(), self.shard.to_bytes());
+        snapshots.insert(ELDER_KEY.to_owned(), self.numbers.to_bytes());
         let catalog = self.catalog.iter();
         snapshots.extend(catalog.map(|bytes| (CATALOG_KEY.to_owned(), bytes.clone())));
         let snapshots = named(self.cursor.log, snapshots, &self.elder);

@@ -5,6 +5,7 @@
 //! every `snapshot_interval`. After a crash the records behind the snapshot are judged again: ids
 //! are derived, so nothing opens twice (P3).
 
+mod elder;
 mod shard;
 
 use std::{
@@ -27,7 +28,10 @@ use storage::{
     store::{FindingBatch, StoreError},
 };
 
-pub(crate) use self::shard::{SHARD_KEY, Shard};
+pub(crate) use self::{
+    elder::{ELDER_KEY, Numbers},
+    shard::{SHARD_KEY, Shard},
+};
 
 use super::{Batch, Consumer, follower::Workplace, reports, snapshots::Own};
 use crate::{
@@ -54,6 +58,10 @@ pub struct EvaluatorConsumer {
     catalog: Option<Arc<InForce>>,
     /// The version that the newest snapshot names.
     catalog_kept: Option<u64>,
+    /// The versions that judge, elder ones as well.
+    numbers: Numbers,
+    /// As the newest snapshot has them.
+    numbers_kept: Numbers,
     interval: Duration,
     /// The record behind the last one that was judged.
     judged: u64,
@@ -79,6 +87,8 @@ impl EvaluatorConsumer {
             shard: Shard::default(),
             catalog: None,
             catalog_kept: None,
+            numbers: Numbers::default(),
+            numbers_kept: Numbers::default(),
             interval: config.snapshot_interval,
             judged: 0,
             unwritten: Vec::new(),
@@ -95,6 +105,7 @@ impl EvaluatorConsumer {
             horizon_ms: i64::try_from(config.horizon.as_millis()).unwrap_or(i64::MAX),
             fixes_max: usize::try_from(config.fixes_max).unwrap_or(usize::MAX),
             history_bytes_max: usize::try_from(config.history_bytes_max).unwrap_or(usize::MAX),
+            elder_catalogs_max: usize::try_from(config.elder_catalogs_max).unwrap_or(usize::MAX),
             ..EvaluatorOptions::default()
         }
     }
@@ -112,7 +123,8 @@ impl EvaluatorConsumer {
             .filter(|entry| entry.offset >= self.judged)
         {
             background::give_way();
-            if let Some(number) = record::catalog_version(entry) {
+            let version = record::catalog_version(entry);
+            if let Some(number) = version {
                 catalog = place.catalog.of(number);
             }
             // The store writer logs it.
@@ -143,10 +155,18 @@ impl EvaluatorConsumer {
             self.unwritten.extend(found);
             self.unwritten
                 .extend(self.evaluator.tick(snapshot, self.at));
+            if version.is_some() {
+                self.numbers.follow(&self.evaluator, catalog.number);
+            }
             positions.clear();
         }
+        self.numbers.follow(&self.evaluator, catalog.number);
         self.catalog = Some(catalog);
         self.judged = batch.next;
+        let lost = self.evaluator.take_lost_catalogs();
+        place
+            .metrics
+            .count("elder_catalogs_lost_total", "reason", "too_many", lost);
         let counts = self.evaluator.take_counts();
         place
             .metrics
@@ -199,7 +219,7 @@ impl EvaluatorConsumer {
         let mut batch = FindingBatch {
             judged: place.cursor(Self::NAME, self.judged),
             moves_cursor: with_snapshot,
-            shifts: shifts(&in_force.snapshot, &self.unwritten),
+            shifts: shifts(&self.evaluator, &in_force.snapshot, &self.unwritten),
             findings: mem::take(&mut self.unwritten),
             desk: place.cases.desk(&in_force),
             at: self.at,
@@ -214,6 +234,10 @@ impl EvaluatorConsumer {
             if let Some(number) = number.filter(|_| number != self.catalog_kept) {
                 let bytes = number.to_be_bytes().to_vec();
                 snapshots.insert(CATALOG_KEY.to_owned(), bytes);
+            }
+            if self.numbers != self.numbers_kept {
+                let bytes = self.numbers.to_bytes();
+                snapshots.insert(ELDER_KEY.to_owned(), bytes);
             }
             keys.extend(snapshots.keys().cloned());
             batch.snapshots = place.named(snapshots, &self.elder);
@@ -253,6 +277,7 @@ impl EvaluatorConsumer {
             self.snapshot = self.judged;
             self.elder.clear();
             self.catalog_kept = number;
+            self.numbers_kept.clone_from(&self.numbers);
             return Ok(Some(self.judged));
         }
         Ok(None)
@@ -260,12 +285,17 @@ impl EvaluatorConsumer {
 }
 
 /// The shifts that violations fall into: those of two shifts are two cases.
-fn shifts(catalog: &Snapshot, findings: &[Finding]) -> BTreeMap<ViolationId, String> {
+fn shifts(
+    evaluator: &Evaluator,
+    newest: &Snapshot,
+    findings: &[Finding],
+) -> BTreeMap<ViolationId, String> {
     let violations = findings.iter().filter_map(|finding| match finding {
         Finding::Opened(violation) | Finding::Updated(violation) => Some(violation),
         Finding::Withdrawn(..) => None,
     });
     let named = violations.filter_map(|violation| {
+        let catalog = evaluator.catalog_at(violation.started_at).unwrap_or(newest);
         match catalog.standing(&violation.terminal, violation.started_at) {
             Standing::On(duty) => {
                 Some((violation.id, format!("{}@{}", duty.shift.id, duty.from.0)))
@@ -310,6 +340,17 @@ impl Consumer for EvaluatorConsumer {
                     tracing::error!(%error, "which vehicles are judged here cannot be read: all are");
                 }
             }
+            let numbers = snapshots
+                .remove(ELDER_KEY)
+                .map(|bytes| Numbers::read(&bytes));
+            self.numbers = numbers
+                .and_then(|numbers| {
+                    let read =
+                        numbers.inspect_err(|error| tracing::error!(%error, "elder catalogs"));
+                    read.ok()
+                })
+                .unwrap_or_default();
+            self.numbers_kept.clone_from(&self.numbers);
             for (key, bytes) in snapshots {
                 if let Err(error) = evaluator.restore(&bytes) {
                     tracing::error!(key, %error, "a snapshot cannot be read; the vehicle begins anew");
@@ -321,6 +362,10 @@ impl Consumer for EvaluatorConsumer {
             }
             self.elder = elder;
         }
+        tokio::task::block_in_place(|| {
+            let metrics = &place.metrics;
+            self.numbers.supply(&mut evaluator, &place.catalog, metrics);
+        });
         self.evaluator = evaluator;
         self.judged = start.unwrap_or_default();
         self.snapshot = self.judged;
