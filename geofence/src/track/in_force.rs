@@ -117,6 +117,7 @@ impl InForce {
         self.drop_missing();
         let adopted = match self.eras.last_mut() {
             Some(newest) if newest.version.is_none_or(|own| own == catalog.version()) => {
+                self.is_changed |= newest.version.is_none();
                 newest.version = Some(catalog.version());
                 Adopted::Again
             }
@@ -134,6 +135,8 @@ impl InForce {
                 Adopted::Since(clock)
             }
         };
+        // Also where no rule is another: whom they concern may be.
+        self.is_changed |= adopted != Adopted::Again;
         self.rule_by(catalog, clock);
         self.prune(clock, options);
         adopted
@@ -293,8 +296,9 @@ impl InForce {
         if rule == 0 || self.has_all_of((from, to)) {
             return true;
         }
-        let eras = self.eras.iter().rev().skip_while(|era| era.since > to);
-        let mut eras = eras.filter(|era| era.until >= from);
+        // The last of them may stand in for one that is gone.
+        let eras = self.eras.iter().take(self.place_at(to).saturating_add(1));
+        let mut eras = eras.rev().filter(|era| era.until >= from);
         eras.any(|era| {
             let catalog = match &era.catalog {
                 _ if era.until == i64::MAX => newest,

@@ -308,6 +308,193 @@ fn edits_change_what_is_found_and_every_kind_is_found() {
     assert!(idle.is_empty(), "{idle:?}");
 }
 
+/// A visit to the zone of [`town`] from this second on: 20 s of way, a minute inside, and away.
+fn visit(from_s: i64) -> Vec<Position> {
+    [
+        drive(from_s, (-200.0, 0.0), (0.0, 0.0), 36.0),
+        stand(from_s + 20, 60, (0.0, 0.0)),
+        drive(from_s + 80, (0.0, 0.0), (-200.0, 0.0), 36.0),
+    ]
+    .concat()
+}
+
+fn late(positions: Vec<Position>, received_s: i64) -> Vec<Position> {
+    let received_at = Timestamp(START_MS + received_s * 1_000);
+    let positions = positions.into_iter();
+    positions
+        .map(|position| Position {
+            received_at,
+            ..position
+        })
+        .collect()
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp(START_MS + second * 1_000)
+}
+
+/// Seconds of onset and end.
+fn spans(evaluator: &Evaluator) -> Vec<(f64, Option<f64>)> {
+    let violations = evaluator.violations(&terminal());
+    let span = |v: &Violation| (seconds(v.started_at), v.ended_at.map(seconds));
+    violations.iter().map(span).collect()
+}
+
+/// Without the zone of [`town`]; the more slow zones, the later the version.
+fn without_zone(version: usize) -> Catalog {
+    let slow = r#""kind":"speed_limit","speed_limit_kmh":20"#;
+    let mut features = vec![rectangle("duty", r#""kind":"stay_in""#, 1_000.0, 1_000.0)];
+    features.extend((0..version).map(|n| circle(&format!("s{n}"), slow, 900.0, 900.0, 10.0)));
+    catalog(&features)
+}
+
+#[test]
+fn a_fence_judges_its_own_time_and_no_other_whenever_the_fixes_come() {
+    let (with, without) = (town(), without_zone(0));
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    // There is none until 1,000 s, then there is one until 2,000 s.
+    for (second, city) in [(0, &without), (1_000, &with), (2_000, &without)] {
+        assert_eq!(evaluator.tick(city, at(second)), []);
+    }
+    // The vehicle drives on behind the edits, then its backlog comes: newest first.
+    evaluator.observe_batch(&without, &stand(2_100, 60, (500.0, 500.0)));
+    for second in [2_020, 1_500, 500] {
+        let received_s = 6_000 - second;
+        evaluator.observe_batch(&without, &late(visit(second), received_s));
+    }
+    evaluator.tick(&without, at(9_000));
+    let found = spans(&evaluator);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!((1_505.0..1_515.0).contains(&found[0].0), "{found:?}");
+    assert!(
+        found[0]
+            .1
+            .is_some_and(|end| (1_585.0..1_600.0).contains(&end))
+    );
+}
+
+#[test]
+fn who_was_judged_past_an_edit_by_a_clock_that_is_ahead_is_judged_again() {
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let ahead: Vec<Position> = visit(300)
+        .into_iter()
+        .map(|position| Position {
+            received_at: position.fixed_at.plus_millis(-200_000),
+            ..position
+        })
+        .collect();
+    let (town, without) = (town(), without_zone(0));
+    evaluator.observe_batch(&town, &ahead);
+    assert_eq!(evaluator.violations(&terminal()).len(), 1);
+    // Deleted at 250 s, and by its own clock the vehicle has come behind that.
+    let gone = evaluator.tick(&without, at(250));
+    assert_eq!(gone, []);
+    let gone = evaluator.tick(&without, at(280));
+    assert!(matches!(&*gone, [Finding::Withdrawn(..)]), "{gone:#?}");
+    assert_eq!(evaluator.take_counts().rerun, 1);
+}
+
+#[test]
+fn an_edit_that_changes_no_rule_is_in_the_next_snapshot() {
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    evaluator.tick(&city(0), at(0));
+    evaluator.take_dirty_snapshots();
+    // Of a vehicle only the speed that it may never exceed is another.
+    let edited = city(OWN_LIMIT_EDITED);
+    evaluator.tick(&edited, at(10));
+    let kept = evaluator.take_dirty_snapshots();
+    let mut restarted = Evaluator::new(EvaluatorOptions::default());
+    restarted.restore(&kept["clock"]).unwrap();
+    let elder = ElderCatalog {
+        since: i64::MIN,
+        version: city(0).version(),
+    };
+    assert_eq!(restarted.missing_catalogs(), [elder]);
+    evaluator.tick(&edited, at(11));
+    assert_eq!(evaluator.take_dirty_snapshots().len(), 0);
+}
+
+#[test]
+fn elder_catalogs_beyond_the_bound_judge_nothing_and_are_counted() {
+    let mut evaluator = Evaluator::new(EvaluatorOptions {
+        elder_catalogs_max: 2,
+        ..EvaluatorOptions::default()
+    });
+    let town = town();
+    evaluator.observe_batch(&town, &visit(0));
+    let known = spans(&evaluator);
+    assert_eq!(known.len(), 1);
+    let mut counted = 0;
+    for version in 0..4_usize {
+        let since = 1_000 + 1_000 * i64::try_from(version).unwrap();
+        evaluator.tick(&without_zone(version), at(since));
+        counted += evaluator.take_lost_catalogs();
+    }
+    assert_eq!((counted, evaluator.catalogs_since().count()), (2, 3));
+    // From the time of the first one: what was found stays, and nothing is found any more.
+    let newest = without_zone(3);
+    evaluator.observe_batch(&newest, &late(visit(500), 5_000));
+    // By a rule that was never edited it is.
+    let away = [
+        drive(700, (900.0, 0.0), (1_200.0, 0.0), 36.0),
+        stand(730, 100, (1_200.0, 0.0)),
+        drive(830, (1_200.0, 0.0), (900.0, 0.0), 36.0),
+    ];
+    evaluator.observe_batch(&newest, &late(away.concat(), 5_000));
+    let again = Position {
+        digest: 9,
+        ..stand(40, 1, (0.0, 0.0)).remove(0)
+    };
+    evaluator.observe_batch(&newest, &late(vec![again], 5_001));
+    evaluator.tick(&newest, at(9_000));
+    assert_eq!(evaluator.take_counts().rerun, 1);
+    let found = evaluator.violations(&terminal());
+    let kinds: Vec<ViolationKind> = found.iter().map(|v| v.kind).collect();
+    assert_eq!(kinds, [ViolationKind::KeepOut, ViolationKind::StayIn]);
+    assert_eq!(spans(&evaluator)[0], known[0]);
+}
+
+#[test]
+fn elder_catalogs_are_given_up_with_the_horizon_and_not_counted() {
+    let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+    let day_s = 86_400;
+    for (version, day) in [(0, 0), (1, 1), (2, 2), (3, 9)] {
+        evaluator.tick(&without_zone(version), at(day * day_s));
+    }
+    // Of the second day's catalog the time ended more than twice three days ago.
+    let since: Vec<i64> = evaluator.catalogs_since().collect();
+    assert_eq!(since, [at(2 * day_s).0, at(9 * day_s).0]);
+    assert_eq!(evaluator.take_lost_catalogs(), 0);
+}
+
+/// From one evaluator to a new one, which finds the elder catalogs or does not.
+#[test]
+fn who_was_handed_over_is_judged_by_elder_catalogs_too() {
+    let (town, without) = (town(), without_zone(0));
+    for is_found in [true, false] {
+        let mut evaluator = Evaluator::new(EvaluatorOptions::default());
+        evaluator.observe_batch(&town, &stand(0, 60, (500.0, 500.0)));
+        evaluator.observe_batch(&without, &stand(1_000, 60, (500.0, 500.0)));
+        let bytes = evaluator.hand_over(&[terminal()], 7);
+        let mut other = Evaluator::new(EvaluatorOptions::default());
+        assert_eq!(other.take_over(&bytes), Ok(7));
+        let missing = other.missing_catalogs();
+        let elder = ElderCatalog {
+            since: i64::MIN,
+            version: town.version(),
+        };
+        assert_eq!(missing, [elder]);
+        assert!(!other.supply(elder.since, &without), "it is another one");
+        if is_found {
+            assert!(other.supply(elder.since, &town));
+        }
+        other.observe_batch(&without, &late(visit(500), 2_000));
+        other.tick(&without, at(9_000));
+        assert_eq!(spans(&other).len(), usize::from(is_found));
+        assert_eq!(other.catalogs_since().count(), 1 + usize::from(is_found));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
