@@ -267,6 +267,16 @@ async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
     };
     let fence = "/api/v1/catalog/fences/K1";
     let process = start();
+    until(
+        "the first snapshot is written, which is due at once",
+        async || {
+            let (_, body) = http_client::get(&process.http, "/metrics").await.unwrap();
+            let books = harness::Books::parse(&String::from_utf8_lossy(&body));
+            let is_told = books.value("gridtrace_log_durable_records_total") > 0;
+            (is_told && books.sum("gridtrace_log_lag_records") == 0).then_some(())
+        },
+    )
+    .await;
     let identity = Identity::new(PHONE, Revision::V2013).unwrap();
     let address: std::net::SocketAddr = process.tcp.parse().unwrap();
     let mut terminal = Terminal::connect(address, identity, PATIENCE)

@@ -60,7 +60,7 @@ pub(super) struct InForce {
 }
 
 impl Evaluator {
-    /// Elder catalogs that are not there behind a restart. Those that are not given with
+    /// Catalogs that are not there behind a restart, the newest one last. Elder ones that are not given with
     /// [`Self::supply`] before anything is judged are given up.
     #[must_use]
     pub fn missing_catalogs(&self) -> Vec<ElderCatalog> {
@@ -127,8 +127,8 @@ impl InForce {
             }
             Some(newest) => {
                 newest.until = clock;
-                if newest.since >= clock {
-                    // No time was its own.
+                if newest.since >= clock || newest.catalog.is_none() {
+                    // No time was its own, or nobody has put it back.
                     self.eras.pop();
                 }
                 self.eras.push(Era::new(clock, catalog.version()));
@@ -195,10 +195,9 @@ impl InForce {
         });
     }
 
-    /// The elder catalogs that are not there.
+    /// The catalogs that are not there. The newest one may be followed by another one at once.
     pub(super) fn missing(&self) -> impl Iterator<Item = ElderCatalog> {
-        let elder = self.eras.iter().filter(|era| era.until < i64::MAX);
-        let missing = elder.filter(|era| era.catalog.is_none());
+        let missing = self.eras.iter().filter(|era| era.catalog.is_none());
         missing.filter_map(|era| {
             Some(ElderCatalog {
                 since: era.since,
@@ -207,11 +206,11 @@ impl InForce {
         })
     }
 
-    /// Puts an elder catalog back; false when it is not the one that was in force then.
+    /// Puts a catalog back; false when it is not the one that was in force then.
     pub(super) fn supply(&mut self, since: i64, catalog: &Catalog) -> bool {
         let place = self.eras.iter().position(|era| era.since == since);
         let Some(place) = place else { return false };
-        let is_it = |era: &Era| era.version == Some(catalog.version()) && era.until < i64::MAX;
+        let is_it = |era: &Era| era.version == Some(catalog.version());
         if !self.eras.get(place).is_some_and(is_it) {
             return false;
         }

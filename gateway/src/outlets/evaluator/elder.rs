@@ -5,7 +5,7 @@
 //! and by their digests. Their texts are with the versions of the catalog; behind a restart they are
 //! read again from there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use geofence::track::Evaluator;
 use serde::{Deserialize, Serialize};
@@ -57,14 +57,18 @@ impl Numbers {
         }
     }
 
-    /// Reads the elder catalogs again that the evaluation asks for behind a restart, the newest first:
+    /// Reads the catalogs again that the evaluation asks for behind a restart, the newest first:
     /// each is made from the one that was read before it. What is gone, or is not what it was, judges
     /// nothing any more. It may take seconds.
     pub(crate) fn supply(&self, evaluator: &mut Evaluator, catalog: &Catalog, metrics: &Metrics) {
         let mut missing = evaluator.missing_catalogs();
         missing.reverse();
-        let mut near = catalog.current();
+        let current = catalog.current();
+        let mut near = Arc::clone(&current);
         for elder in missing {
+            if evaluator.supply(elder.since, &current) {
+                continue;
+            }
             let number = self.0.get(&elder.since).copied();
             let found = number.and_then(|number| catalog.read(number, &near));
             if let Some(found) = found {
@@ -76,7 +80,7 @@ impl Numbers {
             tracing::error!(
                 number,
                 since = elder.since,
-                "an elder version of the catalog is gone: what comes late from its time is not judged by it"
+                "a version of the catalog is gone: what comes late from its time is not judged by it"
             );
             metrics.count("elder_catalogs_lost_total", "reason", "missing", 1);
         }
