@@ -15,7 +15,9 @@
 //! A point that is passed over and never visited is missed: the violation of the order is withdrawn
 //! then, so that one thing is one violation. A point that the vehicle may have visited while
 //! nothing was received is neither: it is unobserved. Optional points are never missed and never
-//! passed over. Where a rule of work says which bit is the lift of bins, a report with it within the
+//! passed over. What a vehicle may have done unseen is bounded by the speed that it is seen to drive
+//! at in the window, [`RouteParameters::unseen_mps`]: a mean over a whole gap, to the point and away
+//! from it, is no higher than that. Where a rule of work says which bit is the lift of bins, a report with it within the
 //! radius is a visit, however short the stay; without the signal a stay is what counts.
 
 use super::{
@@ -41,8 +43,9 @@ pub(crate) struct PointWatch {
     pub(crate) visited_at: Option<i64>,
     /// The nearest that a fix came; `None` before the first.
     pub(crate) nearest_mm: Option<i64>,
-    /// It may have been visited while nothing was received.
-    pub(crate) is_unseen: bool,
+    /// It may have been visited while nothing was received by who drove so fast in the mean, or
+    /// faster; millimetres a second.
+    pub(crate) unseen_mmps: Option<i64>,
     /// Its time is over: missed, or unobserved.
     pub(crate) is_decided: bool,
     /// Open while it is passed over.
@@ -53,7 +56,11 @@ pub(crate) struct PointWatch {
 
 /// The state of all points of a route.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Points(pub(crate) Vec<PointWatch>);
+pub(crate) struct Points {
+    pub(crate) watches: Vec<PointWatch>,
+    /// The highest speed of a fix in the window.
+    pub(crate) fastest_dkmh: u16,
+}
 
 /// The window of the route that is judged.
 #[derive(Clone, Copy, Debug)]
@@ -85,12 +92,22 @@ impl Points {
         } else {
             0
         };
-        Self(vec![PointWatch::default(); count])
+        Self {
+            watches: vec![PointWatch::default(); count],
+            fastest_dkmh: 0,
+        }
+    }
+
+    /// A point was not seen to be visited, and may have been unseen, at a speed that the vehicle
+    /// drives at.
+    pub(crate) fn is_unobserved(&self, watch: &PointWatch) -> bool {
+        let mps = RouteParameters::unseen_mps(self.fastest_dkmh);
+        watch.visited_at.is_none() && watch.is_unseen(mps)
     }
 
     /// When the next point is missed.
     pub(crate) fn next(&self, route: &Route, span: &Span) -> Option<i64> {
-        let points = route.points.iter().zip(&self.0);
+        let points = route.points.iter().zip(&self.watches);
         points
             .filter(|(point, watch)| {
                 point.is_mandatory && !watch.is_decided && watch.visited_at.is_none()
@@ -110,8 +127,10 @@ impl Points {
     ) -> bool {
         let at = moment.fix.at;
         let mut has_visited = false;
-        for index in 0..self.0.len() {
-            let Some((point, watch)) = route.points.get(index).zip(self.0.get_mut(index)) else {
+        self.fastest_dkmh = self.fastest_dkmh.max(moment.fix.speed_dkmh);
+        for index in 0..self.watches.len() {
+            let Some((point, watch)) = route.points.get(index).zip(self.watches.get_mut(index))
+            else {
                 break;
             };
             let begin = span.of(point).0;
@@ -158,10 +177,12 @@ impl Points {
         moment: &Moment<'_>,
     ) {
         let at = moment.fix.at;
-        let points = route.points.iter().zip(&mut self.0).take(visited);
+        let points = route.points.iter().zip(&mut self.watches).take(visited);
         for (point, watch) in points {
             let is_due = point.is_mandatory && span.of(point).0 <= at;
-            let is_open = watch.visited_at.is_none() && !watch.is_decided && !watch.is_unseen;
+            // How fast it drives is known when its window is over.
+            let is_unseen = watch.is_unseen(RouteParameters::UNSEEN_MPS);
+            let is_open = watch.visited_at.is_none() && !watch.is_decided && !is_unseen;
             if !is_due || !is_open {
                 continue;
             }
@@ -197,7 +218,8 @@ impl Points {
         last: Option<&Fix>,
         ended: &mut Ended<'_>,
     ) {
-        for (point, watch) in route.points.iter().zip(&mut self.0) {
+        let unseen_mps = RouteParameters::unseen_mps(self.fastest_dkmh);
+        for (point, watch) in route.points.iter().zip(&mut self.watches) {
             let is_over = span.deadline(point, route) <= at;
             if !is_over || watch.is_decided || watch.visited_at.is_some() {
                 continue;
@@ -209,7 +231,7 @@ impl Points {
             let (from, to) = span.of(point);
             let earliest = from - route.parameters.point_grace_ms;
             watch.note_silence(point, last, route.parameters.sight_ms, (earliest, at));
-            if watch.is_unseen {
+            if watch.is_unseen(unseen_mps) {
                 ended
                     .closed
                     .extend(watch.order.take().map(|d| d.close(at, None)));
@@ -222,7 +244,7 @@ impl Points {
 
     /// Ends what is open: nothing of this window is judged any more.
     pub(crate) fn finish(&mut self, at: i64, ended: &mut Ended<'_>) {
-        for watch in &mut self.0 {
+        for watch in &mut self.watches {
             let open = [watch.order.take(), watch.missed.take()];
             let open = open.into_iter().flatten();
             ended.closed.extend(open.map(|draft| draft.close(at, None)));
@@ -231,6 +253,12 @@ impl Points {
 }
 
 impl PointWatch {
+    /// It may have been visited while nothing was received, by who drives no faster than this,
+    /// metres a second.
+    fn is_unseen(&self, mps: f64) -> bool {
+        self.unseen_mmps.is_some_and(|mmps| meters(mmps) <= mps)
+    }
+
     /// Counts the stay, and notes what may have been a stay out of sight. Says whether the vehicle
     /// came by the point.
     fn follow(
@@ -298,10 +326,13 @@ impl PointWatch {
             .flatten()
             .map(|fix| (fix.point.distance_mm(point.point) - point.radius_mm).max(0.0))
             .sum();
+        if elapsed_ms < point.stay_ms {
+            return;
+        }
         #[expect(clippy::cast_precision_loss, reason = "a few hours in milliseconds")]
-        let left_ms = (elapsed_ms - point.stay_ms) as f64;
-        // Metres a second are millimetres a millisecond.
-        self.is_unseen |= left_ms >= 0.0 && way_mm <= RouteParameters::UNSEEN_MPS * left_ms;
+        let left_ms = ((elapsed_ms - point.stay_ms) as f64).max(1.0);
+        let mmps = whole(1e3 * way_mm / left_ms);
+        self.unseen_mmps = Some(self.unseen_mmps.map_or(mmps, |known| known.min(mmps)));
     }
 
     /// The time from the newest fix to the end.

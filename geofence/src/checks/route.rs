@@ -15,7 +15,7 @@
 
 use super::{
     RouteParameters,
-    collection::{PointWatch, Points, Span},
+    collection::{Points, Span},
     coverage::Coverage,
     deviation::{Deviation, Stage},
     draft::{Draft, Ended, Subject, evidence},
@@ -118,8 +118,7 @@ impl RouteWatch {
     pub(crate) fn progress(&self, route: &Route) -> Option<RouteProgress> {
         let run = self.run.as_deref()?;
         let (planned_m, swept_m, unobserved_m) = run.coverage.progress_m(route);
-        let points = &run.points.0;
-        let is_visited = |watch: &&PointWatch| watch.visited_at.is_some();
+        let points = &run.points.watches;
         Some(RouteProgress {
             route: route.id.clone(),
             from: Timestamp(run.from),
@@ -127,10 +126,10 @@ impl RouteWatch {
             planned_m,
             swept_m,
             unobserved_m,
-            visited: points.iter().filter(is_visited).count(),
+            visited: points.iter().filter(|w| w.visited_at.is_some()).count(),
             unobserved: points
                 .iter()
-                .filter(|watch| watch.is_unseen && !is_visited(watch))
+                .filter(|watch| run.points.is_unobserved(watch))
                 .count(),
             points: points.len(),
             is_off: run.deviation.stage == Stage::Off,
@@ -290,7 +289,7 @@ impl RouteWatch {
     pub(crate) fn drafts(&self) -> impl Iterator<Item = &Draft> {
         let run = self.run.iter();
         run.flat_map(|run| {
-            let points = run.points.0.iter();
+            let points = run.points.watches.iter();
             let of_points = points.flat_map(|watch| [&watch.order, &watch.missed]);
             let all = of_points.chain([&run.deviation.draft]);
             all.filter_map(|draft| draft.as_deref())
@@ -301,7 +300,7 @@ impl RouteWatch {
     pub(crate) fn drafts_mut(&mut self) -> impl Iterator<Item = &mut Draft> {
         let run = self.run.iter_mut();
         run.flat_map(|run| {
-            let points = run.points.0.iter_mut();
+            let points = run.points.watches.iter_mut();
             let of_points = points.flat_map(|watch| [&mut watch.order, &mut watch.missed]);
             let all = of_points.chain([&mut run.deviation.draft]);
             all.filter_map(|draft| draft.as_deref_mut())
@@ -412,9 +411,10 @@ pub(crate) fn rule(route: &Route) -> Rule {
     }
 }
 
-/// The vehicle stands with its ignition off: silence behind this is rest.
+/// The vehicle stands with its ignition off: silence behind this is rest. The noise of the
+/// receiver's speed does not make it drive.
 pub(crate) const fn is_parked(fix: &Fix) -> bool {
-    !fix.is_acc_on && fix.is_still()
+    !fix.is_acc_on && !fix.is_moving()
 }
 
 /// The vehicle has rested between these two fixes, whatever was received between them.

@@ -116,8 +116,11 @@ impl RouteParameters {
     /// Windows that begin later than this behind the newest fix are not judged: nobody knows
     /// whether the terminal is still there.
     pub const SILENCE_MS: i64 = 24 * 3_600_000;
-    /// What may have been reached out of sight, metres a second.
+    /// Nothing is reached faster than this out of sight, metres a second, in the mean and as the crow
+    /// flies.
     pub const UNSEEN_MPS: f64 = 20.0;
+    /// What any vehicle may have reached out of sight, however slow it is seen to drive.
+    pub const UNSEEN_LEAST_MPS: f64 = 10.0;
     /// Moving no faster than this is a stay at a point, metres a second.
     pub const STAY_MPS: f64 = 1.5;
     /// A vehicle that parked with its ignition off and is found within this has stood there,
@@ -163,6 +166,14 @@ impl RouteParameters {
             return Some("speed_min_kmh is not below speed_max_kmh");
         }
         (self.fail_percent > self.good_percent).then_some("fail_percent is above good_percent")
+    }
+
+    /// How fast a vehicle may have driven out of sight, metres a second, that is seen to drive as fast
+    /// as this.
+    #[must_use]
+    pub fn unseen_mps(fastest_dkmh: u16) -> f64 {
+        let mps = f64::from(fastest_dkmh) / 36.0;
+        mps.clamp(Self::UNSEEN_LEAST_MPS, Self::UNSEEN_MPS)
     }
 
     /// From the line to the edge of the corridor for a fix of this deviation, millimetres.

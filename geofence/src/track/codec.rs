@@ -25,7 +25,9 @@ use crate::{
 };
 
 /// The version of the format that is written.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
+/// The first version whose points tell how fast they may have been reached unseen.
+const WITH_REACH: u8 = 6;
 /// The first version whose states say which catalog has judged them.
 const WITH_ERAS: u8 = 5;
 /// The first version with vehicles that are awaited, work on routes, and loads.

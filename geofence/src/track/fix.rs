@@ -42,6 +42,8 @@ impl Fix {
     pub(crate) const SATELLITES_MIN: u8 = 4;
     /// Slower than 0.8 m/s stands, in tenths of km/h.
     const STILL_DKMH: u16 = 29;
+    /// Faster than 1.5 m/s moves.
+    const MOVING_DKMH: u16 = 54;
 
     /// `is_placed` says whether its place can be used.
     pub(crate) const fn of(position: &Position, is_placed: bool) -> Self {
@@ -82,6 +84,11 @@ impl Fix {
     /// Slower than 0.8 m/s.
     pub(crate) const fn is_still(&self) -> bool {
         self.speed_dkmh < Self::STILL_DKMH
+    }
+
+    /// Faster than 1.5 m/s.
+    pub(crate) const fn is_moving(&self) -> bool {
+        self.speed_dkmh > Self::MOVING_DKMH
     }
 
     /// The same fix at its place on a plane. Places beyond its reach are in no fence; they stand

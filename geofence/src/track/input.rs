@@ -32,8 +32,6 @@ const INSPECTOR_MPS_MAX: f64 = 12.0;
 /// So many suspects that agree with each other are no error: the vehicle is there.
 const SUSPECTS_AGREE: usize = 2;
 
-/// Faster than 1.5 m/s moves.
-const MOVING_DKMH: u16 = 54;
 /// Still for so long is a stop.
 const STOP_MS: i64 = 5_000;
 const ANCHOR_FIXES_MAX: i64 = 120;
@@ -190,9 +188,9 @@ impl Input {
 impl Stop {
     /// Follows the motion; gives the fix at the place that counts.
     fn anchor(&mut self, fix: Fix, plane: &Plane, is_jump: bool) -> Fix {
-        let is_still = fix.is_still() || (!fix.is_acc_on && fix.speed_dkmh < MOVING_DKMH);
+        let is_still = fix.is_still() || (!fix.is_acc_on && !fix.is_moving());
         if self.is_stopped && !is_jump {
-            self.moving = if fix.speed_dkmh > MOVING_DKMH {
+            self.moving = if fix.is_moving() {
                 self.moving + 1
             } else {
                 0

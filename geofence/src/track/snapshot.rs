@@ -10,7 +10,7 @@
 //! The first byte is the version of the format. Older ones are read as well, and written anew with the
 //! next snapshot: version 1 had no routes, version 2 no flags of fixes, no checks of motion and no
 //! duty, version 3 no vehicles that are awaited, no work state on routes and no load, version 4 no elder
-//! catalogs.
+//! catalogs, version 5 of what was not seen only that it may have been a visit.
 //!
 //! Empty bytes mean that the key is to be removed. All bytes of one call belong together: they are
 //! written in one transaction with the cursor, or not at all.

@@ -39,8 +39,9 @@ impl Writer {
         });
         self.signed(run.stood_at);
         self.deviation(&run.deviation);
-        self.number(run.points.0.len() as u64);
-        run.points.0.iter().for_each(|point| self.point(point));
+        self.number(run.points.watches.len() as u64);
+        run.points.watches.iter().for_each(|w| self.point(w));
+        self.number(u64::from(run.points.fastest_dkmh));
         self.coverage(&run.coverage);
     }
 
@@ -71,7 +72,8 @@ impl Writer {
         self.signed(point.stay_ms);
         self.optional_signed(point.visited_at);
         self.optional_signed(point.nearest_mm);
-        self.byte(u8::from(point.is_unseen) | u8::from(point.is_decided) << 1);
+        self.optional_signed(point.unseen_mmps);
+        self.byte(u8::from(point.is_decided));
         self.draft(point.order.as_deref());
         self.draft(point.missed.as_deref());
     }
@@ -138,10 +140,15 @@ impl Reader<'_> {
         let stood_at = self.signed()?;
         let deviation = self.deviation()?;
         let count: usize = self.small()?;
-        let mut points = Vec::new();
+        let mut watches = Vec::new();
         for _ in 0..count {
-            points.push(self.point()?);
+            watches.push(self.point()?);
         }
+        let fastest_dkmh = if self.version < super::WITH_REACH {
+            0
+        } else {
+            self.small()?
+        };
         Ok(Run {
             from,
             to,
@@ -150,7 +157,10 @@ impl Reader<'_> {
             cursor,
             stood_at,
             deviation,
-            points: Points(points),
+            points: Points {
+                watches,
+                fastest_dkmh,
+            },
             coverage: self.coverage()?,
         })
     }
@@ -182,13 +192,19 @@ impl Reader<'_> {
     fn point(&mut self) -> Read<PointWatch> {
         let (stay_ms, visited_at) = (self.signed()?, self.optional(Self::signed)?);
         let nearest_mm = self.optional(Self::signed)?;
-        let flags = self.byte()?;
+        let (unseen_mmps, is_decided) = if self.version < super::WITH_REACH {
+            let flags = self.byte()?;
+            // At whatever speed.
+            ((flags & 1 == 1).then_some(0), flags & 2 == 2)
+        } else {
+            (self.optional(Self::signed)?, self.flag()?)
+        };
         Ok(PointWatch {
             stay_ms,
             visited_at,
             nearest_mm,
-            is_unseen: flags & 1 == 1,
-            is_decided: flags & 2 == 2,
+            unseen_mmps,
+            is_decided,
             order: self.draft()?,
             missed: self.draft()?,
         })

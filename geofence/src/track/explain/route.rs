@@ -148,7 +148,7 @@ fn off_the_route(scene: &Scene<'_>, check: &mut Check, route: &Route, run: &Run)
 }
 
 fn points(check: &mut Check, route: &Route, run: &Run, point: Option<usize>, is_missed: bool) {
-    let watches = &run.points.0;
+    let watches = &run.points.watches;
     if let Some((place, watch)) = point.and_then(|place| Some((place, watches.get(place)?))) {
         let plan = route.points.get(place);
         if let Some(plan) = plan {
@@ -172,11 +172,12 @@ fn points(check: &mut Check, route: &Route, run: &Run, point: Option<usize>, is_
         all.filter(|(place, _)| is_it(*place))
             .map(|(_, watch)| watch)
     };
-    let count = |holds: fn(&PointWatch) -> bool| number(own().filter(|w| holds(w)).count());
     let is_visited = |watch: &PointWatch| watch.visited_at.is_some();
     check.measured.insert("points", number(own().count()));
-    check.measured.insert("visited", count(is_visited));
-    let unobserved = count(|watch| watch.is_unseen && watch.visited_at.is_none());
+    let visited = own().filter(|watch| is_visited(watch)).count();
+    check.measured.insert("visited", number(visited));
+    let unobserved = own().filter(|watch| run.points.is_unobserved(watch));
+    let unobserved = number(unobserved.count());
     check.measured.insert("unobserved", unobserved);
     let is_decided = own().all(|watch| watch.is_decided || is_visited(watch));
     if is_missed && !is_decided {
