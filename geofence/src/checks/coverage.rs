@@ -18,12 +18,16 @@
 //! Near the line is within the reach of the sweeper and one deviation of the fix. Up to three
 //! deviations noise may have moved it there or away: such a stretch is unobserved, like a gap.
 //!
+//! Where work ends between two fixes that are more than 5 s apart, as much as may have been swept before
+//! that is unobserved as well ([`edge`]).
+//!
 //! What lies between fixes that are too far apart in time is unobserved. When the target could have
 //! been met with all that may have been swept unseen, nothing is violated: a gap proves nothing. Nor
 //! is a window judged of which nothing was received at all.
 //! A vehicle that parked with its ignition off and is found there has not been elsewhere meanwhile.
-//! A fix that the vehicle cannot have driven to is passed over, and the way counts from the one
-//! before it: an error that jumps along the route sweeps nothing, and spoils nothing.
+//! A fix that the vehicle cannot have driven to, on the route or off it, is passed over, and the way
+//! counts from the one before it: an error that jumps sweeps nothing, and spoils nothing. Where the one
+//! before is too long ago by then, what lies between is unobserved.
 //!
 //! Work is what is driven at working speed with a brush or pump on, as far as the terminal tells
 //! ([`super::work`]): from one fix to the next the machines are as the first one said. What is driven
@@ -31,6 +35,13 @@
 //! with `unknown_work` what that means: it `counts`, by default; it is `unobserved`, like a gap; or it
 //! is `idle`.
 
+mod edge;
+mod step;
+
+use self::{
+    edge::Edge,
+    step::{is_possible, offset_mm, quality, side},
+};
 use super::{
     RouteParameters,
     draft::{Draft, Opening, Subject, evidence},
@@ -39,7 +50,7 @@ use super::{
     work::Work,
 };
 use crate::{
-    catalog::{Kerb, Route, Strip, UnknownSweep},
+    catalog::{Kerb, Route, Strip},
     geometry::Whereabouts,
     track::fix::Fix,
     violation::{Stretch, StretchState, ViolationKind},
@@ -50,11 +61,6 @@ const STRETCHES_MAX: usize = 50;
 /// Fixes at least so far apart in time tell a speed by their distance, milliseconds; nearer ones
 /// are noisy, and the receiver's speed is taken.
 const PACE_MS: i64 = 5_000;
-/// Farther from the line than its reach and so many deviations nothing is swept for sure.
-const DOUBT_SIGMAS: f64 = 3.0;
-/// Progress may exceed what the speed allows by this, and two deviations.
-const PROGRESS_FACTOR: f64 = 1.3;
-
 /// One piece of 5 m.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bin {
@@ -157,11 +163,7 @@ impl Coverage {
             Whereabouts::On(spot) => Some(Trace {
                 at: fix.at,
                 along_mm: whole(spot.along_mm),
-                offset_mm: whole(if spot.is_left {
-                    spot.distance_mm
-                } else {
-                    -spot.distance_mm
-                }),
+                offset_mm: whole(offset_mm(&spot)),
                 speed_dkmh: fix.speed_dkmh,
                 work: visit.work,
             }),
@@ -170,25 +172,34 @@ impl Coverage {
         let is_seen = moment
             .connected_ms
             .is_some_and(|elapsed_ms| elapsed_ms <= visit.route.parameters.sight_ms);
+        let recent = self
+            .trace
+            .filter(|before| is_seen && fix.at - before.at <= visit.route.parameters.sight_ms);
+        if let (Some(before), Whereabouts::On(spot) | Whereabouts::Off(spot)) =
+            (recent, visit.place)
+            && !is_possible(before, &spot, fix)
+        {
+            // One of the two is wrong, and the next fixes show which: as if it had not been received.
+            return;
+        }
         if !is_seen {
             self.pass = None;
             if !moment.before.is_some_and(|before| stood(before, fix)) {
                 self.note_unseen(visit.route, here, fix.at);
             }
         }
-        match (self.trace, here) {
-            (Some(before), Some(here)) if is_seen && is_recent(before, here, visit.route) => {
-                if is_possible(before, here, fix) {
-                    self.step(before, here, fix, visit.route);
-                    self.trace = Some(here);
-                }
-                // Else one of the two is wrong: the next fixes show which.
+        if let (Some(before), Some(here)) = (recent, here) {
+            self.step(before, here, fix, visit.route);
+        } else {
+            if is_seen && recent != self.trace {
+                // What was passed over lies between, for longer than a fix is waited for.
+                self.note_unseen(visit.route, here, fix.at);
+            } else if is_seen {
+                self.note_edge(recent, here, moment, visit);
             }
-            _ => {
-                self.pass = None;
-                self.trace = here;
-            }
+            self.pass = None;
         }
+        self.trace = here;
         self.seen_at = fix.at;
         self.is_parked = is_parked(fix);
     }
@@ -221,13 +232,47 @@ impl Coverage {
         }
     }
 
+    /// Notes what may have been swept before the vehicle left the route, or since it came back.
+    fn note_edge(
+        &mut self,
+        before: Option<Trace>,
+        here: Option<Trace>,
+        moment: &Moment<'_>,
+        visit: &Visit<'_>,
+    ) {
+        let edge = match (before, here, visit.place, moment.before) {
+            (Some(before), None, Whereabouts::Off(spot), _) => Edge::of(before, moment.fix, &spot),
+            (None, Some(here), _, Some(off)) => {
+                Edge::of(here, off, &visit.route.line.nearest(off.point))
+            }
+            _ => return,
+        };
+        self.note_unsure(visit.route, &edge, moment.fix);
+    }
+
+    fn note_unsure(&mut self, route: &Route, edge: &Edge, fix: &Fix) {
+        // Whether it would have been work is asked of the place where it worked alone.
+        let is_work = quality(edge.worked, edge.worked, fix, route) <= Quality::Unknown;
+        let Some((low, high)) = edge.may_be_swept(&route.parameters).filter(|_| is_work) else {
+            return;
+        };
+        let Self { bins, .. } = self;
+        for strip in &route.strips {
+            each_between(strip, bins, low, high, |bin| bin.flags |= Bin::UNSEEN);
+        }
+    }
+
     fn step(&mut self, before: Trace, here: Trace, fix: &Fix, route: &Route) {
         let mut pass = self.pass.unwrap_or(Pass {
             direction: 0,
             extreme_mm: before.along_mm,
             quality: Quality::Work,
         });
-        pass.quality = pass.quality.max(quality(before, here, fix, route));
+        let of_step = quality(before, here, fix, route);
+        pass.quality = pass.quality.max(of_step);
+        for edge in edge::of_fast(of_step, before, here).into_iter().flatten() {
+            self.note_unsure(route, &edge, fix);
+        }
         let direction = i64::from(pass.direction);
         let ahead_mm = here.along_mm - pass.extreme_mm;
         let turned = if direction == 0 {
@@ -418,80 +463,6 @@ fn reach_mm(route: &Route, elapsed_ms: i64) -> i64 {
     #[expect(clippy::cast_precision_loss, reason = "a few hours in milliseconds")]
     let elapsed_ms = elapsed_ms as f64;
     whole(elapsed_ms * route.parameters.speed_max_kmh / 3.6)
-}
-
-/// What was held back as impossible is not held longer than a fix is waited for.
-const fn is_recent(before: Trace, here: Trace, route: &Route) -> bool {
-    here.at - before.at <= route.parameters.sight_ms
-}
-
-/// Whether the vehicle can have driven from one to the other.
-fn is_possible(before: Trace, here: Trace, fix: &Fix) -> bool {
-    #[expect(clippy::cast_precision_loss, reason = "half a minute, and its way")]
-    let (way_mm, elapsed_ms) = (
-        (here.along_mm - before.along_mm).abs() as f64,
-        (here.at - before.at).max(1) as f64,
-    );
-    let fastest_kmh = f64::from(before.speed_dkmh.max(here.speed_dkmh)) / 10.0;
-    way_mm <= PROGRESS_FACTOR * fastest_kmh / 3.6 * elapsed_ms + 2.0 * fix.sigma_mm()
-}
-
-/// Whether the way between two fixes on the route was work.
-fn quality(before: Trace, here: Trace, fix: &Fix, route: &Route) -> Quality {
-    let parameters = &route.parameters;
-    #[expect(clippy::cast_precision_loss, reason = "half a minute, and its way")]
-    let (way_mm, elapsed_ms) = (
-        (here.along_mm - before.along_mm).abs() as f64,
-        (here.at - before.at).max(1) as f64,
-    );
-    let speeds = [before.speed_dkmh, here.speed_dkmh].map(|dkmh| f64::from(dkmh) / 10.0);
-    let mean_kmh = speeds.iter().sum::<f64>() / 2.0;
-    let fastest_kmh = speeds.iter().copied().fold(0.0, f64::max);
-    // Millimetres in a millisecond are metres in a second.
-    let progress_kmh = way_mm / elapsed_ms * 3.6;
-    let pace_kmh = if here.at - before.at >= PACE_MS {
-        progress_kmh
-    } else {
-        mean_kmh
-    };
-    let sigma_mm = fix.sigma_mm();
-    if fastest_kmh.max(pace_kmh) < parameters.speed_min_kmh {
-        // It stands: nothing is swept, and nothing is spoilt.
-        return Quality::Work;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "within the corridor")]
-    let aside_mm = before.offset_mm.abs().max(here.offset_mm.abs()) as f64;
-    if aside_mm > parameters.sweep_reach_mm + DOUBT_SIGMAS * sigma_mm {
-        return Quality::Nothing;
-    }
-    let is_near = aside_mm <= parameters.sweep_reach_mm + sigma_mm;
-    let is_idle = match before.work {
-        Work::On => false,
-        Work::Off => true,
-        Work::Unknown => route.unknown_work == UnknownSweep::Idle,
-    };
-    let is_unknown = before.work == Work::Unknown && route.unknown_work == UnknownSweep::Unobserved;
-    if is_idle {
-        Quality::Idle
-    } else if pace_kmh > parameters.speed_max_kmh {
-        Quality::TooFast
-    } else if is_unknown || !is_near {
-        Quality::Unknown
-    } else {
-        Quality::Work
-    }
-}
-
-/// The kerb that was swept.
-fn side(before: Trace, here: Trace, direction: i64, sigma_mm: f64) -> Kerb {
-    #[expect(clippy::cast_precision_loss, reason = "within the corridor")]
-    let offset_mm = (before.offset_mm + here.offset_mm) as f64 / 2.0;
-    let is_left = if offset_mm.abs() > sigma_mm {
-        offset_mm > 0.0
-    } else {
-        direction < 0
-    };
-    if is_left { Kerb::Left } else { Kerb::Right }
 }
 
 /// The pieces of a strip, counted from 0.

@@ -190,11 +190,7 @@ impl Stop {
     fn anchor(&mut self, fix: Fix, plane: &Plane, is_jump: bool) -> Fix {
         let is_still = fix.is_still() || (!fix.is_acc_on && !fix.is_moving());
         if self.is_stopped && !is_jump {
-            self.moving = if fix.is_moving() {
-                self.moving + 1
-            } else {
-                0
-            };
+            self.moving = if fix.is_moving() { self.moving + 1 } else { 0 };
             let drift_m = self.mean().map_or(f64::INFINITY, |mean| {
                 plane.distance_m(mean, (fix.latitude, fix.longitude))
             });
