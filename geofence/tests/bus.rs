@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use geofence::{
     catalog::{Catalog, CatalogSources},
+    checks::RouteParameters,
     geometry::{Point, RouteLine},
     position::Position,
     track::{Evaluator, EvaluatorOptions},
@@ -297,13 +298,16 @@ fn each_trip_covers_what_it_drives_and_misses_what_it_does_not_reach() {
     assert_eq!((whole, parts), (6, 10));
 }
 
-/// Whether the bus can have been at a place, at 20 m/s, while it was not seen for more than 45 s.
+/// Whether the bus can have been at a place, as fast as it ever drives on this trip, while it was not
+/// seen for more than 45 s.
 fn is_unseen(trip: &[Fix], at: Point) -> bool {
+    let speeds = positions(trip).into_iter().map(|fix| fix.speed_dkmh);
+    let mps = RouteParameters::unseen_mps(speeds.max().unwrap());
     trip.windows(2).any(|pair| {
         let [a, b] = pair else { return false };
         let elapsed_ms = b.at_ms - a.at_ms;
         let way_mm = a.point().distance_mm(at) + b.point().distance_mm(at) - 120e3;
-        elapsed_ms > 45_000 && way_mm <= 20.0 * elapsed_ms as f64
+        elapsed_ms > 45_000 && way_mm <= mps * elapsed_ms as f64
     })
 }
 

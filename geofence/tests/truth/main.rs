@@ -32,20 +32,18 @@ use self::{
 pub(crate) const SIGMAS_M: [f64; 3] = [3.0, 6.0, 10.0];
 pub(crate) const PERIODS_S: [i64; 3] = [1, 10, 30];
 
-/// What is asked for, with a fix a second and a deviation of 6 m at most.
+/// What is asked for with a deviation of 6 m at most; with a fix every 10 or 30 s recall is that of what
+/// is seen for sure.
 const PRECISION: f64 = 0.98;
 const RECALL: f64 = 0.97;
-/// Of 95 in 100 violations.
+/// Of 95 in 100 violations, with a fix a second.
 const LATENCY_S: f64 = 15.0;
 /// Of parked vehicles, an hour.
 const CROSSINGS: f64 = 3.0;
-/// Of 95 in 100 days with a fix a second, and of half of them with one every 10 s.
+/// Of 95 in 100 days with a fix a second, and of half of them with one every 10 or 30 s.
 const COVERAGE_POINTS: f64 = 2.0;
 /// Of 95 in 100 days, by the reporting period.
-const COVERAGE_P95: [(i64, f64); 2] = [(1, COVERAGE_POINTS), (10, 3.5)];
-/// With a fix every 10 or 30 s; recall of what is seen for sure.
-const PRECISION_SPARSE: f64 = 0.93;
-const RECALL_SPARSE: f64 = 0.91;
+const COVERAGE_P95: [(i64, f64); 3] = [(1, COVERAGE_POINTS), (10, 3.0), (30, 4.5)];
 
 /// The figures of one receiver.
 #[derive(Debug)]
@@ -80,7 +78,7 @@ fn receivers(sigmas_m: &[f64]) -> impl Iterator<Item = Receiver> {
 /// The seeds that were looked at while the checks and their parameters were made.
 const KNOWN: u64 = 0;
 /// Seeds that nothing was chosen by; judged with the deviation that the targets go up to.
-const HELD_OUT: u64 = 311_000_000;
+const HELD_OUT: u64 = 457_000_000;
 const HELD_OUT_SIGMA_M: f64 = 6.0;
 /// The variable that names the first of other seeds: they are measured whole, and nothing is compared.
 const OTHER_SEEDS: &str = "TRUTH_SEEDS";
@@ -145,30 +143,18 @@ fn assert_targets(figures: &Figures) {
     let checks = &figures.checks;
     for check in checks {
         let kind = check.kind.as_str();
-        for seen in check.at(1).filter(|seen| seen.receiver.is_good()) {
-            let (score, sigma_m) = (&seen.score, seen.receiver.sigma_m);
+        let seen = PERIODS_S.into_iter().flat_map(|every_s| check.at(every_s));
+        for Seen { receiver, score } in seen.filter(|seen| seen.receiver.is_good()) {
             let (precision, recall) = (score.precision(), score.recall());
             assert!(score.truth >= 30, "{kind}: {} true ones", score.truth);
             assert!(
                 precision >= PRECISION && recall >= RECALL,
-                "{kind} at {sigma_m} m: precision {precision:.3}, recall {recall:.3}"
+                "{kind} of {receiver:?}: precision {precision:.3}, recall {recall:.3}"
             );
             let latency = score.latency(0.95);
             assert!(
-                latency <= LATENCY_S,
-                "{kind} at {sigma_m} m: {latency:.1} s"
-            );
-        }
-    }
-    for check in checks {
-        for seen in PERIODS_S.into_iter().flat_map(|every_s| check.at(every_s)) {
-            let (precision, recall) = (seen.score.precision(), seen.score.recall());
-            let receiver = seen.receiver;
-            let is_asked = receiver.every_s > 1 && receiver.is_good();
-            let kind = check.kind.as_str();
-            assert!(
-                !is_asked || (precision >= PRECISION_SPARSE && recall >= RECALL_SPARSE),
-                "{kind} of {receiver:?}: precision {precision:.3}, recall {recall:.3}"
+                receiver.every_s > 1 || latency <= LATENCY_S,
+                "{kind} of {receiver:?}: {latency:.1} s"
             );
         }
     }

@@ -11,7 +11,7 @@ use geofence::{catalog::Catalog, violation::ViolationKind};
 use crate::{
     receiver::Random,
     town::MONDAY_MS,
-    way::{Span, Way},
+    way::{Span, Way, distance},
 };
 
 /// Ways of one kind, and the catalog that they are judged by.
@@ -54,11 +54,71 @@ pub(crate) struct Event {
     pub(crate) lasts: Option<(i64, i64)>,
     /// Why it is not seen for sure however long it lasts.
     pub(crate) hidden: Option<Hidden>,
+    /// What would undo it, had it been done where reports are missing.
+    pub(crate) undone: Option<Stop>,
+    /// What has to be seen between the one before and this one.
+    pub(crate) apart: Option<Apart>,
 }
 
-/// Why nobody sees for sure what lasts for long enough.
+/// A speed that has to be kept for some time for one violation to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Apart {
+    /// When the one before ended, second of the way.
+    pub(crate) since: i64,
+    pub(crate) kmh: f64,
+    pub(crate) seconds: i64,
+}
+
+impl Apart {
+    /// Reports in a row say that the speed is kept for so long.
+    pub(crate) fn is_seen(&self, reports: &[Report], until: i64) -> bool {
+        let mut kept_since = None;
+        let mut between = reports
+            .iter()
+            .filter(|report| (self.since..=until).contains(&report.second));
+        between.any(|report| {
+            if report.kmh > self.kmh {
+                kept_since = None;
+                return false;
+            }
+            let since = *kept_since.get_or_insert(report.second);
+            report.second - since >= self.seconds
+        })
+    }
+}
+
+/// What a terminal says of one second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    pub(crate) second: i64,
+    pub(crate) kmh: f64,
+}
+
+/// A stay at a place, in metres and seconds, and how fast the vehicle drives at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    pub(crate) at: (f64, f64),
+    pub(crate) radius_m: f64,
+    pub(crate) stay_s: i64,
+    pub(crate) mps: f64,
+}
+
+impl Stop {
+    /// Who is at the one end of a tunnel and then at the other can have been there in between for so
+    /// long, and driven no faster than anywhere on his way.
+    pub(crate) fn fits(self, way: &Way, tunnel: Span) -> bool {
+        let ends = [tunnel.from, tunnel.to].map(|second| way.seconds[second as usize].at);
+        let meters = ends.map(|end| (distance(end, self.at) - self.radius_m).max(0.0));
+        let seconds = meters.iter().sum::<f64>() / self.mps + self.stay_s as f64;
+        seconds <= tunnel.seconds() as f64
+    }
+}
+
+/// Why nobody sees it for sure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hidden {
+    /// It is too short, or what is reported of it.
+    Short,
     /// The end of the one before is not seen: it is told as one with that.
     Joined,
     /// It may be another thing for all that is reported.
@@ -83,6 +143,8 @@ impl Event {
             sure,
             lasts: None,
             hidden: None,
+            undone: None,
+            apart: None,
         }
     }
 
@@ -95,10 +157,15 @@ impl Event {
     }
 
     /// Those that follow the one before so soon that a terminal that reports so often may not see it end
-    /// are not seen for sure: it may be told as one.
-    fn apart(mut events: Vec<Self>, close_s: i64, every_s: i64) -> Vec<Self> {
+    /// are not seen for sure: it may be told as one. It ends when `kmh` is kept for so long.
+    fn apart(mut events: Vec<Self>, (kmh, close_s): (f64, i64), every_s: i64) -> Vec<Self> {
         let mut before = i64::MIN / 2;
         for event in &mut events {
+            event.apart = Some(Apart {
+                since: before,
+                kmh,
+                seconds: close_s,
+            });
             if event.span.from - before < seen_s(close_s, every_s) {
                 event.hidden = Some(Hidden::Joined);
             }
@@ -107,9 +174,18 @@ impl Event {
         events
     }
 
-    /// A terminal that reports so often must see it.
-    pub(crate) fn is_visible(&self, every_s: i64) -> bool {
-        self.hidden.is_none() && self.is_long(every_s)
+    /// What is reported of it, from the first report within it to the last, is as long as its rule asks
+    /// for. Of silence nothing is.
+    pub(crate) fn is_reported(&self, way: &Way, reports: &[Report]) -> bool {
+        let Some((_, dwell_s)) = self.lasts else {
+            return true;
+        };
+        let seconds = reports.iter().map(|report| report.second);
+        let mut within = seconds.filter(|second| (self.span.from..=self.span.to).contains(second));
+        let first = within.next();
+        let last = within.next_back().or(first);
+        let lasts_s = last.zip(first).map_or(0, |(last, first)| last - first);
+        lasts_s >= dwell_s || way.seconds[self.span.from as usize].is_dark
     }
 
     /// It lasts for long enough to be seen by a terminal that reports so often.

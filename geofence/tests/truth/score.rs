@@ -10,7 +10,7 @@ use geofence::{
 
 use crate::{
     receiver::{Random, Receiver},
-    scenes::{Event, Family, Hidden, Scene},
+    scenes::{Event, Family, Hidden, Report, Scene},
     town::PHONE,
     way::{Span, Way},
 };
@@ -80,9 +80,10 @@ impl Score {
         family: &Family,
         every_s: i64,
         scene: &Scene,
-        (told, tunnels): (&[Violation], &[Span]),
+        (told, reports): (&[Violation], &[Report]),
     ) {
         let start_ms = family.start_ms();
+        let tunnels = tunnels(reports, every_s);
         let mut is_taken = vec![false; told.len()];
         let mut found: Vec<Option<&Violation>> = vec![None; scene.truth.len()];
         self.truth += scene.truth.len();
@@ -102,14 +103,14 @@ impl Score {
             }
         }
         for (event, found) in scene.truth.iter().zip(found) {
-            let is_visible = event.is_visible(every_s);
+            let hidden = hidden(event, every_s, &scene.way, (reports, &tunnels));
+            let is_visible = hidden.is_none();
             if !is_visible {
                 let covers = |v: &Violation| meets(event, v, start_ms, (0.0, 0.0));
                 self.hidden += 1;
                 self.hidden_told += usize::from(told.iter().any(covers));
-                let why = event.hidden.filter(|_| event.is_long(every_s));
-                self.joined += usize::from(why == Some(Hidden::Joined));
-                self.ambiguous += usize::from(why == Some(Hidden::Ambiguous));
+                self.joined += usize::from(hidden == Some(Hidden::Joined));
+                self.ambiguous += usize::from(hidden == Some(Hidden::Ambiguous));
             }
             let Some(violation) = found else {
                 let is_within = |tunnel: &Span| {
@@ -140,15 +141,48 @@ fn seconds(at: Timestamp, start_ms: i64) -> f64 {
     (at.0 - start_ms) as f64 / 1e3
 }
 
+/// Why a true one is not seen for sure by who has these reports of it.
+fn hidden(
+    event: &Event,
+    every_s: i64,
+    way: &Way,
+    (reports, tunnels): (&[Report], &[Span]),
+) -> Option<Hidden> {
+    if every_s == 1 {
+        return event.hidden;
+    }
+    if !event.is_long(every_s) || !event.is_reported(way, reports) {
+        return Some(Hidden::Short);
+    }
+    let apart = event.apart;
+    if apart.is_some_and(|apart| !apart.is_seen(reports, event.span.from)) {
+        return Some(Hidden::Joined);
+    }
+    let undone = event.undone;
+    if undone.is_some_and(|stop| tunnels.iter().any(|tunnel| stop.fits(way, *tunnel))) {
+        return Some(Hidden::Ambiguous);
+    }
+    event.hidden
+}
+
+/// What arrived, in the order of the way.
+fn in_order(reports: &[Position]) -> Vec<Report> {
+    let of_second = reports.iter().map(|report| Report {
+        second: report.log_offset as i64,
+        kmh: f64::from(report.speed_dkmh) / 10.0,
+    });
+    let mut reports: Vec<Report> = of_second.collect();
+    reports.sort_by_key(|report| report.second);
+    reports.dedup_by_key(|report| report.second);
+    reports
+}
+
 /// Where reports are missing, seconds of the way.
-fn tunnels(reports: &[Position], every_s: i64, start_ms: i64) -> Vec<Span> {
-    let fixed_at = reports.iter().map(|report| report.fixed_at);
-    let mut at: Vec<i64> = fixed_at.map(|at| seconds(at, start_ms) as i64).collect();
-    at.sort_unstable();
-    let pairs = at.iter().zip(at.iter().skip(1));
+fn tunnels(reports: &[Report], every_s: i64) -> Vec<Span> {
+    let pairs = reports.iter().zip(reports.iter().skip(1));
     let spans = pairs.map(|(from, to)| Span {
-        from: *from,
-        to: *to,
+        from: from.second,
+        to: to.second,
     });
     spans
         .filter(|span| span.seconds() >= every_s + TUNNEL_S)
@@ -215,8 +249,8 @@ pub(crate) fn score(family: &Family, receiver: Receiver, seeds: u64) -> Score {
         let (told, swept) = told(&family.catalog, &reports, &scene.way, start_ms);
         let others = told.iter().find(|violation| !is_of(family, violation));
         assert!(others.is_none(), "nobody asked for it: {others:#?}");
-        let tunnels = tunnels(&reports, receiver.every_s, start_ms);
-        score.count(family, receiver.every_s, &scene, (&told, &tunnels));
+        let reports = in_order(&reports);
+        score.count(family, receiver.every_s, &scene, (&told, &reports));
         if let Some((truth, (swept, unseen))) = scene.swept.zip(swept) {
             // What was not seen may have been swept or not: neither is an error.
             let error = (swept - truth).max(0.0).max(truth - swept - unseen);

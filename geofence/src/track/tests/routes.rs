@@ -461,6 +461,43 @@ fn who_crosses_the_route_between_rare_fixes_was_on_it() {
     assert_eq!(found[0].ended_at, Some(ended));
 }
 
+/// A point that is passed on the way to where the vehicle parks, its ignition off; its last report tells
+/// this speed.
+fn missed_when_the_last_report_says(speed_kmh: f64) -> usize {
+    let properties = format!(
+        r#""windows":[{{"days":["mon"],"from":"09:00","to":"09:10"}}],"checks":["points"],
+           "points":[{{"id":"a","at":{}}}]"#,
+        lon_lat(300.0, 5.0)
+    );
+    let text = format!(
+        r#"{{"type":"FeatureCollection","features":[{}]}}"#,
+        route("street", &properties, &[(0.0, 0.0), (600.0, 0.0)])
+    );
+    let vehicles = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
+                    V1,13800000001,A1,sweeper,F1,,\n";
+    let sources = CatalogSources {
+        routes: Some(("routes".to_owned(), text)),
+        vehicles: Some(("vehicles".to_owned(), vehicles.to_owned())),
+        ..CatalogSources::default()
+    };
+    let mut fixes = drive(0, (0.0, 0.0), (600.0, 0.0), 36.0);
+    fixes.extend((60..600).step_by(30).map(|second| Position {
+        status_flags: 2,
+        ..position(second * 1_000, 600.0, 0.0, 0.0)
+    }));
+    fixes.last_mut().unwrap().speed_dkmh = (speed_kmh * 10.0) as u16;
+    let (evaluator, _) = judged(&Catalog::load(&sources).unwrap(), &fixes);
+    evaluator.violations(&terminal()).len()
+}
+
+#[test]
+fn the_noise_of_a_speed_does_not_make_a_parked_vehicle_drive_unseen() {
+    assert_eq!(missed_when_the_last_report_says(0.0), 1);
+    assert_eq!(missed_when_the_last_report_says(3.2), 1);
+    // Pushed or towed, nobody knows where to.
+    assert_eq!(missed_when_the_last_report_says(12.0), 0);
+}
+
 /// Late fixes from behind checkpoints that were dropped for their bytes, with restarts between them.
 #[test]
 fn thinned_checkpoints_change_nothing() {

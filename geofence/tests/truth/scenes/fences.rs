@@ -198,7 +198,7 @@ fn speeding(random: &mut Random, every_s: i64) -> Scene {
     }
     let fast = way.spans(5, |second| second.mps * 3.6 > SLOW_THRESHOLD_KMH);
     Scene {
-        truth: Event::apart(Event::lasting("slow", fast, 10), 5, every_s),
+        truth: Event::apart(Event::lasting("slow", fast, 10), (20.0, 5), every_s),
         way,
         swept: None,
     }

@@ -2,7 +2,7 @@
 
 use geofence::violation::ViolationKind;
 
-use super::{Event, Family, Hidden, Role, Scene, clock, seen_s};
+use super::{Event, Family, Hidden, Role, Scene, Stop, clock, seen_s};
 use crate::{
     receiver::Random,
     town::with_route,
@@ -263,13 +263,24 @@ fn missed(random: &mut Random, every_s: i64) -> Scene {
     }
     go_along(&mut way, &line, line.place(line.length(), 0.0), 8.0);
     way.park(WINDOW.to + 60 - way.now());
+    let mps = way.seconds.iter().map(|second| second.mps);
+    let mps = mps.fold(0.0, f64::max);
     // By the way itself: within 25 m, standing, for 20 s in all.
     for (index, at) in points(&line).into_iter().enumerate() {
         let is_there =
             |second: &&crate::way::Second| second.mps < 1.5 && distance(second.at, at) <= 25.0;
         let stay = way.seconds.iter().filter(is_there).count();
         let rule = format!("route/p{index}");
-        let is_missed = truth.iter().any(|event| event.rule == rule);
+        let event = truth.iter_mut().find(|event| event.rule == rule);
+        let is_missed = event.is_some();
+        if let Some(event) = event {
+            event.undone = Some(Stop {
+                at,
+                radius_m: 25.0,
+                stay_s: 20,
+                mps,
+            });
+        }
         assert_eq!(stay < 20, is_missed, "{rule}: {stay} s");
     }
     Scene {

@@ -133,7 +133,7 @@ fn too_fast(random: &mut Random, every_s: i64) -> Scene {
         second.is_working && second.mps * 3.6 > BAND_KMH
     });
     Scene {
-        truth: Event::apart(Event::lasting("signals", fast, 20), 30, every_s),
+        truth: Event::apart(Event::lasting("signals", fast, 20), (8.0, 30), every_s),
         way,
         swept: None,
     }
