@@ -281,3 +281,41 @@ impl Reader<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_unseen_in_an_older_version_is_so_at_any_speed() {
+        let read = |flags: u8| {
+            let mut old = Writer::default();
+            old.signed(7_000);
+            old.optional_signed(None);
+            old.optional_signed(Some(12));
+            old.byte(flags);
+            old.draft(None);
+            old.draft(None);
+            Reader::of_version(&old.0, 4).point().unwrap()
+        };
+        let seen = PointWatch {
+            stay_ms: 7_000,
+            nearest_mm: Some(12),
+            ..PointWatch::default()
+        };
+        let unseen = PointWatch {
+            unseen_mmps: Some(0),
+            is_decided: true,
+            ..seen.clone()
+        };
+        assert_eq!(read(0), seen);
+        assert_eq!(read(3), unseen);
+        let fast = PointWatch {
+            unseen_mmps: Some(13_750),
+            ..unseen
+        };
+        let mut written = Writer::default();
+        written.point(&fast);
+        assert_eq!(Reader::new(&written.0).point().unwrap(), fast);
+    }
+}

@@ -374,7 +374,9 @@ fn swept(way: &Way, line: &Line) -> f64 {
         if !is_work || !pair[1].is_working || near > 12.0 {
             continue;
         }
-        for (index, is_swept) in is_swept.iter_mut().enumerate() {
+        let (first, last) = ((a / 5.0) as usize, (b / 5.0) as usize);
+        let pieces = is_swept.iter_mut().enumerate();
+        for (index, is_swept) in pieces.take(last + 1).skip(first) {
             let middle = index as f64 * 5.0 + 2.5;
             *is_swept |= a < middle && middle <= b;
         }
