@@ -195,7 +195,6 @@ impl App {
             attachments,
             media,
             log,
-            commits: Arc::default(),
             store,
             cases,
             config,

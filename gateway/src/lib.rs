@@ -68,8 +68,7 @@ use crate::{
     listen::Listeners,
     metrics::Metrics,
     outlets::{
-        delivery::DeliveryDesk, fanout::Fanout, live_map::LiveMap, make_way::CommitTimes,
-        vendor_items::VendorItems,
+        delivery::DeliveryDesk, fanout::Fanout, live_map::LiveMap, vendor_items::VendorItems,
     },
     session::directory::Directory,
     tracks::TrackReaders,
@@ -113,8 +112,6 @@ pub struct Gateway {
     pub media: MediaStore,
     /// The durable log.
     pub log: Log,
-    /// How long it needs to commit.
-    pub commits: Arc<CommitTimes>,
     /// The store behind it.
     pub store: Arc<dyn Store>,
     /// What decides over cases.

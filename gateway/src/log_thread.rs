@@ -39,7 +39,6 @@ fn run(gateway: &Gateway, mut writer: LogWriter) {
                 metrics.log_durable.increment(records);
                 metrics.log_write_duration.record(write.as_secs_f64());
                 metrics.log_sync_duration.record(sync.as_secs_f64());
-                gateway.commits.record(write + sync);
                 metrics
                     .log_batch
                     .record(f64::from(u32::try_from(records).unwrap_or(u32::MAX)));

@@ -8,7 +8,6 @@ pub mod evaluator;
 pub mod fanout;
 pub mod follower;
 pub mod live_map;
-pub mod make_way;
 pub mod reports;
 pub mod retention;
 pub mod runtime;
@@ -50,8 +49,6 @@ pub trait Consumer: Send {
     /// Where the store does not answer in time, batches are halved down to so many records;
     /// `RECORDS_MAX` where a batch that was begun must stay as it is.
     const RECORDS_MIN: usize;
-    /// Its batches are smaller while commits of the log are slow ([`make_way`]).
-    const MAKES_WAY: bool = false;
 
     /// How long it lets records gather when it is not behind.
     fn linger(gateway: &Gateway) -> Duration;

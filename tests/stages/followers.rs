@@ -1,14 +1,11 @@
 //! What a follower does with a store that is too slow, a log that lost its end, and a record that
 //! cannot be read: too rare, or too large, for the stories.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc};
 
 use gateway::{
     ingest::record::FRAME,
-    outlets::{
-        follower::{Step, StepError},
-        make_way::MakeWayRules,
-    },
+    outlets::follower::{Step, StepError},
 };
 use harness::Books;
 use storage::{
@@ -119,37 +116,6 @@ fn a_batch_that_is_too_much_gets_smaller_until_it_is_not_and_grows_again() {
         books.sum("gridtrace_positions_stored_total"),
         reports + more
     );
-}
-
-#[test]
-fn the_store_writer_takes_less_at_once_while_commits_of_the_log_are_slow() {
-    let (folder, store, mut city) = (tempfile::tempdir().unwrap(), store(), City::new());
-    city.make_way = MakeWayRules {
-        batch_bytes_min: 16 * 1_024,
-        ..MakeWayRules::default()
-    };
-    let mut process = Process::start(open(folder.path()), &store, &city, true);
-    record(&mut process, &mut Terminal::new(0), 20_000);
-    // Records of a batch, each beside a commit that took so long.
-    let batches = |process: &mut Process, took_ms: u64, count: usize| -> Vec<u64> {
-        let sizes = (0..count).map(|_| {
-            process.commits.record(Duration::from_millis(took_ms));
-            let lag = process.log.lag("store").unwrap();
-            let step = process.store_writer.go_on(&store, Work::Step);
-            assert!(matches!(step, Some(Ok(Step::Applied))), "{step:?}");
-            lag - process.log.lag("store").unwrap()
-        });
-        sizes.collect()
-    };
-    let started = process.store_writer.go_on(&store, Work::Step);
-    assert!(matches!(started, Some(Ok(Step::Started))));
-    // 64 KiB, 32, 16 and not less; then a quarter more each time.
-    let slow = batches(&mut process, 20, 4);
-    assert!(slow[0] * 10 > slow[1] * 18, "{slow:?}");
-    assert!(slow[1] * 10 > slow[2] * 18, "{slow:?}");
-    assert!(slow[2] < slow[3] * 2 && slow[3] < slow[2] * 2, "{slow:?}");
-    let quick = batches(&mut process, 1, 8);
-    assert!(quick[7] > quick[0] * 3, "{quick:?}");
 }
 
 #[test]

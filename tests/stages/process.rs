@@ -19,7 +19,6 @@ use gateway::{
         evaluator::EvaluatorConsumer,
         follower::{Follower, Step, StepError, Workplace},
         live_map::LiveMap,
-        make_way::{CommitTimes, MakeWayRules},
         store_writer::StoreWriter,
     },
 };
@@ -49,8 +48,6 @@ pub(crate) struct City {
     pub(crate) ingest: Ingest,
     pub(crate) evaluate: Evaluate,
     pub(crate) cases: Arc<CaseDesk>,
-    /// Full batches from the first one on.
-    pub(crate) make_way: MakeWayRules,
 }
 
 impl City {
@@ -67,12 +64,7 @@ impl City {
             ..CatalogFiles::default()
         };
         let config = Config::from_raw(Raw::default()).unwrap();
-        let make_way = MakeWayRules::default();
         Self {
-            make_way: MakeWayRules {
-                batch_bytes_min: make_way.batch_bytes_max,
-                ..make_way
-            },
             cases: Arc::new(CaseDesk::load(&config.cases).unwrap()),
             catalog: Arc::new(Catalog::load(&files).unwrap()),
             ingest: Ingest {
@@ -103,7 +95,6 @@ pub(crate) fn open(disk: &FaultyDisk) -> Result<(Log, LogWriter, Recovered), Log
 pub(crate) struct Process {
     pub(crate) log: Log,
     pub(crate) writer: LogWriter,
-    pub(crate) commits: Arc<CommitTimes>,
     pub(crate) store_writer: Place<StoreWriter>,
     pub(crate) evaluator: Place<EvaluatorConsumer>,
     pub(crate) metrics: Arc<Metrics>,
@@ -123,7 +114,6 @@ impl Process {
             log.register_consumer(consumer, log.status().first);
         }
         let metrics = Arc::new(Metrics::new().unwrap());
-        let commits = Arc::<CommitTimes>::default();
         let place = Workplace {
             log: log.clone(),
             store: Arc::new(store.clone()),
@@ -135,8 +125,6 @@ impl Process {
             )),
             ingest: city.ingest.clone(),
             cases: Arc::clone(&city.cases),
-            commits: Arc::clone(&commits),
-            make_way: city.make_way.clone(),
         };
         let hours = if snapshots_always { 0 } else { 1 };
         let evaluator = EvaluatorConsumer::new(&Evaluate {
@@ -146,7 +134,6 @@ impl Process {
         Self {
             log,
             writer,
-            commits,
             store_writer: Place::new(Follower::new(place.clone(), StoreWriter)),
             evaluator: Place::new(Follower::new(place, evaluator)),
             metrics,

@@ -19,7 +19,6 @@ use gateway::{
     outlets::{
         follower::{Follower, Step, Workplace},
         live_map::LiveMap,
-        make_way::MakeWayRules,
         reports::ReportsConsumer,
     },
 };
@@ -92,8 +91,6 @@ impl Desk {
             live: Arc::new(LiveMap::new(Arc::clone(&self.catalog), metrics)),
             ingest: self.config.ingest.clone(),
             cases: Arc::clone(&self.cases),
-            commits: Arc::default(),
-            make_way: MakeWayRules::default(),
         };
         let consumer = ReportsConsumer::new(
             self.config.inspectors.clone(),

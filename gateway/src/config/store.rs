@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use storage::{embedded, timescale::Rules};
 
-use super::{GIB, Ingest, KIB, MIB, Raw, seconds};
-use crate::outlets::make_way::MakeWayRules;
+use super::{GIB, Ingest, KIB, Raw, seconds};
 
 /// `store.url`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +27,6 @@ pub struct StoreRules {
     pub quarantine_kept_for: Option<Duration>,
     /// What is too old is looked for so often. Default 1 h.
     pub retain_interval: Duration,
-    /// How the store writer makes way for the log.
-    pub make_way: MakeWayRules,
     /// Of the embedded store alone: rows of one transaction (default 1,000), and the size of a
     /// write-ahead file (default 8 MiB).
     pub embedded: embedded::Options,
@@ -71,7 +68,6 @@ impl StoreRules {
                 hour,
                 Duration::from_millis(100)..=24 * hour,
             ),
-            make_way: make_way(raw),
             embedded: embedded_options(raw),
             timescale: Rules {
                 chunk_interval: raw.duration("store.chunk_interval", 24 * hour, hour..=720 * hour),
@@ -94,33 +90,6 @@ impl StoreRules {
                 "shorter than ingest.past_max: positions would be taken in and removed at once",
             );
         }
-    }
-}
-
-fn make_way(raw: &mut Raw) -> MakeWayRules {
-    let rules = MakeWayRules::default();
-    let mut bytes = |key, default: usize| {
-        let bytes = raw.bytes(key, default as u64, 16 * KIB..=64 * MIB);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
-    };
-    let (batch_bytes_min, batch_bytes_max) = (
-        bytes("store.batch_bytes_min", rules.batch_bytes_min),
-        bytes("store.batch_bytes_max", rules.batch_bytes_max),
-    );
-    if batch_bytes_min > batch_bytes_max {
-        raw.mistake(
-            "store.batch_bytes_min",
-            "greater than store.batch_bytes_max",
-        );
-    }
-    MakeWayRules {
-        slow_commit: raw.duration(
-            "store.slow_commit",
-            rules.slow_commit,
-            Duration::from_millis(1)..=seconds(10),
-        ),
-        batch_bytes_min,
-        batch_bytes_max: batch_bytes_max.max(batch_bytes_min),
     }
 }
 
@@ -178,15 +147,6 @@ mod tests {
         );
         // The empty text is the only way to say for ever: a zero is more likely a slip.
         assert!(read("[store]\npositions_kept_for = \"0s\"\n").is_err());
-    }
-
-    #[test]
-    fn the_least_batch_is_no_larger_than_the_largest() {
-        let text = "[store]\nbatch_bytes_min = \"1MiB\"\nbatch_bytes_max = \"1MiB\"\n";
-        let rules = read(text).unwrap().store_rules.make_way;
-        assert_eq!(rules.batch_bytes_min, rules.batch_bytes_max);
-        let mistakes = read("[store]\nbatch_bytes_max = \"32KiB\"\n").unwrap_err();
-        assert_eq!(mistakes[0].place, "store.batch_bytes_min");
     }
 
     #[test]

@@ -12,7 +12,6 @@ use tokio::task::block_in_place;
 use super::{
     Batch, Consumer,
     live_map::LiveMap,
-    make_way::{CommitTimes, MakeWay, MakeWayRules},
     snapshots::{Own, Snapshots, named},
 };
 use crate::{Gateway, case_desk::CaseDesk, catalog::Catalog, config::Ingest, metrics::Metrics};
@@ -38,10 +37,6 @@ pub struct Workplace {
     pub ingest: Ingest,
     /// What becomes of violations.
     pub cases: Arc<CaseDesk>,
-    /// How long the log needs to commit.
-    pub commits: Arc<CommitTimes>,
-    /// How the bulk makes way for it.
-    pub make_way: MakeWayRules,
 }
 
 impl std::fmt::Debug for Workplace {
@@ -62,8 +57,6 @@ impl Workplace {
             live: Arc::clone(&gateway.live),
             ingest: gateway.config.ingest.clone(),
             cases: Arc::clone(&gateway.cases),
-            commits: Arc::clone(&gateway.commits),
-            make_way: gateway.config.store_rules.make_way.clone(),
         }
     }
 
@@ -135,18 +128,13 @@ pub struct Follower<C> {
     records_max: usize,
     /// Batches of so many that were done since.
     full_batches: u32,
-    /// Bytes to read at once, if it makes way.
-    make_way: Option<MakeWay>,
 }
 
 impl<C: Consumer> Follower<C> {
     /// One that has not begun.
     #[must_use]
-    pub fn new(place: Workplace, consumer: C) -> Self {
-        let make_way =
-            C::MAKES_WAY.then(|| MakeWay::new(place.make_way.clone(), Arc::clone(&place.commits)));
+    pub const fn new(place: Workplace, consumer: C) -> Self {
         Self {
-            make_way,
             place,
             consumer,
             reader: None,
@@ -175,8 +163,7 @@ impl<C: Consumer> Follower<C> {
             Some(batch) => batch,
             empty => {
                 // Reading may wait for a disk: other tasks of this thread go elsewhere meanwhile.
-                let bytes_max = (self.make_way.as_ref()).map_or(BATCH_BYTES, MakeWay::batch_bytes);
-                let records = block_in_place(|| reader.read(self.records_max, bytes_max))?;
+                let records = block_in_place(|| reader.read(self.records_max, BATCH_BYTES))?;
                 if records.is_empty() {
                     return Ok(Step::CaughtUp);
                 }
@@ -195,9 +182,6 @@ impl<C: Consumer> Follower<C> {
                 return Err(error.into());
             }
         };
-        if let (Some(make_way), Some(batch)) = (&mut self.make_way, &self.batch) {
-            make_way.batch_done(batch.records.iter().map(|r| r.payload.len()).sum());
-        }
         self.batch = None;
         self.take_more(count);
         self.advance(done);

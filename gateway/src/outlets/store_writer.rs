@@ -22,7 +22,6 @@ impl Consumer for StoreWriter {
     const NAME: &'static str = "store";
     const RECORDS_MAX: usize = 50_000;
     const RECORDS_MIN: usize = 100;
-    const MAKES_WAY: bool = true;
 
     fn linger(gateway: &Gateway) -> Duration {
         gateway.config.store_batch_interval
