@@ -142,7 +142,10 @@ async fn a_gateway_goes_on_in_the_database_where_it_stood_in_the_embedded_store(
         let gateway = TestGateway::start_in(folder, settings).await;
         until("the store is asked", async || {
             let books = gateway.metrics().await;
-            (books.sum("gridtrace_log_lag_records") == 0).then_some(())
+            // Newest positions are asked for behind the start.
+            let newest = gateway.json("/api/v1/positions/latest").await;
+            let is_loaded = newest["items"] != json!([]);
+            (is_loaded && books.sum("gridtrace_log_lag_records") == 0).then_some(())
         })
         .await;
         for (after, before) in everything(&gateway).await.iter().zip(&before) {
