@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{Gateway, case_desk::CaseDesk, catalog::Catalog, config::Ingest, metrics::Metrics};
 
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// More would be sorted in one go, and keep a processor for too long.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Each try of more than the store can take costs its time limit.
 const FULL_BATCHES: u32 = 8;
 
