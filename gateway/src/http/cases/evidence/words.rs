@@ -55,7 +55,10 @@ impl Words for Language {
     }
 
     fn remark(self, remark: &str) -> Cow<'_, str> {
-        word(self, REMARKS, remark).map_or(Cow::Borrowed(remark), Cow::Borrowed)
+        Cow::Borrowed(match self {
+            Self::Chinese => chinese(remark),
+            Self::English => remark,
+        })
     }
 
     fn limit(self, limit: Limit) -> String {
@@ -65,7 +68,7 @@ impl Words for Language {
         };
         let (amount, unit) = text.split_once(' ').unwrap_or((&text, ""));
         let unit = unit.strip_suffix('s').unwrap_or(unit);
-        format!("{amount} {}", self.text(unit))
+        format!("{amount} {}", chinese(unit))
     }
 
     fn quantity(self, name: &str, value: f64) -> (String, String) {
@@ -83,6 +86,12 @@ impl Words for Language {
         };
         (label, format!("{shown} {unit}").trim().to_owned())
     }
+}
+
+/// Of what the system says; anything else stays.
+fn chinese(english: &str) -> &str {
+    let row = CHINESE.iter().find(|(known, _)| *known == english);
+    row.map_or(english, |(_, chinese)| chinese)
 }
 
 fn word(language: Language, table: &[Row], key: &str) -> Option<&'static str> {
@@ -250,13 +259,6 @@ const WORDS: &[Row] = &[
     ("dispatcher", "派遣员", "dispatcher"),
     ("leader", "值班长", "leader"),
     ("system", "系统", "system"),
-    ("minute", "分钟", "minute"),
-    ("hour", "小时", "hour"),
-    ("day", "天", "day"),
-    ("work minute", "工作分钟", "work minute"),
-    ("work hour", "工作小时", "work hour"),
-    ("work day", "个工作日", "work day"),
-    ("work day minute", "工作日分钟", "work day minute"),
     ("low", "低", "low"),
     ("normal", "一般", "normal"),
     ("high", "高", "high"),
@@ -324,35 +326,29 @@ const WORDS: &[Row] = &[
     ("withdrawn", "撤销", "Withdrawn"),
 ];
 
-/// What the system remarks when it moves a case, and how it begins a detail.
-const REMARKS: &[Row] = &[
-    ("found", "自动发现", "found"),
-    ("found again", "再次确认", "found again"),
-    (
-        "disproved by later data",
-        "已被后续数据推翻",
-        "disproved by later data",
-    ),
-    (
-        "amended by later data",
-        "按后续数据更正",
-        "amended by later data",
-    ),
-    (
-        "joined by later data",
-        "后续数据表明属同一事件",
-        "joined by later data",
-    ),
+/// What the system itself says in English: remarks, how details begin, units of limits.
+const CHINESE: &[(&str, &str)] = &[
+    ("found", "自动发现"),
+    ("found again", "再次确认"),
+    ("disproved by later data", "已被后续数据推翻"),
+    ("amended by later data", "按后续数据更正"),
+    ("joined by later data", "后续数据表明属同一事件"),
     (
         "later data joins it with another case; a person has acted on the younger one",
         "后续数据表明与另一案件属同一事件；较新案件已有人办理，不自动合并",
-        "later data joins it with another case; a person has acted on the younger one",
     ),
-    ("one more interval", "同一案件再次发生", "one more interval"),
-    ("by policy", "按规定自动办理", "by policy"),
-    ("the time has come", "缓办期满", "the time has come"),
-    ("violation", "违规", "violation"),
-    ("case", "案件", "case"),
+    ("one more interval", "同一案件再次发生"),
+    ("by policy", "按规定自动办理"),
+    ("the time has come", "缓办期满"),
+    ("violation", "违规"),
+    ("case", "案件"),
+    ("minute", "分钟"),
+    ("hour", "小时"),
+    ("day", "天"),
+    ("work minute", "工作分钟"),
+    ("work hour", "工作小时"),
+    ("work day", "个工作日"),
+    ("work day minute", "工作日分钟"),
 ];
 
 /// Thresholds and measures, without their units.
@@ -461,8 +457,10 @@ mod tests {
 
     #[test]
     fn no_key_is_there_twice() {
-        for table in [WORDS, REMARKS, MEASURES] {
-            let mut keys: Vec<_> = table.iter().map(|(key, ..)| key).collect();
+        let keys = |table: &[Row]| table.iter().map(|(key, ..)| *key).collect();
+        let of_system = CHINESE.iter().map(|(key, _)| *key).collect();
+        let tables: [Vec<&str>; 3] = [keys(WORDS), keys(MEASURES), of_system];
+        for mut keys in tables {
             let count = keys.len();
             keys.sort_unstable();
             keys.dedup();
