@@ -22,6 +22,21 @@ const NO_FENCES: &str = r#"{"type":"FeatureCollection","features":[]}"#;
 const ELSEWHERE: f64 = 37.95;
 const HERE: f64 = 37.87;
 
+async fn connect(process: &Process, phone: &str) -> Terminal {
+    let identity = Identity::new(phone, Revision::V2013).unwrap();
+    let address: std::net::SocketAddr = process.tcp.parse().unwrap();
+    let mut terminal = Terminal::connect(address, identity, PATIENCE)
+        .await
+        .unwrap();
+    terminal.log_in().await.unwrap();
+    terminal
+}
+
+async fn books(process: &Process) -> harness::Books {
+    let (_, body) = http_client::get(&process.http, "/metrics").await.unwrap();
+    harness::Books::parse(&String::from_utf8_lossy(&body))
+}
+
 /// A keep-out circle of 200 m.
 fn circle(id: &str, latitude: f64) -> Value {
     json!({
@@ -270,19 +285,13 @@ async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
     until(
         "the first snapshot is written, which is due at once",
         async || {
-            let (_, body) = http_client::get(&process.http, "/metrics").await.unwrap();
-            let books = harness::Books::parse(&String::from_utf8_lossy(&body));
+            let books = books(&process).await;
             let is_told = books.value("gridtrace_log_durable_records_total") > 0;
             (is_told && books.sum("gridtrace_log_lag_records") == 0).then_some(())
         },
     )
     .await;
-    let identity = Identity::new(PHONE, Revision::V2013).unwrap();
-    let address: std::net::SocketAddr = process.tcp.parse().unwrap();
-    let mut terminal = Terminal::connect(address, identity, PATIENCE)
-        .await
-        .unwrap();
-    terminal.log_in().await.unwrap();
+    let mut terminal = connect(&process, PHONE).await;
     // Before the fence is gone, also by the terminal's own clock.
     arrive(&mut terminal, HERE, now_s() - 100).await;
     let opened = until("the case is there", async || {
@@ -295,16 +304,10 @@ async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
     process.kill();
     let process = start();
     // One more fix: once it is evaluated, all before it is.
-    let identity = Identity::new("13800000002", Revision::V2013).unwrap();
-    let address: std::net::SocketAddr = process.tcp.parse().unwrap();
-    let mut other = Terminal::connect(address, identity, PATIENCE)
-        .await
-        .unwrap();
-    other.log_in().await.unwrap();
+    let mut other = connect(&process, "13800000002").await;
     stand(&mut other, ELSEWHERE, now_s(), 1).await;
     until("all is judged again", async || {
-        let (_, body) = http_client::get(&process.http, "/metrics").await.unwrap();
-        let books = harness::Books::parse(&String::from_utf8_lossy(&body));
+        let books = books(&process).await;
         let judged = books.value("gridtrace_positions_evaluated_total");
         (judged >= 86).then_some(())
     })

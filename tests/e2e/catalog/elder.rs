@@ -27,26 +27,11 @@ fn school(latitude: f64, version: u64, dwell_s: u64) -> Value {
     school
 }
 
-async fn connect(process: &Process) -> Terminal {
-    let identity = Identity::new(PHONE, Revision::V2013).unwrap();
-    let address: std::net::SocketAddr = process.tcp.parse().unwrap();
-    let mut terminal = Terminal::connect(address, identity, PATIENCE)
-        .await
-        .unwrap();
-    terminal.log_in().await.unwrap();
-    terminal
-}
-
 async fn asked(process: &Process, path: &str) -> Value {
     let (status, body) = http_client::get(&process.http, path).await.unwrap();
     let body = String::from_utf8_lossy(&body).into_owned();
     assert_eq!(status, 200, "{path}: {body}");
     serde_json::from_str(&body).unwrap()
-}
-
-async fn books(process: &Process) -> harness::Books {
-    let (_, body) = http_client::get(&process.http, "/metrics").await.unwrap();
-    harness::Books::parse(&String::from_utf8_lossy(&body))
 }
 
 /// So many positions are evaluated since the start, and all of it is in the store.
@@ -102,7 +87,7 @@ async fn story(between: Between) {
     ];
     let start = || Process::start_with("serve", folder.path(), &[], &settings);
     let mut process = start();
-    let mut terminal = connect(&process).await;
+    let mut terminal = connect(&process, PHONE).await;
     let begin = now_s();
     stand(&mut terminal, ELSEWHERE, begin - 2_000, 3).await;
     settled(&process, 3).await;
@@ -132,7 +117,7 @@ async fn story(between: Between) {
             lose_first_version(folder.path());
         }
         process = start();
-        terminal = connect(&process).await;
+        terminal = connect(&process, PHONE).await;
     }
 
     // The vehicle drives on, by the newest version.
@@ -201,7 +186,7 @@ async fn story(between: Between) {
     // Replayed once more, nothing opens twice and nothing goes.
     process.kill();
     let process = start();
-    let mut terminal = connect(&process).await;
+    let mut terminal = connect(&process, PHONE).await;
     stand(&mut terminal, ELSEWHERE, now_s(), 1).await;
     settled(&process, 1).await;
     assert_eq!(cases(&process).await, opened);

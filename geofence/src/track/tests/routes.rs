@@ -401,13 +401,11 @@ fn a_backlog_that_comes_in_order_is_told_like_what_comes_at_once() {
     }
 }
 
-/// A street of 3 km, and fixes every 30 s at these places of it.
-fn every_half_minute(places: &[(f64, f64)]) -> Vec<Violation> {
-    let line = [(0.0, 0.0), (3_000.0, 0.0)];
-    let properties = r#""windows":[{"from":"09:00","to":"10:00"}],"checks":["deviation"]"#;
+/// One route, and a sweeper that may drive it.
+fn with_street(properties: &str, line: &[(f64, f64)]) -> Catalog {
     let text = format!(
         r#"{{"type":"FeatureCollection","features":[{}]}}"#,
-        route("street", properties, &line)
+        route("street", properties, line)
     );
     let vehicles = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
                     V1,13800000001,A1,sweeper,F1,,\n";
@@ -416,10 +414,18 @@ fn every_half_minute(places: &[(f64, f64)]) -> Vec<Violation> {
         vehicles: Some(("vehicles".to_owned(), vehicles.to_owned())),
         ..CatalogSources::default()
     };
+    Catalog::load(&sources).unwrap()
+}
+
+/// A street of 3 km, and fixes every 30 s at these places of it.
+fn every_half_minute(places: &[(f64, f64)]) -> Vec<Violation> {
+    let line = [(0.0, 0.0), (3_000.0, 0.0)];
+    let properties = r#""windows":[{"from":"09:00","to":"10:00"}],"checks":["deviation"]"#;
+    let catalog = with_street(properties, &line);
     let fixes = (0..).zip(places);
     let fixes = fixes.map(|(index, (x, y))| position(index * 30_000, *x, *y, 36.0));
     let fixes: Vec<Position> = fixes.collect();
-    stripped(&judged(&Catalog::load(&sources).unwrap(), &fixes).0)
+    stripped(&judged(&catalog, &fixes).0)
 }
 
 #[test]
@@ -469,24 +475,14 @@ fn missed_when_the_last_report_says(speed_kmh: f64) -> usize {
            "points":[{{"id":"a","at":{}}}]"#,
         lon_lat(300.0, 5.0)
     );
-    let text = format!(
-        r#"{{"type":"FeatureCollection","features":[{}]}}"#,
-        route("street", &properties, &[(0.0, 0.0), (600.0, 0.0)])
-    );
-    let vehicles = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
-                    V1,13800000001,A1,sweeper,F1,,\n";
-    let sources = CatalogSources {
-        routes: Some(("routes".to_owned(), text)),
-        vehicles: Some(("vehicles".to_owned(), vehicles.to_owned())),
-        ..CatalogSources::default()
-    };
+    let catalog = with_street(&properties, &[(0.0, 0.0), (600.0, 0.0)]);
     let mut fixes = drive(0, (0.0, 0.0), (600.0, 0.0), 36.0);
     fixes.extend((60..600).step_by(30).map(|second| Position {
         status_flags: 2,
         ..position(second * 1_000, 600.0, 0.0, 0.0)
     }));
     fixes.last_mut().unwrap().speed_dkmh = (speed_kmh * 10.0) as u16;
-    let (evaluator, _) = judged(&Catalog::load(&sources).unwrap(), &fixes);
+    let (evaluator, _) = judged(&catalog, &fixes);
     evaluator.violations(&terminal()).len()
 }
 
