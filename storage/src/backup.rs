@@ -204,7 +204,13 @@ mod tests {
         let (from, to) = (folder.path().join("a"), folder.path().join("b"));
         assert!(!database(&from, &to).unwrap());
         let migrations = ["CREATE TABLE t (x INTEGER)"];
-        let open = sqlite::open(&from, &migrations, BUSY_TIMEOUT, 1 << 20).unwrap();
+        let open = sqlite::open(
+            &from,
+            &migrations,
+            BUSY_TIMEOUT,
+            sqlite::WriteAhead::of(1 << 20),
+        )
+        .unwrap();
         open.execute("INSERT INTO t VALUES (7)", []).unwrap();
         fs::write(&to, "what was there before").unwrap();
         assert!(database(&from, &to).unwrap());
@@ -224,7 +230,13 @@ mod tests {
         fs::create_dir_all(from.join("2026-11/25")).unwrap();
         let sql = "CREATE TABLE media (file TEXT NOT NULL)";
         let index = from.join("media.sqlite");
-        let open = sqlite::open(&index, &[sql], BUSY_TIMEOUT, 1 << 20).unwrap();
+        let open = sqlite::open(
+            &index,
+            &[sql],
+            BUSY_TIMEOUT,
+            sqlite::WriteAhead::of(1 << 20),
+        )
+        .unwrap();
         let row = |name: &str| {
             open.execute("INSERT INTO media VALUES (?)", [name])
                 .unwrap();

@@ -13,13 +13,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    sqlite::{self, failed},
+    sqlite::{self, WriteAhead, failed},
     store::StoreError,
 };
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/catalog/0001_versions.sql")];
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const WRITE_AHEAD: WriteAhead = WriteAhead::of(64 * 1024 * 1024);
 
 /// Texts by what they are about: `unit_grids`, `fences`, `vehicles`, ...
 pub type Texts = BTreeMap<String, String>;
@@ -82,7 +82,7 @@ impl CatalogVersions {
     /// # Errors
     /// When it cannot be opened, or is not one of ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = sqlite::open(path, MIGRATIONS, BUSY_TIMEOUT, WAL_BYTES_MAX)?;
+        let connection = sqlite::open(path, MIGRATIONS, BUSY_TIMEOUT, WRITE_AHEAD)?;
         connection
             .pragma_update(None, "foreign_keys", true)
             .map_err(failed("open the catalog"))?;

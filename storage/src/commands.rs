@@ -34,13 +34,13 @@ pub use self::{
     state::{CommandState, NotACommandState},
 };
 use crate::{
-    sqlite::{self, failed},
+    sqlite::{self, WriteAhead, failed},
     store::StoreError,
 };
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/commands/0001_commands.sql")];
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const WAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+const WRITE_AHEAD: WriteAhead = WriteAhead::of(8 * 1024 * 1024);
 /// A list ends early when its contents and answers have reached this size.
 const PAGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Rows that one transaction deletes or expires: others wait for it.
@@ -199,7 +199,7 @@ impl Commands {
     /// # Errors
     /// When it cannot be opened, or is not one of ours.
     pub fn open(path: &Path, limits: CommandLimits) -> Result<Self, StoreError> {
-        let connection = sqlite::open(path, MIGRATIONS, BUSY_TIMEOUT, WAL_BYTES_MAX)?;
+        let connection = sqlite::open(path, MIGRATIONS, BUSY_TIMEOUT, WRITE_AHEAD)?;
         let totals = rows::totals(&connection)?;
         Ok(Self {
             limits,

@@ -48,6 +48,7 @@ use uuid::Uuid;
 pub(crate) use self::writer::MAIN;
 use self::{reader::Readers, writer::Writer};
 use crate::evaluation::{EvaluationQuery, FigureCases, FigureRow, TerminalDay};
+use crate::sqlite::WriteAhead;
 use crate::store::{
     CaseChange, CaseQuery, CaseRecord, CaseWritten, Cursor, FindingBatch, FindingsWritten, Import,
     MoveOrder, Moved, Opening, PositionBatch, PositionQuery, PositionRow, PositionTally,
@@ -68,8 +69,10 @@ pub struct Options {
     /// Rows of one transaction: a batch of more is written in several, of neighbours each. The log
     /// shares the disk, and its syncs wait for what another sync brings there at once.
     pub commit_rows_max: usize,
-    /// The write-ahead file of a database is carried over at half of this size, and emptied when it
-    /// has reached it.
+    /// So much of a write-ahead file is carried over into its database at once, but not more than
+    /// half of `wal_bytes_max`.
+    pub checkpoint_bytes: u64,
+    /// A write-ahead file is emptied when it has reached this size.
     pub wal_bytes_max: u64,
 }
 
@@ -81,7 +84,17 @@ impl Default for Options {
             readers: 4,
             open_days_max: 4,
             commit_rows_max: 1_000,
+            checkpoint_bytes: 1024 * 1024,
             wal_bytes_max: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl Options {
+    fn write_ahead(&self) -> WriteAhead {
+        WriteAhead {
+            carried_bytes: self.checkpoint_bytes,
+            bytes_max: self.wal_bytes_max,
         }
     }
 }

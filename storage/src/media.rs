@@ -59,12 +59,12 @@ pub use self::{
 };
 use crate::{
     file_system::{FileSystem as _, Lock, RealFileSystem},
-    sqlite,
+    sqlite::{self, WriteAhead},
 };
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/media/0001_media.sql")];
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const WAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+const WRITE_AHEAD: WriteAhead = WriteAhead::of(8 * 1024 * 1024);
 /// What terminals' clocks may be ahead and still be believed.
 const AHEAD_MAX_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -277,7 +277,7 @@ impl MediaStore {
             .map_err(files::failed("lock", &path))?;
         files::remove_incoming(directory)?;
         let path = directory.join("media.sqlite");
-        let connection = sqlite::open(&path, MIGRATIONS, BUSY_TIMEOUT, WAL_BYTES_MAX)?;
+        let connection = sqlite::open(&path, MIGRATIONS, BUSY_TIMEOUT, WRITE_AHEAD)?;
         let mut inner = Inner {
             connection,
             totals: MediaTotals::default(),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     case_changes::damaged,
-    sqlite::{self, failed},
+    sqlite::{self, WriteAhead, failed},
     store::StoreError,
 };
 
@@ -21,7 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/registry/0002_sessions.sql"),
 ];
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const WAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+const WRITE_AHEAD: WriteAhead = WriteAhead::of(8 * 1024 * 1024);
 /// Pages kept in memory: rows are written and seldom read.
 const CACHE_KIB: i64 = 2 * 1024;
 
@@ -109,7 +109,7 @@ impl Registry {
     /// # Errors
     /// When it cannot be opened, or is not one of ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = sqlite::open(path, MIGRATIONS, BUSY_TIMEOUT, WAL_BYTES_MAX)?;
+        let connection = sqlite::open(path, MIGRATIONS, BUSY_TIMEOUT, WRITE_AHEAD)?;
         let reader = sqlite::open_for_reading(path, BUSY_TIMEOUT)?;
         for connection in [&connection, &reader] {
             connection

@@ -9,6 +9,26 @@ use crate::store::StoreError;
 /// SQLite's default.
 const PAGE_BYTES: i64 = 4_096;
 
+/// Bounds of a write-ahead file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteAhead {
+    /// What is carried over into the database at once, at most half of the other: all of it is
+    /// brought to the disk by one sync, and whoever syncs meanwhile waits for it.
+    pub(crate) carried_bytes: u64,
+    /// The file is cut to it when it is empty.
+    pub(crate) bytes_max: u64,
+}
+
+impl WriteAhead {
+    /// Half of the file is carried over at once.
+    pub(crate) const fn of(bytes_max: u64) -> Self {
+        Self {
+            carried_bytes: bytes_max / 2,
+            bytes_max,
+        }
+    }
+}
+
 /// Opens a file for writing, creates it when it is not there, and brings it to the newest schema.
 ///
 /// `synchronous=FULL`: a commit is on disk when it returns. `NORMAL` would lose the last
@@ -19,7 +39,7 @@ pub(crate) fn open(
     path: &Path,
     migrations: &[&str],
     busy_timeout: Duration,
-    wal_bytes_max: u64,
+    write_ahead: WriteAhead,
 ) -> Result<Connection, StoreError> {
     let action = "open a database file";
     let mut connection = Connection::open(path).map_err(failed(action))?;
@@ -37,13 +57,13 @@ pub(crate) fn open(
         );
         return Err(StoreError::Unusable { action, reason });
     }
-    let wal_bytes_max = i64::try_from(wal_bytes_max).unwrap_or(i64::MAX);
+    let carried_bytes = write_ahead.carried_bytes.min(write_ahead.bytes_max / 2);
+    let [bytes_max, carried_bytes] = [write_ahead.bytes_max, carried_bytes]
+        .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
     for (pragma, value) in [
         ("synchronous", 2), // full
-        ("journal_size_limit", wal_bytes_max),
-        // A batch of a city touches a page for each terminal: at SQLite's default of 1,000 pages
-        // every commit would carry the whole write-ahead file into the database.
-        ("wal_autocheckpoint", wal_bytes_max / 2 / PAGE_BYTES),
+        ("journal_size_limit", bytes_max),
+        ("wal_autocheckpoint", carried_bytes / PAGE_BYTES),
         ("cache_size", -32 * 1024), // KiB
         ("temp_store", 2),          // memory
     ] {

@@ -97,9 +97,15 @@ fn embedded_options(raw: &mut Raw) -> embedded::Options {
     let options = embedded::Options::default();
     let rows = u32::try_from(options.commit_rows_max).unwrap_or(u32::MAX);
     let rows = raw.count("store.commit_rows_max", rows, 100..=100_000);
+    let checkpoint_bytes = raw.bytes(
+        "store.checkpoint_bytes",
+        options.checkpoint_bytes,
+        32 * KIB..=GIB,
+    );
     let wal_bytes_max = raw.bytes("store.wal_bytes_max", options.wal_bytes_max, 64 * KIB..=GIB);
     embedded::Options {
         commit_rows_max: usize::try_from(rows).unwrap_or(usize::MAX),
+        checkpoint_bytes,
         wal_bytes_max,
         ..options
     }

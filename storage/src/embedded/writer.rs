@@ -54,7 +54,7 @@ impl Writer {
         readers: Arc<Readers>,
     ) -> Result<Self, StoreError> {
         let path = directory.join("main.sqlite");
-        let main = sqlite::open(&path, MAIN, options.busy_timeout, options.wal_bytes_max)?;
+        let main = sqlite::open(&path, MAIN, options.busy_timeout, options.write_ahead())?;
         Ok(Self {
             directory: directory.to_owned(),
             options: options.clone(),
@@ -148,12 +148,9 @@ impl Writer {
             Some(index) => self.days.remove(index),
             None => {
                 let path = day::file(&self.directory, day);
-                let Options {
-                    busy_timeout,
-                    wal_bytes_max,
-                    ..
-                } = self.options;
-                (day, sqlite::open(&path, DAY, busy_timeout, wal_bytes_max)?)
+                let Options { busy_timeout, .. } = self.options;
+                let write_ahead = self.options.write_ahead();
+                (day, sqlite::open(&path, DAY, busy_timeout, write_ahead)?)
             }
         };
         if self.days.len() >= self.options.open_days_max.max(1) {
