@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use futures_util::TryStreamExt as _;
 use geofence::{
     catalog::Catalog as Snapshot,
     identity::{TerminalId, ViolationId},
@@ -96,7 +97,7 @@ pub enum BacktestError {
 /// # Errors
 /// When the store cannot be read, or it was told to stop.
 pub async fn run(
-    store: &dyn Store,
+    store: Arc<dyn Store>,
     catalog: &Snapshot,
     period: &Period,
     violations_max: usize,
@@ -109,7 +110,7 @@ pub async fn run(
         [one] => Some(one),
         _ => None,
     };
-    let mut query = PositionQuery {
+    let query = PositionQuery {
         terminal: one,
         from: period.from,
         to: period.to,
@@ -117,17 +118,14 @@ pub async fn run(
         after: None,
         limit: PAGE,
     };
-    loop {
+    let mut stored = store.all_positions(query);
+    while let Some(rows) = stored.try_next().await? {
         if stop.is_cancelled() {
             return Err(BacktestError::Cancelled);
         }
-        let rows = store.positions(&query).await?;
-        let Some(last) = rows.last().map(|row| &row.position) else {
-            break;
-        };
-        query.after = Some((last.fixed_at, last.terminal, last.digest));
-        progress.at.store(last.fixed_at.0, Relaxed);
-        let is_last = rows.len() < PAGE as usize;
+        if let Some(last) = rows.last() {
+            progress.at.store(last.position.fixed_at.0, Relaxed);
+        }
         let positions = rows.into_iter().map(|row| row.position);
         let is_wanted =
             |p: &Position| period.terminals.is_empty() || period.terminals.contains(&p.terminal);
@@ -136,9 +134,6 @@ pub async fn run(
             .positions
             .fetch_add(positions.len() as u64, Relaxed);
         block_in_place(|| trial.judge(positions));
-        if is_last {
-            break;
-        }
     }
     let found = block_in_place(|| trial.finish(period.to, violations_max));
     Ok(Found {

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -18,11 +18,14 @@ use crate::{
     tracks::{
         files::Format,
         pages::{self, Pages, Wanted},
+        row::Row,
     },
 };
 
 /// Rows that are in memory at a time.
 const PAGE: u32 = 10_000;
+/// Between two words of how far it has come.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// What to export.
 #[derive(Debug, Subcommand)]
@@ -100,19 +103,25 @@ pub(crate) fn parse_phone(text: &str) -> Result<TerminalId, String> {
         .map_err(|e: geofence::identity::NotATerminalId| e.to_string())
 }
 
-/// Runs the export; gives a line for people.
+/// Runs the export; tells how far it is, and gives a line for people.
+///
+/// What was stored when it began is in the file, each row once, unless retention removes it
+/// meanwhile. Of what is stored meanwhile, late fixes may be missing.
 ///
 /// # Errors
 /// When the source cannot be read or the file cannot be written.
-pub fn run(Export::Positions(options): Export) -> anyhow::Result<String> {
+pub fn run(
+    Export::Positions(options): Export,
+    mut tell: impl FnMut(&str),
+) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    runtime.block_on(positions(options))
+    runtime.block_on(positions(options, &mut tell))
 }
 
-async fn positions(options: Positions) -> anyhow::Result<String> {
+async fn positions(options: Positions, tell: &mut impl FnMut(&str)) -> anyhow::Result<String> {
     let format = options.format;
     let output: Box<dyn Write + Send> = if options.out.as_os_str() == "-" {
         Box::new(std::io::stdout())
@@ -131,6 +140,7 @@ async fn positions(options: Positions) -> anyhow::Result<String> {
     let mut writer = format.writer(output, options.gap)?;
     let mut pages = Pages::open(options.source.into(), wanted).await?;
     let (mut count, mut left_out): (u64, u64) = (0, 0);
+    let mut told = Instant::now();
     while let Some(rows) = pages.next().await? {
         for row in &rows {
             if writer.write(row)? {
@@ -138,6 +148,12 @@ async fn positions(options: Positions) -> anyhow::Result<String> {
             } else {
                 left_out += 1;
             }
+        }
+        if let Some(row) = rows.last()
+            && told.elapsed() >= TELL_EVERY
+        {
+            told = Instant::now();
+            tell(&progress(count, row));
         }
     }
     writer.finish()?;
@@ -149,4 +165,10 @@ async fn positions(options: Positions) -> anyhow::Result<String> {
         "{count} positions written to {}{without_fix}",
         options.out.display()
     ))
+}
+
+/// How far it is: by time, and by terminal where a file has one after the other.
+fn progress(count: u64, last: &Row) -> String {
+    let at = last.fixed_at.map(clock::rfc3339).unwrap_or_default();
+    format!("{count} positions, up to {} at {at}", last.phone)
 }

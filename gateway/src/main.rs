@@ -152,10 +152,8 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Export(command) => summed_up(export::run(command)),
-        Command::Move(command) => summed_up(operations::transfer::run(&command, |progress| {
-            eprintln!("gridtrace: {progress}");
-        })),
+        Command::Export(command) => summed_up(export::run(command, tell)),
+        Command::Move(command) => summed_up(operations::transfer::run(&command, tell)),
         Command::Backtest { settings, options } => match settings.read() {
             Ok(config) => ended(operations::backtest::run(
                 config,
@@ -216,6 +214,11 @@ fn ended(result: anyhow::Result<u8>) -> ExitCode {
             ExitCode::from(operations::exit_code(&error))
         }
     }
+}
+
+/// How far a command has come.
+fn tell(progress: &str) {
+    eprintln!("gridtrace: {progress}");
 }
 
 #[expect(clippy::print_stdout, reason = "what the user asked for belongs there")]

@@ -12,6 +12,7 @@ mod search;
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream};
 use geofence::{
     case::{Case, Stage, policy::Desk},
     identity::{CaseId, TerminalId, ViolationId},
@@ -40,6 +41,15 @@ pub struct PositionRow {
     pub position: Position,
     /// The code of the unit grid it lies in.
     pub unit_grid: Option<String>,
+}
+
+impl PositionRow {
+    /// Where a page behind this row continues: see [`PositionQuery::after`].
+    #[must_use]
+    pub const fn key(&self) -> (Timestamp, TerminalId, u32) {
+        let position = &self.position;
+        (position.fixed_at, position.terminal, position.digest)
+    }
 }
 
 /// A report in quarantine.
@@ -382,6 +392,33 @@ pub trait Store: Outbox + Send + Sync + 'static {
 
     /// Positions of a time range.
     async fn positions(&self, query: &PositionQuery) -> Result<Vec<PositionRow>, StoreError>;
+
+    /// All positions of a range, in the order of [`Store::positions`], in pieces of at most `limit`
+    /// rows. Each comes once; what was stored before the first piece was asked for comes, unless it
+    /// is removed meanwhile; of what is written meanwhile, late fixes may be missing.
+    ///
+    /// Errors end it: a stream that ends without one has given all.
+    fn all_positions(
+        self: Arc<Self>,
+        query: PositionQuery,
+    ) -> BoxStream<'static, Result<Vec<PositionRow>, StoreError>> {
+        let first = Some(query);
+        Box::pin(stream::try_unfold(first, move |query| {
+            let store = Arc::clone(&self);
+            async move {
+                let Some(mut query) = query else {
+                    return Ok(None);
+                };
+                let page = store.positions(&query).await?;
+                if page.is_empty() {
+                    return Ok(None);
+                }
+                let is_full = page.len() >= query.limit as usize;
+                query.after = page.last().map(PositionRow::key);
+                Ok(Some((page, is_full.then_some(query))))
+            }
+        }))
+    }
 
     /// Cases in the order of the query.
     async fn cases(&self, query: &CaseQuery) -> Result<Vec<Case>, StoreError>;

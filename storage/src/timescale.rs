@@ -29,6 +29,7 @@ mod latest;
 mod outbox;
 mod positions;
 mod queries;
+mod reading;
 mod recent;
 mod retention;
 mod rows;
@@ -38,6 +39,7 @@ mod transfer;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use geofence::{
     case::{Case, Stage, policy::Desk},
     identity::{CaseId, TerminalId},
@@ -259,6 +261,13 @@ impl Store for TimescaleStore {
         let mut lease = self.reader("read positions").await?;
         let result = self.query(queries::page(&mut lease, query)).await;
         lease.conclude(result)
+    }
+
+    fn all_positions(
+        self: Arc<Self>,
+        query: PositionQuery,
+    ) -> BoxStream<'static, Result<Vec<PositionRow>, StoreError>> {
+        reading::read(self, query)
     }
 
     async fn cases(&self, query: &CaseQuery) -> Result<Vec<Case>, StoreError> {

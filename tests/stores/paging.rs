@@ -1,7 +1,8 @@
 //! Pages against a model in memory: complete, in order, nothing twice.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::TryStreamExt as _;
 use geofence::{
     case::{Case, Stage},
     units::{Latitude, Longitude, Timestamp},
@@ -68,6 +69,13 @@ pub(crate) async fn pages_of_positions_have_no_gaps_and_no_repeats(subject: &Sub
                 .cloned()
                 .collect();
             assert_eq!(found, expected, "{terminal:?}, pages of {limit}");
+            query.after = None;
+            assert_eq!(whole(subject, &query).await, expected, "{terminal:?}");
+            if let Some(row) = expected.get(expected.len() / 2) {
+                query.after = Some(row.key());
+                let rest = &expected[expected.len() / 2 + 1..];
+                assert_eq!(whole(subject, &query).await, rest, "{terminal:?}");
+            }
         }
     }
 }
@@ -140,7 +148,21 @@ pub(crate) async fn a_box_has_what_lies_in_it_and_on_its_edge(subject: &Subject)
             found.extend(page);
         }
         assert_eq!(found, expected, "{terminal:?}");
+        query.after = None;
+        assert_eq!(whole(subject, &query).await, expected, "{terminal:?}");
     }
+}
+
+/// Read in one go; no piece is larger than the limit.
+async fn whole(subject: &Subject, query: &PositionQuery) -> Vec<PositionRow> {
+    let reading = Arc::clone(&subject.store).all_positions(query.clone());
+    let pieces: Vec<_> = reading.try_collect().await.unwrap();
+    assert!(
+        pieces
+            .iter()
+            .all(|piece| piece.len() <= query.limit as usize)
+    );
+    pieces.concat()
 }
 
 pub(crate) async fn pages_of_cases_have_no_gaps_and_no_repeats(subject: &Subject) {

@@ -105,7 +105,7 @@ async fn run(gateway: Arc<Gateway>, job: Arc<Job>, catalog: Snapshot) {
     let violations_max = gateway.config.backtest.violations_max as usize;
     let stop: &CancellationToken = &job.stop;
     let found = backtest::run(
-        &*gateway.store,
+        Arc::clone(&gateway.store),
         &catalog,
         &job.period,
         violations_max,

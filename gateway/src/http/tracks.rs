@@ -28,9 +28,7 @@ use super::{
 use crate::{
     Gateway, clock,
     tracks::{
-        Gaps,
-        pages::key,
-        seconds,
+        Gaps, seconds,
         simplify::{Point, Simplifier, Summary},
     },
 };
@@ -119,7 +117,12 @@ async fn positions(
         ..range(&gateway, from, to)?
     };
     let rows = gateway.store.positions(&query).await?;
-    Ok(Json(Page::of(rows, query.limit, key, TrackPoint::from)))
+    Ok(Json(Page::of(
+        rows,
+        query.limit,
+        PositionRow::key,
+        TrackPoint::from,
+    )))
 }
 
 /// The row that the next page continues behind; `None` where there is no next page.
@@ -275,7 +278,7 @@ async fn track(
         })
         .collect();
     let next =
-        last_of_full_page(&rows, &query).and_then(|row| encode_cursor(&(key(row), gaps.last())));
+        last_of_full_page(&rows, &query).and_then(|row| encode_cursor(&(row.key(), gaps.last())));
     let items = rows
         .into_iter()
         .zip(marked)
@@ -370,7 +373,7 @@ async fn simplified(
     let mut simplifier = Simplifier::new(points_max, gap, config.stop_after);
     loop {
         let rows = gateway.store.positions(&query).await?;
-        let last = last_of_full_page(&rows, &query).map(key);
+        let last = last_of_full_page(&rows, &query).map(PositionRow::key);
         // Away from the threads that sockets need.
         simplifier = in_background(move || {
             let positions = rows.into_iter().map(|row| row.position);

@@ -102,7 +102,7 @@ async fn found(config: &Config, options: &BacktestOptions) -> anyhow::Result<Fou
     let progress = Progress::default();
     let stop = CancellationToken::new();
     let max = config.backtest.violations_max as usize;
-    let running = backtest::run(&*store, &snapshot, &period, max, &progress, &stop);
+    let running = backtest::run(store, &snapshot, &period, max, &progress, &stop);
     tokio::pin!(running);
     loop {
         tokio::select! {

@@ -7,11 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use futures_util::{TryStreamExt as _, stream::BoxStream};
 use geofence::{identity::TerminalId, units::Timestamp};
 use serde::Deserialize;
 use storage::{
     embedded::EmbeddedStore,
-    store::{PositionQuery, PositionRow, Store},
+    store::{PositionQuery, PositionRow, Store, StoreError},
     timescale::TimescaleStore,
 };
 
@@ -79,6 +80,8 @@ impl std::fmt::Debug for Pages {
 enum Reader {
     Store {
         store: Arc<dyn Store>,
+        /// Of the range, or of one terminal of it, while they are read.
+        positions: Option<BoxStream<'static, Result<Vec<PositionRow>, StoreError>>>,
         quarantine_before: Option<u64>,
     },
     Http {
@@ -134,6 +137,7 @@ impl Pages {
     pub fn of_store(store: Arc<dyn Store>, wanted: Wanted) -> Self {
         let reader = Reader::Store {
             store,
+            positions: None,
             quarantine_before: None,
         };
         Self::of(reader, wanted)
@@ -203,7 +207,6 @@ impl Pages {
             self.find_terminals().await?;
         }
         self.query.terminal = self.terminals.pop_front();
-        self.query.after = None;
         self.stage = match self.query.terminal {
             Some(_) => Stage::Positions,
             None => Stage::Done,
@@ -234,10 +237,17 @@ impl Pages {
     async fn positions(&mut self) -> anyhow::Result<(Vec<Row>, bool)> {
         let limit = self.query.limit;
         match &mut self.reader {
-            Reader::Store { store, .. } => {
-                let rows = store.positions(&self.query).await?;
-                self.query.after = rows.last().map(key);
-                let is_last = rows.len() < limit as usize;
+            Reader::Store {
+                store, positions, ..
+            } => {
+                let reading = positions
+                    .get_or_insert_with(|| Arc::clone(store).all_positions(self.query.clone()));
+                let rows = reading.try_next().await?;
+                if rows.is_none() {
+                    *positions = None;
+                }
+                let is_last = rows.is_none();
+                let rows = rows.unwrap_or_default();
                 Ok((rows.iter().map(Row::from).collect(), is_last))
             }
             Reader::Http { address, cursor } => {
@@ -259,6 +269,7 @@ impl Pages {
             Reader::Store {
                 store,
                 quarantine_before,
+                ..
             } => {
                 let rows = store.quarantined(*quarantine_before, limit).await?;
                 *quarantine_before = rows.last().map(|row| row.number);
@@ -286,13 +297,6 @@ impl Pages {
                 .is_some_and(|at| (self.query.from..self.query.to).contains(&at));
         is_of_terminal && is_in_range
     }
-}
-
-/// Where the next page continues.
-#[must_use]
-pub fn key(row: &PositionRow) -> (Timestamp, TerminalId, u32) {
-    let position = &row.position;
-    (position.fixed_at, position.terminal, position.digest)
 }
 
 /// A list as the API gives it.

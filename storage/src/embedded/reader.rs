@@ -235,6 +235,13 @@ impl Reader {
     }
 }
 
+const OF_TERMINAL: &str = "SELECT * FROM positions WHERE terminal = ? AND fixed_at < ? \
+    AND (fixed_at, digest) > (?, ?) AND latitude BETWEEN ? AND ? AND longitude BETWEEN ? AND ? \
+    ORDER BY fixed_at, digest LIMIT ?";
+const OF_ALL: &str = "SELECT * FROM positions INDEXED BY positions_by_time WHERE fixed_at < ? \
+    AND (fixed_at, terminal, digest) > (?, ?, ?) AND latitude BETWEEN ? AND ? \
+    AND longitude BETWEEN ? AND ? ORDER BY fixed_at, terminal, digest LIMIT ?";
+
 fn positions_of_day(
     connection: &Connection,
     query: &PositionQuery,
@@ -242,21 +249,22 @@ fn positions_of_day(
     limit: u32,
 ) -> Result<Vec<PositionRow>, StoreError> {
     let action = "read positions";
+    // The key alone says where to begin: beside it the beginning of the range would be what is looked
+    // for, and all rows of that moment be gone through with each page.
     let (after, after_terminal, after_digest) = match &query.after {
-        Some((fixed_at, terminal, digest)) => (fixed_at.0, terminal.as_str(), i64::from(*digest)),
-        None => (i64::MIN, "", -1),
+        Some((fixed_at, terminal, digest)) if *fixed_at >= from => {
+            (fixed_at.0, terminal.as_str(), i64::from(*digest))
+        }
+        _ => (from.0, "", -1),
     };
     let [south, north, west, east] = query.bounds();
     match &query.terminal {
         Some(terminal) => all(
             connection,
             action,
-            "SELECT * FROM positions WHERE terminal = ? AND fixed_at >= ? AND fixed_at < ? \
-             AND (fixed_at, digest) > (?, ?) AND latitude BETWEEN ? AND ? \
-             AND longitude BETWEEN ? AND ? ORDER BY fixed_at, digest LIMIT ?",
+            OF_TERMINAL,
             params![
                 terminal.as_str(),
-                from.0,
                 query.to.0,
                 after,
                 after_digest,
@@ -271,12 +279,8 @@ fn positions_of_day(
         None => all(
             connection,
             action,
-            "SELECT * FROM positions INDEXED BY positions_by_time \
-             WHERE fixed_at >= ? AND fixed_at < ? AND (fixed_at, terminal, digest) > (?, ?, ?) \
-             AND latitude BETWEEN ? AND ? AND longitude BETWEEN ? AND ? \
-             ORDER BY fixed_at, terminal, digest LIMIT ?",
+            OF_ALL,
             params![
-                from.0,
                 query.to.0,
                 after,
                 after_terminal,
@@ -310,4 +314,40 @@ fn bound(connection: &mut Connection, deadline: Instant) -> Result<(), StoreErro
     connection
         .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > deadline))
         .map_err(failed("bound a query"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite looks for in an index, and that it sorts nothing.
+    fn plan(sql: &str) -> String {
+        let connection = Connection::open_in_memory().unwrap();
+        let schema = include_str!("../../migrations/embedded/day_0001.sql");
+        connection.execute_batch(schema).unwrap();
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let lines = statement
+            .query_map(
+                rusqlite::params_from_iter([1; 9].iter().take(sql.matches('?').count())),
+                |row| row.get::<_, String>(3),
+            )
+            .unwrap();
+        lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn a_page_begins_at_its_key_however_many_rows_share_the_moment() {
+        assert_eq!(
+            plan(OF_ALL),
+            "SEARCH positions USING INDEX positions_by_time \
+             ((fixed_at,terminal,digest)>(?,?,?) AND fixed_at<?)"
+        );
+        assert_eq!(
+            plan(OF_TERMINAL),
+            "SEARCH positions USING PRIMARY KEY \
+             (terminal=? AND (fixed_at,digest)>(?,?) AND fixed_at<?)"
+        );
+    }
 }

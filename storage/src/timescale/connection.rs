@@ -77,7 +77,7 @@ impl Failure {
     }
 
     /// Our limit, or the same one at the server, whichever is first.
-    fn is_timeout(&self) -> bool {
+    pub(super) fn is_timeout(&self) -> bool {
         match self {
             Self::TimedOut => true,
             Self::Database(error) => error.code() == Some(&SqlState::QUERY_CANCELED),

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt;
 use geofence::{identity::TerminalId, units::Timestamp};
-use tokio_postgres::{Statement, types::ToSql};
+use tokio_postgres::{RowStream, Statement, types::ToSql};
 use uuid::Uuid;
 
 use super::{
@@ -106,8 +106,8 @@ async fn stream(
     Ok(positions)
 }
 
-// Parts of the query for a page. Parameters: range, key of the last row (its terminal, or the one
-// that is asked for), limit, box.
+// Parts of the query for positions. Parameters: range, key of the last row (its terminal, or the
+// one that is asked for), limit (NULL for none), box.
 macro_rules! select_page {
     () => {
         concat!(
@@ -149,12 +149,26 @@ pub(super) async fn page(
     connection: &mut Connection,
     query: &PositionQuery,
 ) -> Result<Vec<PositionRow>, Failure> {
+    let mut found = pin!(rows_of(connection, query, Some(query.limit)).await?);
+    let mut positions = Vec::new();
+    while let Some(row) = found.try_next().await? {
+        positions.push(rows::position(&row)?);
+    }
+    Ok(positions)
+}
+
+/// The rows of a query as they come: so many at most, or all of them.
+pub(super) async fn rows_of(
+    connection: &mut Connection,
+    query: &PositionQuery,
+    limit: Option<u32>,
+) -> Result<RowStream, Failure> {
     let (after, after_terminal, after_digest) = match &query.after {
         Some((fixed_at, terminal, digest)) => (*fixed_at, terminal.as_str(), i64::from(*digest)),
         None => (Timestamp(i64::MIN), "", -1),
     };
     let (from, to) = (Moment(query.from.max(after)), Moment(query.to));
-    let (after, limit) = (Moment(after), i64::from(query.limit));
+    let (after, limit) = (Moment(after), limit.map(i64::from));
     let [south, north, west, east] = query.bounds();
     let who = (query.terminal.as_ref()).map_or(after_terminal, TerminalId::as_str);
     let mut parameters: Vec<&(dyn ToSql + Sync)> =
@@ -171,7 +185,33 @@ pub(super) async fn page(
         (None, Some(_)) => concat!(select_page!(), of_all!(), in_box!(), by_terminal!()),
     };
     let select = connection.statement(sql).await?;
-    stream(connection, &select, &parameters).await
+    let client = &connection.client;
+    Ok(client.query_raw(&select, parameters).await?)
+}
+
+/// The first moment of a query's range that has a position, of whatever place.
+pub(super) async fn first_moment(
+    connection: &mut Connection,
+    query: &PositionQuery,
+) -> Result<Option<Timestamp>, Failure> {
+    let (from, to) = (Moment(query.from), Moment(query.to));
+    let row = match query.terminal.as_ref().map(TerminalId::as_str) {
+        None => {
+            let sql = "SELECT min(fixed_at) FROM gridtrace.positions \
+                       WHERE fixed_at >= $1 AND fixed_at < $2";
+            let select = connection.statement(sql).await?;
+            connection.client.query_one(&select, &[&from, &to]).await?
+        }
+        Some(phone) => {
+            let sql = "SELECT min(fixed_at) FROM gridtrace.positions \
+                       WHERE fixed_at >= $1 AND fixed_at < $2 \
+                       AND terminal = (SELECT id FROM gridtrace.terminals WHERE phone = $3)";
+            let select = connection.statement(sql).await?;
+            let client = &connection.client;
+            client.query_one(&select, &[&from, &to, &phone]).await?
+        }
+    };
+    Ok(row.get::<_, Option<Moment>>(0).map(|moment| moment.0))
 }
 
 pub(super) async fn quarantined(

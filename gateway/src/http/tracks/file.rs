@@ -19,7 +19,6 @@ use crate::{
     Gateway, clock,
     tracks::{
         files::{Format, RowWriter, Taken},
-        pages::key,
         row::Row,
     },
 };
@@ -147,7 +146,7 @@ impl FileOfTrack {
         for row in &rows {
             self.writer.write(&Row::from(row))?;
         }
-        match last_of_full_page(&rows, &self.query).map(key) {
+        match last_of_full_page(&rows, &self.query).map(PositionRow::key) {
             Some(last) => {
                 self.query.after = Some(last);
                 self.writer.flush()?;
