@@ -130,7 +130,7 @@ pub struct Gateway {
     pub vendor_items: VendorItems,
     /// The newest frames that were not taken.
     pub rejected: RejectedFrames,
-    /// Consumers whose store does not answer, with the reason.
+    /// Consumers whose store does not answer, and what is not loaded from it yet, with the reason.
     pub store_is_away: DashMap<&'static str, String>,
     /// Where terminals come to.
     pub listeners: Listeners,

@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 use self::follower::{Follower, Step, StepError, Workplace};
 use crate::{EXIT_DAMAGED, EXIT_LOG_FAILED, Gateway};
 
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_LAST: Duration = Duration::from_secs(15);
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_LAST: Duration = Duration::from_secs(15);
 
 /// Records in a row that a consumer works on at once.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ async fn retried<C: Consumer>(
 }
 
 /// Between half and the whole of a pause, so that nodes do not come back all at once.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let mut byte = [0; 1];
     // Without randomness the pause is the whole one, which is right as well.
     let share = if getrandom::fill(&mut byte).is_ok() {

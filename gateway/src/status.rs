@@ -12,7 +12,7 @@ pub struct Readiness {
     pub ready: bool,
     /// What is wrong, in words.
     pub reasons: Vec<String>,
-    /// What is wrong and hurts no terminal: a store that is away.
+    /// What is wrong and hurts no terminal: a store that is away, or what is not loaded from it yet.
     pub degraded: Vec<String>,
     /// Number of the next record, and of the next one that is not durable.
     pub log_next: u64,

@@ -5,6 +5,7 @@ mod commands;
 mod followers;
 mod interoperability;
 mod kills;
+mod late_store;
 mod limits;
 mod neighbours;
 mod outer;

@@ -31,7 +31,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use geofence::case::{Case, Interval};
+use geofence::{
+    case::{Case, Interval},
+    identity::CaseId,
+};
 use parking_lot::Mutex;
 use rumqttd::{
     Router, RouterConfig,
@@ -105,6 +108,8 @@ struct Kept {
     /// Topic by case id, with the ids in the order of their coming.
     cases: HashMap<String, Arc<str>>,
     cases_in_order: VecDeque<String>,
+    /// Ids of cases that were told of while those of before are read.
+    told_meanwhile: Option<HashSet<CaseId>>,
 }
 
 struct Place {
@@ -224,39 +229,31 @@ impl Fanout {
     /// Cases that were opened or changed, and the violations behind them.
     pub fn cases(&self, cases: &[Case], catalog: &Catalog) {
         let Some(inner) = &self.inner else { return };
-        let mut batch = Vec::with_capacity(cases.len() * 2);
+        let news = CaseNews::of(cases, catalog);
         let mut kept = inner.kept.lock();
-        for case in cases {
-            let view = CaseView::new(case, catalog);
-            let area = topic::area(case.unit_grid.as_deref());
-            let topic = topic::of(Kind::Cases, &area, &view.id);
-            let before = kept.cases.get(&view.id).cloned();
-            if let Some(before) = before.filter(|before| **before != *topic) {
-                let before = String::from(&*before);
-                kept.publish(&mut batch, Kind::Cases, before, Bytes::new());
-            }
-            let Ok(text) = serde_json::to_vec(&view) else {
-                continue;
-            };
-            for interval in &case.intervals {
-                let violation = &ViolationView::from(&interval.violation);
-                let state = violation_state(interval);
-                let area = topic::area(violation.unit_grid.as_deref());
-                let topic = topic::of(Kind::Violations, &area, &violation.violation);
-                if let Ok(text) = serde_json::to_vec(&ViolationNews { state, violation }) {
-                    batch.push(Envelope::new(Kind::Violations, topic, text.into(), false));
-                }
-            }
-            kept.case(
-                &view.id,
-                &topic,
-                text.clone().into(),
-                case.stage.is_final(),
-                inner.retained_cases_max,
-            );
-            let is_kept = !case.stage.is_final();
-            batch.push(Envelope::new(Kind::Cases, topic, text.into(), is_kept));
+        if let Some(told) = &mut kept.told_meanwhile {
+            told.extend(cases.iter().map(|case| case.id));
         }
+        let batch = inner.publish(&mut kept, news);
+        drop(kept);
+        self.send(inner, batch);
+    }
+
+    /// From now on it is remembered which cases are told of, until those of before are told.
+    pub fn expect_cases_of_before(&self) {
+        if let Some(inner) = &self.inner {
+            inner.kept.lock().told_meanwhile = Some(HashSet::new());
+        }
+    }
+
+    /// Cases as the store had them; those that were told of since are known better.
+    pub fn cases_of_before(&self, cases: &[Case], catalog: &Catalog) {
+        let Some(inner) = &self.inner else { return };
+        let mut news = CaseNews::of(cases, catalog);
+        let mut kept = inner.kept.lock();
+        let told = kept.told_meanwhile.take().unwrap_or_default();
+        news.retain(|news| !told.contains(&news.case));
+        let batch = inner.publish(&mut kept, news);
         drop(kept);
         self.send(inner, batch);
     }
@@ -408,6 +405,71 @@ impl Fanout {
         self.inner
             .as_ref()
             .map_or(0, |inner| inner.waiting_topics_max)
+    }
+}
+
+/// A case as it is published.
+struct CaseNews {
+    case: CaseId,
+    id: String,
+    topic: String,
+    text: Bytes,
+    violations: Vec<Envelope>,
+    is_final: bool,
+}
+
+impl CaseNews {
+    /// Written before the lock is taken: who tells of cases runs when others do not, and would keep
+    /// it from those who tell of positions.
+    fn of(cases: &[Case], catalog: &Catalog) -> Vec<Self> {
+        let news = cases.iter().filter_map(|case| {
+            let view = CaseView::new(case, catalog);
+            let area = topic::area(case.unit_grid.as_deref());
+            let text = serde_json::to_vec(&view).ok()?;
+            let violations = case.intervals.iter().filter_map(|interval| {
+                let violation = &ViolationView::from(&interval.violation);
+                let state = violation_state(interval);
+                let area = topic::area(violation.unit_grid.as_deref());
+                let topic = topic::of(Kind::Violations, &area, &violation.violation);
+                let text = serde_json::to_vec(&ViolationNews { state, violation }).ok()?;
+                Some(Envelope::new(Kind::Violations, topic, text.into(), false))
+            });
+            Some(Self {
+                case: case.id,
+                topic: topic::of(Kind::Cases, &area, &view.id),
+                id: view.id,
+                text: text.into(),
+                violations: violations.collect(),
+                is_final: case.stage.is_final(),
+            })
+        });
+        news.collect()
+    }
+}
+
+impl Inner {
+    fn publish(&self, kept: &mut Kept, news: Vec<CaseNews>) -> Vec<Envelope> {
+        let mut batch = Vec::with_capacity(news.len() * 2);
+        for CaseNews {
+            id,
+            topic,
+            text,
+            violations,
+            is_final,
+            ..
+        } in news
+        {
+            let before = kept.cases.get(&id).cloned();
+            if let Some(before) = before.filter(|before| **before != *topic) {
+                let before = String::from(&*before);
+                kept.publish(&mut batch, Kind::Cases, before, Bytes::new());
+            }
+            batch.extend(violations);
+            let max = self.retained_cases_max;
+            kept.case(&id, &topic, text.clone(), is_final, max);
+            batch.push(Envelope::new(Kind::Cases, topic, text, !is_final));
+        }
+        batch
     }
 }
 

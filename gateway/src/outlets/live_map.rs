@@ -65,22 +65,14 @@ pub struct Update {
     pub text: Arc<str>,
 }
 
+/// Everything, for a stream that begins.
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Body<'a> {
-    Snapshot {
-        seq: u64,
-        positions: Vec<PositionView>,
-        cases: Vec<CaseView>,
-    },
-    Positions {
-        seq: u64,
-        items: &'a [PositionView],
-    },
-    Cases {
-        seq: u64,
-        items: &'a [CaseView],
-    },
+struct Snapshot {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    seq: u64,
+    positions: Vec<PositionView>,
+    cases: Vec<CaseView>,
 }
 
 /// The live map.
@@ -153,14 +145,26 @@ impl LiveMap {
         }
     }
 
-    /// What the store knew at the start.
+    /// What the store knew at the start. The newer one stays where a terminal has reported since, be
+    /// it of earlier fixes.
     pub fn preload(&self, position: Position, is_online: bool) {
         let terminal = position.terminal;
-        self.vehicles.entry(terminal).or_insert(Vehicle {
-            position,
-            is_online,
-            is_marked: false,
-        });
+        match self.vehicles.entry(terminal) {
+            dashmap::Entry::Occupied(mut entry) => {
+                let newest = &mut entry.get_mut().position;
+                if !position.is_positioned || position.fixed_at <= newest.fixed_at {
+                    return;
+                }
+                *newest = position;
+            }
+            dashmap::Entry::Vacant(entry) => {
+                entry.insert(Vehicle {
+                    position,
+                    is_online,
+                    is_marked: false,
+                });
+            }
+        }
         self.change(terminal, |_| {});
     }
 
@@ -246,7 +250,7 @@ impl LiveMap {
             })
             .collect();
         self.metrics.live_updates.increment(items.len() as u64);
-        self.send(|seq| Body::Positions { seq, items: &items });
+        self.send("positions", &items);
         if let Some(fanout) = self.fanout.get() {
             fanout.positions(&items);
         }
@@ -258,26 +262,43 @@ impl LiveMap {
             let items: Vec<_> = drawn(cases)
                 .map(|case| CaseView::new(case, &self.catalog))
                 .collect();
-            self.send(|seq| Body::Cases { seq, items: &items });
+            self.send("cases", &items);
             self.tell_subscribers(cases);
         }
     }
 
     /// Tells MQTT subscribers alone, of cases that pages ask the store for.
-    pub fn tell_subscribers(&self, cases: &[Case]) {
+    fn tell_subscribers(&self, cases: &[Case]) {
         if let Some(fanout) = self.fanout.get() {
             fanout.cases(cases, &self.catalog);
         }
     }
 
-    fn send<'a>(&self, body: impl FnOnce(u64) -> Body<'a>) {
+    /// Cases of before the start are read from the store from now on: what is told of one meanwhile
+    /// is newer.
+    pub fn expect_cases_of_before(&self) {
+        if let Some(fanout) = self.fanout.get() {
+            fanout.expect_cases_of_before();
+        }
+    }
+
+    /// The cases of before: to MQTT subscribers alone, since pages ask the store for them.
+    pub fn tell_cases_of_before(&self, cases: &[Case]) {
+        if let Some(fanout) = self.fanout.get() {
+            fanout.cases_of_before(cases, &self.catalog);
+        }
+    }
+
+    /// As one message, which is written before the number is taken: who writes cases runs when others
+    /// do not, and must not keep the lock from them meanwhile.
+    fn send(&self, kind: &'static str, items: &impl Serialize) {
+        let has_streams = self.updates.receiver_count() > 0;
+        let items = has_streams.then(|| serde_json::to_string(items));
         let mut newest = self.sequence.lock();
         let sequence = *newest + 1;
         *newest = sequence;
-        if self.updates.receiver_count() == 0 {
-            return;
-        }
-        if let Ok(text) = serde_json::to_string(&body(sequence)) {
+        if let Some(Ok(items)) = items {
+            let text = format!(r#"{{"type":"{kind}","seq":{sequence},"items":{items}}}"#);
             // An error means that the last stream has just gone.
             drop(self.updates.send(Update {
                 sequence,
@@ -300,7 +321,8 @@ impl LiveMap {
         let cases = drawn(cases)
             .map(|case| CaseView::new(case, &self.catalog))
             .collect();
-        let body = Body::Snapshot {
+        let body = Snapshot {
+            kind: "snapshot",
             seq: sequence,
             positions: self.views(|_| true),
             cases,

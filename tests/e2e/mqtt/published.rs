@@ -84,7 +84,7 @@ fn user(gateway: &TestGateway, name: &str, client: &str) -> MqttOptions {
     options
 }
 
-async fn subscriber(gateway: &TestGateway, name: &str, filter: &str) -> Device {
+pub(super) async fn subscriber(gateway: &TestGateway, name: &str, filter: &str) -> Device {
     let mut device = Device::with(user(gateway, name, &format!("{name}-screen")));
     device.accepted().await;
     let granted = device.subscribe(filter, QoS::AtLeastOnce).await;
