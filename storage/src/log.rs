@@ -79,11 +79,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
 use self::{
-    segment::Segments,
+    segment::{Readable, Segments},
     staging::{Limits, Refusal, Staging},
     waiters::Waiters,
 };
@@ -289,6 +290,8 @@ struct Shared {
     work: Condvar,
     waiters: Arc<Waiters>,
     segments: Mutex<Segments>,
+    /// The newest of them, for readers, who do not take the lock for it.
+    newest: ArcSwapOption<Readable>,
     /// The number of the next record when it was opened.
     opened_at: u64,
     consumers: Mutex<BTreeMap<String, u64>>,
@@ -367,6 +370,7 @@ impl Log {
             staging: Mutex::new(Staging::new(found.next, limits)),
             work: Condvar::new(),
             waiters: Arc::new(Waiters::new(found.next)),
+            newest: ArcSwapOption::from_pointee(segments.holding(found.next)),
             segments: Mutex::new(segments),
             opened_at: found.next,
             consumers: Mutex::default(),

@@ -4,9 +4,10 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 
 use super::{
-    Damage, Record, Shared, WaitDurable, WaitError, record,
+    Damage, Record, Shared, WaitError, record,
     scan::{BlockError, Blocks},
     segment,
 };
@@ -27,7 +28,7 @@ pub trait LogSource: Send {
     /// When what was acknowledged cannot be read. The position stays before it.
     fn read(&mut self, records_max: usize, bytes_max: usize) -> Result<Vec<Record>, ReadError>;
 
-    /// Returns when there is more to read.
+    /// Returns when there is more to read. One at a time waits for it.
     ///
     /// # Errors
     /// When there will be no more.
@@ -85,6 +86,10 @@ impl ReadError {
 pub struct Reader {
     shared: Arc<Shared>,
     position: u64,
+    /// Wakes whoever waits for more.
+    waker: Arc<AtomicWaker>,
+    /// What was found to be readable last.
+    known: Option<segment::Readable>,
     /// The segment that is being read.
     segment: Option<(u64, Blocks)>,
     /// Number of the next record of the current block, or of the next block's first.
@@ -103,24 +108,40 @@ impl Reader {
                 durable,
             });
         }
-        let reader = Self {
+        let mut reader = Self {
+            waker: shared.waiters.follow(),
             shared,
             position: start,
+            known: None,
             segment: None,
             number: 0,
             content: Bytes::new(),
             left: 0,
         };
         reader.readable(start)?;
+        reader.known = None;
         Ok(reader)
     }
 
-    fn readable(&self, number: u64) -> Result<segment::Readable, ReadError> {
-        let segments = self.shared.segments.lock();
-        let (position, first) = (self.position, segments.first());
-        segments
-            .holding(number)
-            .ok_or(ReadError::Removed { position, first })
+    /// Followers run when nobody else wants to, and would keep a lock from the writer for as long as
+    /// they are put aside: it is taken once for each segment that is not the newest.
+    fn readable(&mut self, number: u64) -> Result<segment::Readable, ReadError> {
+        if let Some(known) = self.known.filter(|known| known.holds(number)) {
+            return Ok(known);
+        }
+        let newest = self.shared.newest.load();
+        let readable = match &*newest {
+            Some(newest) if newest.segment.first <= number => **newest,
+            _ => {
+                let segments = self.shared.segments.lock();
+                let (position, first) = (self.position, segments.first());
+                segments
+                    .holding(number)
+                    .ok_or(ReadError::Removed { position, first })?
+            }
+        };
+        self.known = Some(readable);
+        Ok(readable)
     }
 
     /// Goes to the next block; false when there is none yet.
@@ -223,7 +244,14 @@ impl LogSource for Reader {
     }
 
     async fn more(&self) -> Result<(), WaitError> {
-        let waiters = Arc::clone(&self.shared.waiters);
-        WaitDurable::new(waiters, self.position.saturating_add(1)).await
+        let number = self.position.saturating_add(1);
+        let waiters = &self.shared.waiters;
+        std::future::poll_fn(|context| waiters.poll_followed(&self.waker, number, context)).await
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.waiters.forget(&self.waker);
     }
 }

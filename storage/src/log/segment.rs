@@ -163,6 +163,13 @@ pub(super) struct Readable {
     pub(super) is_complete: bool,
 }
 
+impl Readable {
+    /// The record of this number is in it.
+    pub(super) fn holds(&self, number: u64) -> bool {
+        (self.segment.first..self.next).contains(&number)
+    }
+}
+
 impl Segments {
     pub(super) fn new(list: VecDeque<Segment>, next: u64) -> Self {
         let bytes = list.iter().map(|segment| segment.bytes).sum();

@@ -3,17 +3,23 @@
 //! Ordered by number: a sync takes those it concerns off the front under a short lock, and wakes
 //! them after it. The others, be they ten thousand, are not touched. Who waits for nothing costs
 //! nothing.
+//!
+//! Readers that follow the log are not in the list. They run when nobody else wants to, and one that
+//! is put aside with the lock would keep it from the writer and from all who wait: each has a place
+//! of its own, which needs none.
 
 use std::{
     collections::BTreeMap,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering, fence},
     },
     task::{Context, Poll, Waker},
 };
 
+use arc_swap::ArcSwap;
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 /// Why a record will not become durable, as far as this process is concerned.
@@ -32,6 +38,8 @@ pub enum WaitError {
 pub(super) struct Waiters {
     durable: AtomicU64,
     list: Mutex<List>,
+    followers: ArcSwap<Vec<Arc<AtomicWaker>>>,
+    end: OnceLock<WaitError>,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +47,6 @@ struct List {
     /// By number and ticket.
     waiting: BTreeMap<(u64, u64), Waker>,
     tickets: u64,
-    end: Option<WaitError>,
 }
 
 impl Waiters {
@@ -47,7 +54,57 @@ impl Waiters {
         Self {
             durable: AtomicU64::new(durable),
             list: Mutex::default(),
+            followers: ArcSwap::default(),
+            end: OnceLock::new(),
         }
+    }
+
+    /// A place for one that follows the log.
+    pub(super) fn follow(&self) -> Arc<AtomicWaker> {
+        let place = Arc::<AtomicWaker>::default();
+        self.followers.rcu(|all| {
+            let mut all = Vec::clone(all);
+            all.push(Arc::clone(&place));
+            all
+        });
+        // Either a sync finds the place, or whoever polls it finds the sync.
+        fence(Ordering::SeqCst);
+        place
+    }
+
+    /// It follows no longer.
+    pub(super) fn forget(&self, place: &Arc<AtomicWaker>) {
+        self.followers.rcu(|all| {
+            let mut all = Vec::clone(all);
+            all.retain(|other| !Arc::ptr_eq(other, place));
+            all
+        });
+    }
+
+    /// Whether all records before a number are durable; who has this place is woken when more are.
+    pub(super) fn poll_followed(
+        &self,
+        place: &AtomicWaker,
+        number: u64,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), WaitError>> {
+        if self.durable() >= number {
+            return Poll::Ready(Ok(()));
+        }
+        place.register(context.waker());
+        // What happened before the place was taken woke nobody.
+        if self.durable() >= number {
+            return Poll::Ready(Ok(()));
+        }
+        match self.end.get() {
+            Some(error) => Poll::Ready(Err(*error)),
+            None => Poll::Pending,
+        }
+    }
+
+    fn wake_followers(&self) {
+        fence(Ordering::SeqCst);
+        self.followers.load().iter().for_each(|place| place.wake());
     }
 
     /// The number behind the last durable record.
@@ -65,16 +122,16 @@ impl Waiters {
             std::mem::replace(&mut list.waiting, later)
         };
         ready.into_values().for_each(Waker::wake);
+        self.wake_followers();
     }
 
     /// Nothing more will become durable.
     pub(super) fn end(&self, error: WaitError) {
-        let waiting = {
-            let mut list = self.list.lock();
-            list.end.get_or_insert(error);
-            std::mem::take(&mut list.waiting)
-        };
+        // Before the list is locked, as with a number.
+        self.end.get_or_init(|| error);
+        let waiting = std::mem::take(&mut self.list.lock().waiting);
         waiting.into_values().for_each(Waker::wake);
+        self.wake_followers();
     }
 }
 
@@ -110,8 +167,8 @@ impl Future for WaitDurable {
         if this.waiters.durable() >= this.number {
             return Poll::Ready(Ok(()));
         }
-        if let Some(error) = list.end {
-            return Poll::Ready(Err(error));
+        if let Some(error) = this.waiters.end.get() {
+            return Poll::Ready(Err(*error));
         }
         let ticket = this.ticket.unwrap_or(list.tickets);
         if this.ticket.is_none() {
@@ -208,6 +265,29 @@ mod tests {
             Poll::Ready(Ok(())),
             "durable stays so"
         );
+    }
+
+    #[test]
+    fn a_follower_is_woken_by_every_sync_and_by_the_end() {
+        let waiters = Waiters::new(10);
+        let (place, woken) = (waiters.follow(), Arc::<Woken>::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let poll = |number| waiters.poll_followed(&place, number, &Context::from_waker(&waker));
+        assert_eq!(poll(10), Poll::Ready(Ok(())));
+        assert!(poll(12).is_pending());
+        waiters.reached(11);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(poll(12).is_pending());
+        waiters.reached(12);
+        assert_eq!(poll(12), Poll::Ready(Ok(())));
+        assert!(poll(13).is_pending());
+        waiters.end(WaitError::Closed);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 3);
+        assert_eq!(poll(13), Poll::Ready(Err(WaitError::Closed)));
+        assert_eq!(poll(12), Poll::Ready(Ok(())), "durable stays so");
+        waiters.forget(&place);
+        waiters.reached(20);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 3);
     }
 
     #[test]

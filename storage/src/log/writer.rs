@@ -20,7 +20,7 @@ use std::{
 
 use super::{
     LogFailure, Shared, WaitError,
-    segment::{self, CreateError, SEGMENT_HEADER_BYTES, Segment, SegmentHeader},
+    segment::{self, CreateError, Readable, SEGMENT_HEADER_BYTES, Segment, SegmentHeader},
     staging::{Commit, Refusal},
 };
 use crate::file_system::File;
@@ -231,6 +231,11 @@ impl LogWriter {
             .segments
             .lock()
             .grown(self.segment.bytes, self.commit.next);
+        self.shared.newest.store(Some(Arc::new(Readable {
+            segment: self.segment,
+            next: self.commit.next,
+            is_complete: false,
+        })));
         self.shared.staging.lock().is_done();
         self.shared.waiters.reached(self.commit.next);
         self.commit.clear();
