@@ -36,7 +36,7 @@ pub(super) async fn preload(gateway: Arc<Gateway>) {
             },
         };
         let Some(last) = page.last() else {
-            return loading.is_done();
+            return loading.finish();
         };
         after = Some(last.position.terminal);
         for row in page {
@@ -60,7 +60,7 @@ pub(super) async fn preload_cases(gateway: Arc<Gateway>) {
             None => return,
             Some(Ok(cases)) => {
                 gateway.live.tell_cases_of_before(&cases);
-                return loading.is_done();
+                return loading.finish();
             }
             Some(Err(error)) => {
                 if !loading.pause(&error).await {
@@ -125,7 +125,7 @@ impl<'a> Loading<'a> {
         gateway.stop.run_until_cancelled(slept).await.is_some()
     }
 
-    fn is_done(self) {
+    fn finish(self) {
         self.gateway.store_is_away.remove(self.what);
         if self.failures > 0 {
             tracing::info!(

@@ -92,7 +92,9 @@ impl Reading {
                     self.store.readers.open().await?
                 }
             };
-            let limit = self.store.options.query_timeout;
+            // As long as the server lets a statement run: a window may be waited for until it is
+            // sorted.
+            let limit = self.store.options.write_timeout;
             match bounded(limit, self.next_rows(&mut connection)).await {
                 Ok(rows) => {
                     self.connection = Some(connection);

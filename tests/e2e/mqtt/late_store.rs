@@ -8,7 +8,7 @@ use tools::wire::{Report, Revision};
 
 use super::published::{PHONE, city, subscriber};
 
-/// Two that do not report before the database is back, and one that sends what it had kept.
+/// One that does not report before the database is back, and one that sends what it had kept.
 const SILENT: &str = "13800000002";
 const KEPT_SOME: &str = "13800000003";
 const AWAY: Duration = Duration::from_secs(3);
@@ -43,10 +43,10 @@ async fn what_the_store_has_is_shown_once_it_is_there() {
     let (gateway, _folder) = city(&[("store.url", &server.database())]).await;
     let start = now_s() - 400;
     // Into the fence, where it stays: a case is open.
-    let into: Vec<_> = (0..100_i64)
+    let into: Vec<_> = (0..100_u32)
         .map(|second| {
-            let north = 37.8640 + f64::from(second.min(60) as i32) * 0.0001;
-            let mut fix = report(north, 112.54, start + second);
+            let north = 37.8640 + f64::from(second.min(60)) * 0.0001;
+            let mut fix = report(north, 112.54, start + i64::from(second));
             fix.heading_deg = 0;
             fix
         })
