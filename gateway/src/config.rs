@@ -258,6 +258,8 @@ pub struct Evaluate {
     pub history_bytes_max: u64,
     /// So many elder versions of the catalog judge what comes late from their time. Default 64.
     pub elder_catalogs_max: u32,
+    /// Bytes of these versions beside the one in force, about. Default 1 GiB.
+    pub elder_catalogs_bytes_max: u64,
 }
 
 /// How log lines look.
@@ -428,6 +430,11 @@ impl Config {
                 fixes_max: raw.count("evaluate.fixes_max", 65_536, 1_024..=4_194_304),
                 history_bytes_max: raw.bytes("evaluate.history_bytes_max", 2 * MIB, 64 * KIB..=GIB),
                 elder_catalogs_max: raw.count("evaluate.elder_catalogs_max", 64, 0..=10_000),
+                elder_catalogs_bytes_max: raw.bytes(
+                    "evaluate.elder_catalogs_bytes_max",
+                    GIB,
+                    0..=1_024 * GIB,
+                ),
             },
             cases: Cases::from_raw(&mut raw),
             delivery: Delivery::from_raw(&mut raw),

@@ -32,6 +32,7 @@ mod audience;
 mod communities;
 mod duty;
 mod edited;
+mod elder;
 mod features;
 mod fence;
 mod fence_index;
@@ -45,6 +46,7 @@ mod sources;
 mod texts;
 mod unit_grid;
 mod vehicle;
+mod weight;
 mod work_rule;
 
 use std::{collections::HashMap, sync::Arc};
@@ -167,7 +169,7 @@ impl Catalog {
     #[must_use]
     pub(crate) fn without_texts(&self) -> Self {
         Self {
-            texts: Texts::default(),
+            texts: self.texts.digests(),
             ..self.clone()
         }
     }

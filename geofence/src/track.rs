@@ -34,7 +34,7 @@ use std::{
 pub use self::{
     counts::{Counts, SkipReason},
     handover::HandOverError,
-    in_force::ElderCatalog,
+    in_force::{ElderCatalog, LostCatalogs},
     snapshot::SnapshotError,
 };
 
@@ -82,6 +82,10 @@ pub struct EvaluatorOptions {
     /// Elder catalogs that are kept to judge what comes late from their time; beyond it the oldest is
     /// given up, and its edited rules judge nothing any more. Default 64.
     pub elder_catalogs_max: usize,
+    /// Bytes of these elder catalogs beside the newest one, about; beyond it the oldest is given up as
+    /// well. Default 1 GiB: one by which a fence was edited takes some 2 MiB in a large city, one of
+    /// which every text is another some 100.
+    pub elder_catalogs_bytes_max: usize,
     /// Vehicles that the catalog has work for are judged before anything was received of them. Of
     /// several evaluators of one log only one may. Default yes.
     pub is_awaiting: bool,
@@ -96,6 +100,7 @@ impl Default for EvaluatorOptions {
             settle_ms: 2_000,
             lateness_ms: 5_000,
             elder_catalogs_max: 64,
+            elder_catalogs_bytes_max: 1024 * 1024 * 1024,
             is_awaiting: true,
         }
     }

@@ -219,7 +219,11 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "elder_catalogs_lost_total",
-        "Elder versions of the catalog that judge nothing any more although fixes of their time may come, by reason: too_many, missing.",
+        "Elder versions of the catalog that judge nothing any more although fixes of their time may come, by reason: too_many, too_large, missing.",
+    ),
+    (
+        "elder_catalog_bytes",
+        "About what the elder versions of the catalog take of the memory beside the one in force.",
     ),
     ("log_appended_records_total", "Records handed to the log."),
     ("log_durable_records_total", "Records that are durable."),

@@ -28,6 +28,7 @@ use storage::{
     store::{FindingBatch, StoreError},
 };
 
+use self::elder::Losses;
 pub(crate) use self::{
     elder::{ELDER_KEY, Numbers},
     shard::{SHARD_KEY, Shard},
@@ -62,6 +63,7 @@ pub struct EvaluatorConsumer {
     numbers: Numbers,
     /// As the newest snapshot has them.
     numbers_kept: Numbers,
+    losses: Losses,
     interval: Duration,
     /// The record behind the last one that was judged.
     judged: u64,
@@ -89,6 +91,7 @@ impl EvaluatorConsumer {
             catalog_kept: None,
             numbers: Numbers::default(),
             numbers_kept: Numbers::default(),
+            losses: Losses::default(),
             interval: config.snapshot_interval,
             judged: 0,
             unwritten: Vec::new(),
@@ -106,6 +109,8 @@ impl EvaluatorConsumer {
             fixes_max: usize::try_from(config.fixes_max).unwrap_or(usize::MAX),
             history_bytes_max: usize::try_from(config.history_bytes_max).unwrap_or(usize::MAX),
             elder_catalogs_max: usize::try_from(config.elder_catalogs_max).unwrap_or(usize::MAX),
+            elder_catalogs_bytes_max: usize::try_from(config.elder_catalogs_bytes_max)
+                .unwrap_or(usize::MAX),
             ..EvaluatorOptions::default()
         }
     }
@@ -163,10 +168,7 @@ impl EvaluatorConsumer {
         self.numbers.follow(&self.evaluator, catalog.number);
         self.catalog = Some(catalog);
         self.judged = batch.next;
-        let lost = self.evaluator.take_lost_catalogs();
-        place
-            .metrics
-            .count("elder_catalogs_lost_total", "reason", "too_many", lost);
+        self.losses.tell(&mut self.evaluator, &place.metrics);
         let counts = self.evaluator.take_counts();
         place
             .metrics

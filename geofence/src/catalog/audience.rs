@@ -49,6 +49,15 @@ impl Audience {
         &self.rules
     }
 
+    pub(super) const fn concerned(&self) -> Option<&Arc<[u64]>> {
+        self.concerned.as_ref()
+    }
+
+    /// How many bytes the lists of places take.
+    pub(super) const fn places_bytes(&self) -> usize {
+        (self.stay_in.len() + self.routes.len() + self.rules.len()) * size_of::<u32>()
+    }
+
     /// Takes the stay-in fences out of the bits of all of them.
     fn find_stay_in(&mut self, stay_in: &[u64]) {
         let own = self.concerned.iter().flat_map(|words| &**words);

@@ -35,8 +35,13 @@ use super::{
     mistake::{CatalogMistake, Place, Problem},
     unit_grid::UnitGrid,
     vehicle::Vehicle,
+    weight::{map_bytes, sum},
 };
-use crate::{geometry::Plane, identity::TerminalId, units::Timestamp};
+use crate::{
+    geometry::{Plane, Shape},
+    identity::TerminalId,
+    units::Timestamp,
+};
 
 /// Everything that says who should be where and when.
 ///
@@ -122,6 +127,23 @@ impl Duties {
     /// Whether a moment lies in a duty, or within `margin_ms` before or behind one.
     pub(crate) fn is_work_time(&self, roster: &Roster, at: Timestamp, margin_ms: i64) -> bool {
         roster::is_work_time(self, roster, at, margin_ms)
+    }
+
+    /// About how many bytes of the memory they take beside their own size.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let of_shifts = sum(&self.shifts, |shift| {
+            shift.id.len() + shift.name.len() + shift.text.len()
+        });
+        let of_areas = sum(&self.areas, |area| {
+            let shape = area.shape.as_ref().map_or(0, Shape::heap_bytes);
+            area.id.len() + area.name.len() + area.grids.len() * size_of::<u32>() + shape
+        });
+        let of_assignments = sum(&self.assignments, |assignment| match &assignment.who {
+            Assignee::Vehicle(id) | Assignee::Crew(id) => id.len(),
+        });
+        let of_rosters = sum(&self.rosters, Roster::heap_bytes);
+        let of_rules = map_bytes::<(u64, Option<u32>)>(self.rules.len());
+        of_shifts + of_areas + of_assignments + of_rosters + of_rules + self.calendar.heap_bytes()
     }
 
     /// The fingerprints of all assignments and rosters.

@@ -86,7 +86,11 @@ impl Catalog {
             by_fingerprint: Arc::new(super::by_fingerprint(&fences)),
             routes: Arc::clone(&self.routes),
             work: Arc::clone(&self.work),
-            audiences: Arc::new(audiences),
+            audiences: if audiences == *self.audiences {
+                Arc::clone(&self.audiences)
+            } else {
+                Arc::new(audiences)
+            },
             fences: Arc::new(fences),
             vehicles: if is_same {
                 Arc::clone(&self.vehicles)

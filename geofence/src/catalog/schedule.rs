@@ -30,6 +30,11 @@ struct Window {
 }
 
 impl Schedule {
+    /// How many bytes of the memory it takes beside its own size.
+    pub(super) const fn heap_bytes(&self) -> usize {
+        self.windows.len() * size_of::<Window>()
+    }
+
     /// Whether it holds at a moment.
     #[must_use]
     pub fn holds(&self, at: Timestamp) -> bool {

@@ -90,6 +90,29 @@ impl Texts {
         }
     }
 
+    /// What they say of each kind, without the texts: they can only be told apart.
+    pub(super) fn digests(&self) -> Self {
+        let all = self.all.each_ref().map(|text| {
+            text.as_ref().map(|text| Text {
+                text: Arc::default(),
+                digest: text.digest,
+            })
+        });
+        Self {
+            all,
+            ..Self::default()
+        }
+    }
+
+    /// Whether both have the same text of a kind, other than of the fences, by its digest.
+    pub(super) fn has_same(&self, kind: Kind, other: &Self) -> bool {
+        let digest = |texts: &Self| {
+            let text = texts.all.get(kind as usize)?.as_ref()?;
+            Some(text.digest)
+        };
+        kind != Kind::Fences && digest(self) == digest(other)
+    }
+
     pub(super) fn get(&self, kind: Kind) -> Option<&str> {
         let text = self.all.get(kind as usize)?.as_ref();
         text.map(|text| &*text.text)

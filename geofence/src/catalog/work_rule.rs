@@ -14,6 +14,7 @@ use super::{
     fence::{AppliesTo, Fence},
     schedule::Schedule,
     vehicle::{Vehicle, WorkKind},
+    weight::{map_bytes, sum},
 };
 use crate::{
     checks::{Parameters, WorkParameters},
@@ -340,6 +341,13 @@ impl WorkRules {
             rules,
             text: source.map(|(_, text)| text.clone()),
         }
+    }
+
+    /// About how many bytes of the memory they take beside their own size.
+    pub(super) fn heap_bytes(&self) -> usize {
+        sum(&self.rules, WorkRule::heap_bytes)
+            + map_bytes::<(u64, u32)>(self.rules.len())
+            + self.text.as_ref().map_or(0, String::len)
     }
 
     /// Those that concern a vehicle, or a terminal without one: the nearest first.

@@ -27,7 +27,7 @@ use self::{
 use std::hint::black_box;
 
 use super::{
-    Point, Shape,
+    Bounds, Point, Shape,
     shape::{Edge, Probe, is_within_capsule, is_within_circle},
 };
 
@@ -75,6 +75,8 @@ const CIRCLE: u32 = 1;
 const CORRIDOR: u32 = 2;
 /// Words of an edge or segment.
 const EDGE_WORDS: usize = 4;
+/// Words of a part of a record before its boundary, with a share of the head of the record.
+const PART_WORDS: usize = 3;
 
 impl Raster {
     /// Cells of 16.4 m: unit grids.
@@ -82,12 +84,24 @@ impl Raster {
     /// Cells of 32.8 m: fences.
     pub const COARSE: u32 = 15;
 
+    /// No more cells than this: 64 MiB of heads. Cells grow until they fit.
+    pub(crate) const CELLS_MAX: u64 = 1 << 24;
+
     /// Builds the index of these shapes with cells of `2^shift` mm, or larger ones where the
     /// shapes lie too far apart for so many cells.
     #[must_use]
     pub fn build<'a>(shapes: impl Iterator<Item = &'a Shape> + Clone, shift: u32) -> Self {
+        Self::within(shapes, shift, Self::CELLS_MAX)
+    }
+
+    /// The same with no more than so many cells.
+    pub(crate) fn within<'a>(
+        shapes: impl Iterator<Item = &'a Shape> + Clone,
+        shift: u32,
+        cells_max: u64,
+    ) -> Self {
         let mut frame = Frame::about(shapes.clone(), shift);
-        while frame.is_too_large(shapes.clone()) && frame.shift < 30 {
+        while frame.is_too_large(shapes.clone(), cells_max) && frame.shift < 30 {
             frame = Frame::about(shapes.clone(), frame.shift + 1);
         }
         let mut covers: Vec<Cover> = Vec::new();
@@ -96,6 +110,47 @@ impl Raster {
         }
         covers.sort_unstable_by_key(|cover| (cover.cell, cover.shape));
         frame.pack(&covers)
+    }
+
+    /// How many bytes of the memory it takes.
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        self.tiles.len() * size_of::<Tile>()
+            + self.splits.len() * size_of::<Split>()
+            + self.words.len() * size_of::<u32>()
+    }
+
+    /// About how many bytes the heads of the cells take about these bounds, when there are no more
+    /// than so many.
+    pub(crate) fn head_bytes(bounds: Bounds, shift: u32, cells_max: u64) -> usize {
+        let mut sizes = (shift..30).map(|shift| build::cells_about(bounds, shift));
+        let cells = sizes.find(|cells| *cells <= cells_max);
+        let cells = cells.unwrap_or(cells_max);
+        usize::try_from(cells).unwrap_or(usize::MAX) * size_of::<u32>()
+    }
+
+    /// About how many bytes the boundary of a shape takes beside the heads. A cell that it crosses has
+    /// the head of a record, and what crosses it.
+    pub(crate) fn boundary_bytes(shape: &Shape, shift: u32) -> usize {
+        let crossed = |length: u64| usize::try_from(length >> shift).unwrap_or(usize::MAX);
+        let along =
+            |a: Point, b: Point| u64::from(a.x.abs_diff(b.x)) + u64::from(a.y.abs_diff(b.y));
+        let words = match shape {
+            Shape::Polygon(polygon) => {
+                let edges = &polygon.edges;
+                let length = edges.iter().map(|edge| along(edge.from, edge.to)).sum();
+                (PART_WORDS + EDGE_WORDS) * crossed(length) + EDGE_WORDS * edges.len()
+            }
+            Shape::Circle { radius, .. } => {
+                (PART_WORDS + EDGE_WORDS) * crossed(8 * u64::from(radius.unsigned_abs()))
+            }
+            Shape::Corridor { line, half_width } => {
+                let pairs = line.iter().zip(line.iter().skip(1));
+                let length: u64 = pairs.map(|(a, b)| along(*a, *b)).sum();
+                let length = 2 * length + 8 * u64::from(half_width.unsigned_abs());
+                (PART_WORDS + 2 * EDGE_WORDS) * crossed(length) + EDGE_WORDS * line.len()
+            }
+        };
+        words * size_of::<u32>()
     }
 
     /// Gives the id of every shape that holds the point, in no promised order.

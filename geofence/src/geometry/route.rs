@@ -91,6 +91,13 @@ impl RouteLine {
         &self.parts
     }
 
+    /// How many bytes of the memory it takes beside its own size.
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        self.legs.len() * size_of::<Leg>()
+            + self.chunks.len() * size_of::<[f64; 4]>()
+            + self.parts.len() * size_of::<(f64, f64)>()
+    }
+
     /// The box about the line.
     #[must_use]
     pub const fn bounds(&self) -> Bounds {

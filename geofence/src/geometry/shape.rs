@@ -176,6 +176,15 @@ impl Shape {
         }
     }
 
+    /// How many bytes of the memory it takes beside its own size.
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Polygon(polygon) => polygon.edges.len() * size_of::<Edge>(),
+            Self::Circle { .. } => 0,
+            Self::Corridor { line, .. } => line.len() * size_of::<Point>(),
+        }
+    }
+
     /// Whether the point is inside, exactly.
     #[must_use]
     pub fn contains(&self, point: Point) -> bool {

@@ -9,10 +9,13 @@
 //! the oldest one that is kept, or in the place of one that is gone, is judged by the one behind it,
 //! as far as its rules are not newer than that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Evaluator, EvaluatorOptions};
 use crate::{catalog::Catalog, checks::motion::Rules, identity::TerminalId, units::Timestamp};
+
+/// What it takes to know from when to when a rule was that the newest catalog does not have.
+const ENDED_BYTES: usize = 128;
 
 /// One version of the catalog in the time in which it is in force.
 #[derive(Debug)]
@@ -24,6 +27,9 @@ pub(super) struct Era {
     pub(super) version: Option<u32>,
     /// `None` behind a restart, until it is given again.
     pub(super) catalog: Option<Catalog>,
+    /// About how many bytes an elder one takes beside the one that follows it; `None` while that is not
+    /// known, and of the newest.
+    pub(super) bytes: Option<usize>,
     /// For each fence, since when it is in force.
     pub(super) by_index: Vec<i64>,
     pub(super) by_route: Vec<i64>,
@@ -40,6 +46,15 @@ pub struct ElderCatalog {
     pub version: u32,
 }
 
+/// Elder catalogs that were given up although their time is within the horizon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LostCatalogs {
+    /// More than [`EvaluatorOptions::elder_catalogs_max`] followed.
+    pub too_many: u64,
+    /// Those that followed take [`EvaluatorOptions::elder_catalogs_bytes_max`].
+    pub too_large: u64,
+}
+
 /// The catalogs, and since when their rules are in force: a new or edited one judges nothing from
 /// before.
 #[derive(Debug, Default)]
@@ -53,9 +68,8 @@ pub(super) struct InForce {
     pub(super) ended: HashMap<u64, Vec<(i64, i64)>>,
     /// The newest catalog is this one. `None` behind a restart.
     pub(super) version: Option<u32>,
-    /// Elder catalogs that were given up for they were too many, although their time is within the
-    /// horizon, since this was last asked.
-    pub(super) lost: u64,
+    /// Elder catalogs that were given up since this was last asked.
+    pub(super) lost: LostCatalogs,
     pub(super) is_changed: bool,
 }
 
@@ -86,8 +100,14 @@ impl Evaluator {
     }
 
     /// How many elder catalogs were given up within the horizon, since it was last asked.
-    pub const fn take_lost_catalogs(&mut self) -> u64 {
-        std::mem::replace(&mut self.in_force.lost, 0)
+    pub fn take_lost_catalogs(&mut self) -> LostCatalogs {
+        std::mem::take(&mut self.in_force.lost)
+    }
+
+    /// About how many bytes the elder catalogs take beside the newest one.
+    #[must_use]
+    pub fn elder_catalog_bytes(&self) -> usize {
+        self.in_force.elder_bytes()
     }
 }
 
@@ -130,6 +150,9 @@ impl InForce {
                 if newest.since >= clock || newest.catalog.is_none() {
                     // No time was its own, or nobody has put it back.
                     self.eras.pop();
+                    if let Some(before) = self.eras.last_mut() {
+                        before.bytes = None;
+                    }
                 }
                 self.eras.push(Era::new(clock, catalog.version()));
                 Adopted::Since(clock)
@@ -162,27 +185,72 @@ impl InForce {
         self.since = Some(now);
     }
 
-    /// Gives up the elder catalogs that are too many, or from before anything that is judged again.
-    /// A track that is judged again begins up to a chunk before its horizon, so twice that is kept.
+    /// Gives up the elder catalogs that are too many or too large, or from before anything that is
+    /// judged again. A track that is judged again begins up to a chunk before its horizon, so twice
+    /// that is kept.
     fn prune(&mut self, clock: i64, options: &EvaluatorOptions) {
+        self.weigh();
         let horizon = clock.saturating_sub(options.horizon_ms);
         let oldest = horizon.saturating_sub(options.horizon_ms);
         let count = self.eras.len();
         let surplus = count.saturating_sub(options.elder_catalogs_max.saturating_add(1));
-        let elder = self.eras.iter().take(count.saturating_sub(1));
-        let given_up = elder
-            .zip(0..)
-            .take_while(|(era, place)| era.until < oldest || *place < surplus)
-            .map(|(era, _)| era.until);
-        let given_up: Vec<i64> = given_up.collect();
-        if given_up.is_empty() {
+        let mut bytes = self.elder_bytes();
+        let mut given_up = 0;
+        let mut lost = LostCatalogs::default();
+        for (place, era) in self.eras.iter().take(count.saturating_sub(1)).enumerate() {
+            let why = if era.until < oldest {
+                None
+            } else if place < surplus {
+                Some(&mut lost.too_many)
+            } else if bytes > options.elder_catalogs_bytes_max {
+                Some(&mut lost.too_large)
+            } else {
+                break;
+            };
+            if let Some(count) = why.filter(|_| era.until >= horizon) {
+                *count += 1;
+            }
+            bytes = bytes.saturating_sub(era.bytes.unwrap_or(0));
+            given_up += 1;
+        }
+        if given_up == 0 {
             return;
         }
-        let lost = given_up.iter().filter(|until| **until >= horizon).count();
-        self.lost += lost as u64;
-        self.eras.drain(..given_up.len());
+        self.lost.too_many += lost.too_many;
+        self.lost.too_large += lost.too_large;
+        self.eras.drain(..given_up);
         self.forget_ended();
         self.is_changed = true;
+    }
+
+    /// Lets the elder catalogs share what they can with those that follow them, and finds out what
+    /// they take. It follows from the catalogs alone: a replay and a restart find the same.
+    fn weigh(&mut self) {
+        let mut has_moved = false;
+        for place in (0..self.eras.len().saturating_sub(1)).rev() {
+            let Some([era, next]) = self.eras.get_mut(place..place + 2) else {
+                break;
+            };
+            let (Some(catalog), Some(following)) = (&era.catalog, &next.catalog) else {
+                has_moved = false;
+                continue;
+            };
+            if era.bytes.is_some() && !has_moved {
+                continue;
+            }
+            let kept = catalog.beside(following);
+            let of_next: HashSet<u64> = rules(following).collect();
+            let ended = rules(catalog)
+                .filter(|rule| !of_next.contains(rule))
+                .count();
+            era.bytes = Some(kept.bytes + era.heap_bytes() + ended * ENDED_BYTES);
+            era.catalog = Some(kept.catalog);
+            has_moved = kept.has_moved;
+        }
+    }
+
+    fn elder_bytes(&self) -> usize {
+        self.eras.iter().filter_map(|era| era.bytes).sum()
     }
 
     /// Forgets rules that no catalog has which is kept.
@@ -208,20 +276,14 @@ impl InForce {
 
     /// Puts a catalog back; false when it is not the one that was in force then.
     pub(super) fn supply(&mut self, since: i64, catalog: &Catalog) -> bool {
-        let place = self.eras.iter().position(|era| era.since == since);
-        let Some(place) = place else { return false };
-        let is_it = |era: &Era| era.version == Some(catalog.version());
-        if !self.eras.get(place).is_some_and(is_it) {
-            return false;
-        }
-        let Some(mut era) = self.eras.get_mut(place).map(std::mem::take) else {
+        let era = self.eras.iter_mut().find(|era| era.since == since);
+        let is_it = |era: &&mut Era| era.version == Some(catalog.version());
+        let Some(era) = era.filter(is_it) else {
             return false;
         };
         let span = era.span();
-        era.fill(catalog, |rule| self.since(&span, rule));
-        if let Some(own) = self.eras.get_mut(place) {
-            *own = era;
-        }
+        let (newest, ended) = (self.since.as_ref(), &self.ended);
+        era.fill(catalog, |rule| in_force_since(newest, ended, &span, rule));
         true
     }
 
@@ -231,22 +293,16 @@ impl InForce {
         self.eras
             .retain(|era| era.until == i64::MAX || era.catalog.is_some());
         if self.eras.len() < count {
+            // Others follow now.
+            self.eras.iter_mut().for_each(|era| era.bytes = None);
             self.is_changed = true;
             self.forget_ended();
         }
     }
 
     /// Since when a rule is in force, for a catalog that has it.
-    pub(super) fn since(&self, (from, until): &(i64, i64), rule: u64) -> i64 {
-        let known = self.since.as_ref().and_then(|since| since.get(&rule));
-        if let Some(since) = known.filter(|since| *since < until) {
-            return *since;
-        }
-        let stretches = self.ended.get(&rule).into_iter().flatten();
-        let own = stretches
-            .rev()
-            .find(|stretch| stretch.0 < *until && stretch.1 > *from);
-        own.map_or(i64::MIN, |stretch| stretch.0)
+    pub(super) fn since(&self, span: &(i64, i64), rule: u64) -> i64 {
+        in_force_since(self.since.as_ref(), &self.ended, span, rule)
     }
 
     /// For each rule of work of the newest catalog, since when it is in force, as an era has it.
@@ -344,6 +400,7 @@ impl Era {
             until: i64::MAX,
             version: Some(version),
             catalog: None,
+            bytes: None,
             by_index: Vec::new(),
             by_route: Vec::new(),
             by_rule: Vec::new(),
@@ -356,6 +413,10 @@ impl Era {
             version: None,
             ..Self::new(clock, 0)
         }
+    }
+
+    const fn heap_bytes(&self) -> usize {
+        (self.by_index.len() + self.by_route.len() + self.by_rule.len()) * size_of::<i64>()
     }
 
     /// From when to when.
@@ -371,6 +432,25 @@ impl Era {
         self.by_rule = work_rules(catalog).map(&since).collect();
         self.catalog = Some(catalog.without_texts());
     }
+}
+
+/// Since when a rule is in force, for a catalog of this time that has it: by when those of the newest
+/// catalog are, or from when to when others were.
+fn in_force_since(
+    newest: Option<&HashMap<u64, i64>>,
+    ended: &HashMap<u64, Vec<(i64, i64)>>,
+    (from, until): &(i64, i64),
+    rule: u64,
+) -> i64 {
+    let known = newest.and_then(|since| since.get(&rule));
+    if let Some(since) = known.filter(|since| *since < until) {
+        return *since;
+    }
+    let stretches = ended.get(&rule).into_iter().flatten();
+    let own = stretches
+        .rev()
+        .find(|stretch| stretch.0 < *until && stretch.1 > *from);
+    own.map_or(i64::MIN, |stretch| stretch.0)
 }
 
 /// The rules of work, and the default policy of alarms.

@@ -18,6 +18,8 @@ enum Between {
     KilledWithoutASnapshot,
     /// As the first, and the version from before the edits is gone.
     FirstVersionLost,
+    /// Nothing, and there is no room for elder versions.
+    NoRoom,
 }
 
 fn school(latitude: f64, version: u64, dwell_s: u64) -> Value {
@@ -80,7 +82,12 @@ async fn story(between: Between) {
         Between::KilledWithoutASnapshot => "1h",
         _ => "1s",
     };
+    let room = match between {
+        Between::NoRoom => "0B",
+        _ => "1GiB",
+    };
     let settings = [
+        ("GRIDTRACE__EVALUATE__ELDER_CATALOGS_BYTES_MAX", room),
         ("GRIDTRACE__EVALUATE__SNAPSHOT_INTERVAL", interval),
         ("GRIDTRACE__CATALOG__FENCES", files[0].1.as_str()),
         ("GRIDTRACE__CATALOG__VEHICLES", files[1].1.as_str()),
@@ -103,7 +110,7 @@ async fn story(between: Between) {
         let edited = http_client::ask(&process.http, method, &path, thing.as_ref());
         assert_eq!(edited.await.unwrap().0, 200, "{id}");
     }
-    if between != Between::Nothing {
+    if !matches!(between, Between::Nothing | Between::NoRoom) {
         if between != Between::KilledWithoutASnapshot {
             until("the snapshot knows the edits", async || {
                 let books = books(&process).await;
@@ -127,9 +134,18 @@ async fn story(between: Between) {
     arrive(&mut terminal, DELETED, begin - 1_200).await;
     arrive(&mut terminal, NEW, begin - 900).await;
     settled(&process, 3 * 85 + 3).await;
-    let lost = books(&process)
-        .await
-        .sum("gridtrace_elder_catalogs_lost_total");
+    let told = books(&process).await;
+    let lost = told.sum("gridtrace_elder_catalogs_lost_total");
+    let bytes = told.value("gridtrace_elder_catalog_bytes");
+    if between == Between::NoRoom {
+        // What was edited or deleted since judges nothing, and what is new is too new.
+        let too_large = "gridtrace_elder_catalogs_lost_total{reason=\"too_large\"}";
+        assert_eq!((told.value(too_large), lost, bytes), (3, 3, 0));
+        assert_eq!(cases(&process).await, []);
+        assert!(process.terminate().success());
+        return;
+    }
+    assert!(bytes > 0);
     if between == Between::FirstVersionLost {
         // Only what was not edited with the version that followed still judges that time.
         let opened = until("the case is there", async || {
@@ -211,4 +227,9 @@ async fn a_backlog_from_before_edits_finds_the_elder_versions_without_a_snapshot
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_is_gone_judges_nothing_and_is_counted() {
     story(Between::FirstVersionLost).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_there_is_no_room_for_judge_nothing_and_are_counted() {
+    story(Between::NoRoom).await;
 }

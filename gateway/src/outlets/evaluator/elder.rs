@@ -86,3 +86,28 @@ impl Numbers {
         }
     }
 }
+
+/// What is told of the elder versions: which of them were given up, and what the others take.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    /// That memory is what they are given up for is logged once.
+    is_logged: bool,
+}
+
+impl Losses {
+    pub(super) fn tell(&mut self, evaluator: &mut Evaluator, metrics: &Metrics) {
+        let lost = evaluator.take_lost_catalogs();
+        for (reason, count) in [("too_many", lost.too_many), ("too_large", lost.too_large)] {
+            metrics.count("elder_catalogs_lost_total", "reason", reason, count);
+        }
+        let bytes = u32::try_from(evaluator.elder_catalog_bytes() / 1_024).unwrap_or(u32::MAX);
+        metrics.gauge("elder_catalog_bytes", &[], f64::from(bytes) * 1_024.0);
+        if lost.too_large > 0 && !std::mem::replace(&mut self.is_logged, true) {
+            tracing::warn!(
+                given_up = lost.too_large,
+                "elder versions of the catalog take evaluate.elder_catalogs_bytes_max: what comes late \
+                 from the time of the oldest is not judged by what was edited since; told once"
+            );
+        }
+    }
+}

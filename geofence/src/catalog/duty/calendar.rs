@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    super::{features::Notes, schedule::EPOCH_WEEKDAY},
+    super::{features::Notes, schedule::EPOCH_WEEKDAY, weight::map_bytes},
     table,
 };
 
@@ -30,6 +30,11 @@ impl Calendar {
         Self {
             days: days.into_iter().collect(),
         }
+    }
+
+    /// About how many bytes of the memory it takes beside its own size.
+    pub(super) fn heap_bytes(&self) -> usize {
+        map_bytes::<(i64, DayKind)>(self.days.len())
     }
 
     /// Whether a day is a work day: Monday to Friday, less the holidays, with the make-up days.

@@ -57,6 +57,11 @@ pub enum Standing<'a> {
 }
 
 impl Roster {
+    /// How many bytes of the memory it takes beside its own size.
+    pub(super) const fn heap_bytes(&self) -> usize {
+        (self.own.len() + self.of_crew.len()) * size_of::<u32>()
+    }
+
     /// The assignments, in no promised order.
     fn all(&self) -> impl Iterator<Item = u32> {
         self.own.iter().chain(&self.of_crew).copied()

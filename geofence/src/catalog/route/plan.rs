@@ -167,6 +167,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// How many bytes the ends of the legs take.
+    pub(in crate::catalog) const fn ends_bytes(&self) -> usize {
+        self.leg_ends.len() * size_of::<(Vertex, Vertex)>()
+    }
+
     /// The place at a way from the beginning, WGS-84: where two segments meet, that at which one
     /// begins, or with `is_end` that at which one ends.
     #[must_use]

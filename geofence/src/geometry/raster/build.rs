@@ -11,10 +11,15 @@ use crate::geometry::{
     shape::{Edge, Probe, is_within_capsule, is_within_circle},
 };
 
-/// No more cells than this: 64 MiB of heads. Cells grow until they fit.
-const CELLS_MAX: u64 = 1 << 24;
-/// No more pairs of shape and cell in its box than this, for the same reason.
+/// No more pairs of shape and cell in its box than this: as for the cells, so that a shape that is
+/// too large for them takes larger ones.
 const COVERS_MAX: u64 = 1 << 25;
+
+/// How many cells of `2^shift` mm lie about these bounds.
+pub(super) fn cells_about(bounds: Bounds, shift: u32) -> u64 {
+    let count = |low: i32, high: i32| u64::from(high.abs_diff(low) >> shift) + 1;
+    count(bounds.low.x, bounds.high.x) * count(bounds.low.y, bounds.high.y)
+}
 
 /// A shape on a cell.
 pub(super) struct Cover {
@@ -98,7 +103,11 @@ impl Frame {
         }
     }
 
-    pub(super) fn is_too_large<'a>(&self, shapes: impl Iterator<Item = &'a Shape>) -> bool {
+    pub(super) fn is_too_large<'a>(
+        &self,
+        shapes: impl Iterator<Item = &'a Shape>,
+        cells_max: u64,
+    ) -> bool {
         let cells = u64::from(self.columns) * u64::from(self.rows);
         let covers: u64 = shapes
             .map(|shape| {
@@ -109,7 +118,7 @@ impl Frame {
                 span(bounds.low.x, bounds.high.x) * span(bounds.low.y, bounds.high.y)
             })
             .sum();
-        cells > CELLS_MAX || covers > COVERS_MAX
+        cells > cells_max || covers > COVERS_MAX
     }
 
     fn column(&self, x: i64) -> u32 {

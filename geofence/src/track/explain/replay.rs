@@ -84,6 +84,7 @@ impl Replay {
         let options = EvaluatorOptions {
             horizon_ms: i64::MAX,
             elder_catalogs_max: eras.len(),
+            elder_catalogs_bytes_max: usize::MAX,
             ..EvaluatorOptions::default()
         };
         for before in eras.iter().take_while(|own| own.from < era.from) {
