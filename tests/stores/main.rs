@@ -2,6 +2,7 @@
 //!
 //! One function for each behaviour; [`on_every_store`] makes four tests of it. What only one kind
 //! of store can go wrong with stands in `embedded_only.rs`, `postgres_only.rs`, `reading.rs`,
+//! of store can go wrong with stands in `conclusions.rs`, `embedded_only.rs`, `postgres_only.rs`,
 //! `resends.rs` and `timescale_only.rs`.
 
 #![expect(
@@ -11,6 +12,7 @@
 )]
 
 mod cases;
+mod conclusions;
 mod desk;
 mod embedded_only;
 mod evaluation;

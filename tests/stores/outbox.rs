@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::setup::{self, MIDNIGHT, Subject, findings, violation};
 
-const NOW: Timestamp = Timestamp(MIDNIGHT.0 + 3_600_000);
+pub(crate) const NOW: Timestamp = Timestamp(MIDNIGHT.0 + 3_600_000);
 
-fn later(seconds: i64) -> Timestamp {
+pub(crate) fn later(seconds: i64) -> Timestamp {
     NOW.plus_millis(seconds * 1_000)
 }
 
-fn opened(violation: &Violation) -> Finding {
+pub(crate) fn opened(violation: &Violation) -> Finding {
     Finding::Opened(violation.clone())
 }
 
@@ -37,7 +37,7 @@ fn withdrawn(violation: &Violation) -> Finding {
     Finding::Withdrawn(violation.id, MIDNIGHT)
 }
 
-async fn write(store: &dyn Store, offset: u64, found: Vec<Finding>) {
+pub(crate) async fn write(store: &dyn Store, offset: u64, found: Vec<Finding>) {
     store
         .write_findings(&findings(offset, found))
         .await
@@ -45,7 +45,7 @@ async fn write(store: &dyn Store, offset: u64, found: Vec<Finding>) {
 }
 
 /// Plans all there is, for these receivers.
-async fn plan(store: &dyn Store, receivers: &[&str]) -> Vec<Event> {
+pub(crate) async fn plan(store: &dyn Store, receivers: &[&str]) -> Vec<Event> {
     let events = store.unplanned(100).await.unwrap();
     let plan = Plan {
         events: events.iter().map(|e| (e.case, e.sequence)).collect(),
@@ -60,7 +60,7 @@ async fn plan(store: &dyn Store, receivers: &[&str]) -> Vec<Event> {
     events
 }
 
-fn attempt(delivery: &Delivery, state: DeliveryState, next_at: Timestamp) -> Attempt {
+pub(crate) fn attempt(delivery: &Delivery, state: DeliveryState, next_at: Timestamp) -> Attempt {
     Attempt {
         id: delivery.id,
         at: later(1),
@@ -76,7 +76,11 @@ fn attempt(delivery: &Delivery, state: DeliveryState, next_at: Timestamp) -> Att
     }
 }
 
-async fn due(store: &dyn Store, receiver: &str, now: Timestamp) -> Vec<(Delivery, Event)> {
+pub(crate) async fn due(
+    store: &dyn Store,
+    receiver: &str,
+    now: Timestamp,
+) -> Vec<(Delivery, Event)> {
     store.due(receiver, now, 100).await.unwrap()
 }
 

@@ -41,10 +41,16 @@ impl Subject {
         }
     }
 
-    /// Runs statements in the database.
+    /// Runs statements in the database, or in the file of all that is not of a day.
     pub(crate) async fn execute(&self, sql: &str) {
-        let Place::Database(url) = &self.place else {
-            panic!("only a database runs statements")
+        let url = match &self.place {
+            Place::Memory => panic!("there is no database"),
+            Place::Directory(directory) => {
+                let main = rusqlite::Connection::open(directory.path().join("main.sqlite"));
+                main.unwrap().execute_batch(sql).unwrap();
+                return;
+            }
+            Place::Database(url) => url,
         };
         let connected = tokio_postgres::connect(url, tokio_postgres::NoTls).await;
         let (client, connection) = connected.unwrap();
