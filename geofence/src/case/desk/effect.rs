@@ -1,9 +1,9 @@
 //! What moves do to a case beyond its stage.
 
-use super::{Case, Desk, Move, MoveRequest, Rule, Timestamp, ViolationId};
+use super::{Case, Desk, Move, MoveRequest, Rule, Timestamp};
 use crate::{
     case::{Interval, clock::ClockKind, moves::Clocks},
-    identity::CaseId,
+    identity::{CaseId, ViolationId},
 };
 
 /// The department that a dispatch goes to: the one that is named, that of the table for the

@@ -1,10 +1,9 @@
 //! What later findings do to a case.
 
 use super::{
-    Actor, Case, Desk, Edit, Move, MoveRequest, Role, Rule, Stage, TELEMETRY, Timestamp,
-    ViolationId, effect,
+    Actor, Case, Desk, Edit, Move, MoveRequest, Role, Rule, Stage, TELEMETRY, Timestamp, effect,
 };
-use crate::{case::Interval, violation::Violation};
+use crate::{case::Interval, identity::ViolationId, violation::Violation};
 
 const FOUND: &str = "found again";
 const DISPROVED: &str = "disproved by later data";
