@@ -34,7 +34,9 @@ pub use self::{
     messages::run,
     photos::{PhotoInbox, Photos},
 };
-use crate::{case_desk, clock, metrics::Metrics, outlets::follower::Workplace};
+use crate::{
+    case_desk, case_pages::CasePages, clock, metrics::Metrics, outlets::follower::Workplace,
+};
 
 /// Whatever an inspector reports, the id that follows from it is a case's.
 const REPORTS: Uuid = Uuid::from_bytes(*b"gridtrace/report");
@@ -269,18 +271,18 @@ pub async fn overdue(
 ) -> Result<BTreeMap<TaskKind, u64>, StoreError> {
     let mut counts = BTreeMap::new();
     for stage in [Stage::Collected, Stage::Handled] {
-        let mut after = None;
+        let query = CaseQuery {
+            stage: Some(stage),
+            overdue_at: Some(at),
+            order: CaseOrder::Opened,
+            limit: PAGE,
+            ..CaseQuery::default()
+        };
+        let mut pages = CasePages::new(store, query);
         let mut read = 0;
-        while read < OVERDUE_MAX {
-            let query = CaseQuery {
-                stage: Some(stage),
-                overdue_at: Some(at),
-                order: CaseOrder::Opened,
-                after,
-                limit: PAGE,
-                ..CaseQuery::default()
-            };
-            let cases = store.cases(&query).await?;
+        while read < OVERDUE_MAX
+            && let Some(cases) = pages.next().await?
+        {
             for case in &cases {
                 let task = case.open_task();
                 if let Some(task) = task.filter(|task| case.is_task_late(task, at)) {
@@ -288,10 +290,6 @@ pub async fn overdue(
                 }
             }
             read += cases.len();
-            after = cases.last().and_then(|case| query.key(case));
-            if cases.len() < PAGE as usize {
-                break;
-            }
         }
     }
     Ok(counts)
@@ -332,19 +330,17 @@ pub async fn tasks(
     let mut page = TaskPage::default();
     let mut read = 0;
     for (index, (stage, source)) in lists.into_iter().enumerate().skip(first) {
-        loop {
-            let query = CaseQuery {
-                stage,
-                source,
-                order: CaseOrder::Opened,
-                after,
-                limit: PAGE,
-                ..CaseQuery::default()
-            };
-            let cases = place.store.cases(&query).await?;
-            let is_last = cases.len() < PAGE as usize;
+        let query = CaseQuery {
+            stage,
+            source,
+            order: CaseOrder::Opened,
+            after: after.take(),
+            limit: PAGE,
+            ..CaseQuery::default()
+        };
+        let mut pages = CasePages::new(&*place.store, query.clone());
+        while let Some(cases) = pages.next().await? {
             for case in cases {
-                after = query.key(&case);
                 read += 1;
                 for task in &case.tasks {
                     if (!only_open || task.ended_at.is_none()) && is_wanted(task) {
@@ -352,13 +348,9 @@ pub async fn tasks(
                     }
                 }
                 if page.tasks.len() >= limit || read >= read_max {
-                    page.next = Some((index, after));
+                    page.next = Some((index, query.key(&case)));
                     return Ok(page);
                 }
-            }
-            if is_last {
-                after = None;
-                break;
             }
         }
     }

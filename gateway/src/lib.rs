@@ -19,6 +19,7 @@
 pub mod auth;
 pub mod backtest;
 pub mod case_desk;
+mod case_pages;
 pub mod catalog;
 pub mod clock;
 pub mod commands;

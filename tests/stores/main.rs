@@ -1,9 +1,8 @@
 //! The same tests on every store: embedded, plain PostgreSQL, TimescaleDB, and the one in memory.
 //!
 //! One function for each behaviour; [`on_every_store`] makes four tests of it. What only one kind
-//! of store can go wrong with stands in `embedded_only.rs`, `postgres_only.rs`, `reading.rs`,
 //! of store can go wrong with stands in `conclusions.rs`, `embedded_only.rs`, `postgres_only.rs`,
-//! `resends.rs` and `timescale_only.rs`.
+//! `reading.rs`, `resends.rs` and `timescale_only.rs`.
 
 #![expect(
     clippy::unwrap_used,

@@ -6,7 +6,9 @@ use geofence::case::{Case, Stage};
 use storage::store::{CaseQuery, StoreError};
 
 use crate::{
-    Gateway, clock,
+    Gateway,
+    case_pages::CasePages,
+    clock,
     ingest::record,
     media,
     outlets::{RETRY_FIRST, RETRY_LAST, jittered},
@@ -73,15 +75,16 @@ pub(super) async fn preload_cases(gateway: Arc<Gateway>) {
 
 async fn open_cases(gateway: &Gateway) -> Result<Vec<Case>, StoreError> {
     let max = gateway.config.mqtt.retained_cases_max as usize;
-    let mut query = CaseQuery {
+    let query = CaseQuery {
         limit: CASES_PAGE,
         ..CaseQuery::default()
     };
+    let mut pages = CasePages::new(&*gateway.store, query);
     let mut cases: Vec<Case> = Vec::new();
     while cases.len() < max {
-        let page = gateway.store.cases(&query).await?;
-        let Some(last) = page.last() else { break };
-        query.after = query.key(last);
+        let Some(page) = pages.next().await? else {
+            break;
+        };
         cases.extend(page.into_iter().filter(|case| !case.stage.is_final()));
     }
     cases.truncate(max);

@@ -23,7 +23,9 @@ use storage::{
 use tokio_util::sync::CancellationToken;
 
 use super::{PAGE, PhotoInbox, inspector_with, key_of, photos, tasks};
-use crate::{Gateway, clock, commands::CommandRequest, outlets::follower::Workplace};
+use crate::{
+    Gateway, case_pages::CasePages, clock, commands::CommandRequest, outlets::follower::Workplace,
+};
 
 const REQUESTED_BY: &str = "inspectors";
 /// Changes are looked at again for so many milliseconds: two may be written in another order than
@@ -89,22 +91,18 @@ async fn look(gateway: &Gateway, told: &mut Told) -> Result<(), StoreError> {
             }
         }
         Some(until) => {
-            let mut after = None;
-            loop {
-                let query = CaseQuery {
-                    order: CaseOrder::Changed,
-                    after,
-                    limit: PAGE,
-                    ..CaseQuery::default()
-                };
-                let cases = gateway.store.cases(&query).await?;
-                let changed = cases.iter().filter(|case| case.changed_at >= until);
+            let query = CaseQuery {
+                order: CaseOrder::Changed,
+                limit: PAGE,
+                ..CaseQuery::default()
+            };
+            let mut pages = CasePages::new(&*gateway.store, query);
+            while let Some(cases) = pages.next().await? {
+                let changed = cases.iter().take_while(|case| case.changed_at >= until);
                 for case in changed {
                     follow(gateway, told, case).await;
                 }
-                let last = cases.last().filter(|case| case.changed_at >= until);
-                after = last.and_then(|case| query.key(case));
-                if after.is_none() || cases.len() < PAGE as usize {
+                if cases.last().is_some_and(|case| case.changed_at < until) {
                     break;
                 }
             }
