@@ -47,6 +47,32 @@ impl Authority {
     }
 }
 
+/// The certificates that a server may show to somebody who goes to `localhost` and trusts one authority
+/// alone.
+pub(crate) struct Shown {
+    /// That authority's own, as a file.
+    pub(crate) ca: String,
+    /// Each with what is said of it; nothing of the right one.
+    pub(crate) pairs: [(Pair, Option<&'static str>); 3],
+    _folder: tempfile::TempDir,
+}
+
+impl Shown {
+    pub(crate) fn new() -> Self {
+        let (own, other) = (Authority::new("city"), Authority::new("stranger"));
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            ca: own.write(folder.path(), "ca.pem"),
+            pairs: [
+                (own.sign("localhost"), None),
+                (other.sign("localhost"), Some("UnknownIssuer")),
+                (own.sign("elsewhere.test"), Some("not valid for name")),
+            ],
+            _folder: folder,
+        }
+    }
+}
+
 /// Takes TLS connections with a certificate, and hands what they bring to another address.
 pub(crate) async fn tls_front(target: SocketAddr, pair: &Pair) -> SocketAddr {
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();

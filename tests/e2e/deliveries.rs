@@ -27,7 +27,7 @@ use tools::{
     wire::Revision,
 };
 
-use crate::authority::{Authority, tls_front};
+use crate::authority::{Shown, tls_front};
 
 const SECRET: &str = "a-key-of-enough-characters";
 const PHONE: &str = "13800000001";
@@ -321,16 +321,11 @@ async fn neither_redirects_nor_endless_answers_nor_near_addresses_are_followed()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_right_certificate_gets_a_case_over_https() {
-    let (own, other) = (Authority::new("city"), Authority::new("stranger"));
-    let folder = tempfile::tempdir().unwrap();
-    let ca = own.write(folder.path(), "ca.pem");
-    for (signed, said) in [
-        (own.sign("localhost"), None),
-        (other.sign("localhost"), Some("UnknownIssuer")),
-        (own.sign("elsewhere.test"), Some("not valid for name")),
-    ] {
+    let shown = Shown::new();
+    let ca = &shown.ca;
+    for (signed, said) in &shown.pairs {
         let (receiver, address) = receiver(Faults::default()).await;
-        let front = tls_front(address, &signed).await;
+        let front = tls_front(address, signed).await;
         let url = format!("https://localhost:{}/in", front.port());
         let more = format!(", allow_private = true, ca = \"{ca}\", max_age = \"1s\"");
         let (gateway, _folder) = city(&receivers(&url, &more)).await;

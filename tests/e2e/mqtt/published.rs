@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gateway::http::view::PositionView;
 use harness::{TestGateway, now_s, report, until};
 use rumqttc::{
     ConnectReturnCode, ConnectionError, LastWill, MqttOptions, QoS,
@@ -19,6 +20,12 @@ const WEST: &str = "gridtrace/live/140105/001/001";
 const EAST: &str = "gridtrace/live/140106/001/001";
 const VEHICLES: &str = "vehicle,phone,plate,work_kind,fleet,name,speed_limit_kmh\n\
                         V1,13800000001,晋AR0001,refuse_truck,F1,one,60\n";
+
+/// The first vehicle, once it is on the live map.
+async fn first_view(gateway: &TestGateway) -> PositionView {
+    let live = &gateway.app().gateway().live;
+    until("the vehicle is there", async || live.views(|_| true).pop()).await
+}
 
 /// Two grids side by side that meet at 112.55 E, of two counties.
 fn grids() -> String {
@@ -345,10 +352,7 @@ async fn a_subscriber_that_does_not_read_gets_the_newest_and_delays_nobody() {
         .await
         .unwrap();
     let inside = gateway.app().gateway();
-    let view = until("the vehicle is there", async || {
-        inside.live.views(|_| true).pop()
-    })
-    .await;
+    let view = first_view(&gateway).await;
     let mut slow = raw(
         gateway.mqtt(),
         &connect_bytes(4, "slow", "west", PASSWORD, 60),
@@ -418,10 +422,7 @@ async fn a_subscriber_that_acknowledges_is_not_slowed_down_for_it() {
         .await
         .unwrap();
     let inside = gateway.app().gateway();
-    let view = until("the vehicle is there", async || {
-        inside.live.views(|_| true).pop()
-    })
-    .await;
+    let view = first_view(&gateway).await;
     let mut west = subscriber(&gateway, "west", "gridtrace/live/140105/+/+/+/position").await;
     west.message().await;
     let views: Vec<_> = (0..VEHICLES)

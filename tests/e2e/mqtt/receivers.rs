@@ -15,7 +15,7 @@ use tools::{
 };
 
 use super::outer::{Heard, broker, tls_front};
-use crate::{authority::Authority, deliveries::fences};
+use crate::{authority::Shown, deliveries::fences};
 
 const SECRET: &str = "a-key-of-enough-characters";
 const PHONES: [&str; 2] = ["13800000001", "13800000002"];
@@ -182,16 +182,11 @@ async fn each_case_reaches_a_topic_once_by_its_key_and_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_without_the_right_certificate_gets_no_case() {
     let (address, heard) = broker().await;
-    let (own, other) = (Authority::new("city"), Authority::new("stranger"));
-    let folder = tempfile::tempdir().unwrap();
-    let ca = own.write(folder.path(), "ca.pem");
-    for (signed, said) in [
-        (own.sign("localhost"), None),
-        (other.sign("localhost"), Some("UnknownIssuer")),
-        (own.sign("elsewhere.test"), Some("not valid for name")),
-    ] {
+    let shown = Shown::new();
+    let ca = &shown.ca;
+    for (signed, said) in &shown.pairs {
         heard.lock().unwrap().clear();
-        let front = tls_front(address, &signed).await;
+        let front = tls_front(address, signed).await;
         let url = format!("mqtts://localhost:{}", front.port());
         let (gateway, _folder) = city(&url, &format!(", ca = \"{ca}\", max_age = \"1s\"")).await;
         pass(&gateway, PHONES[0], now_s() - 200).await;
