@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::DRAWN;
 
-const HOSTILE: &str =
-    "<img src=x onerror=\"document.title='taken'\"><script>alert(1)</script>&amp;=cmd";
+/// Markup, quotes of both kinds, control characters, and marks that turn the writing about.
+const HOSTILE: &str = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'\
+                       </script>&amp;=cmd'\"`\u{1b}[31m\u{7}\u{202e}evil\u{202c}\u{2067}\u{200f}";
 
-async fn post(gateway: &Process, path: &str, body: &Value) -> Value {
+pub(crate) async fn post(gateway: &Process, path: &str, body: &Value) -> Value {
     let (status, body) = http_client::ask(&gateway.http, Method::POST, path, Some(body))
         .await
         .unwrap();
@@ -107,6 +108,11 @@ async fn a_case_is_moved_at_the_desk_and_a_conflict_is_told() {
         .await;
     let shown = format!("return document.getElementById('case').dataset.id === '{id}'");
     browser.wait("the case", DRAWN, &shown).await;
+    // As it was said, and as nothing else.
+    let text = "return document.getElementById('case').textContent";
+    let text = browser.run(text).await;
+    assert!(text.as_str().unwrap().contains(HOSTILE), "{text}");
+    assert_no_markup(&browser).await;
     open_form(&browser, "accept").await;
     let submit = "document.querySelector('.move-form').requestSubmit()";
     browser.run(submit).await;

@@ -8,6 +8,7 @@
 )]
 
 mod desk;
+mod due;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
+use tools::wire::Revision;
 
 /// A formula, markup, a line of its own, what reads backwards, a character outside of the basic
 /// plane, one of GBK's private ones, and what stands where a GBK text was broken.
@@ -124,5 +125,34 @@ async fn a_hostile_text_is_a_text_everywhere() {
         !book.contains("<script>") && !book.contains("<f>"),
         "{book}"
     );
+    gateway.stop().await;
+}
+
+/// What GBK has goes to the terminal as it is; for the rest nobody guesses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_text_for_a_terminal_is_gbk_or_is_refused() {
+    const PHONE: &str = "13800138000";
+    let gateway = TestGateway::start(&[]).await;
+    let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    let path = format!("/api/v1/terminals/{PHONE}/commands");
+    let send = async |text: &str| {
+        let command = json!({"message": "text_message", "body": {"flag": 1, "text": text}});
+        gateway.ask(Method::POST, &path, Some(&command)).await
+    };
+    let spoken = "<script>alert('1')</script>\"\u{1b}[31m\u{7}\n&amp;请绕行";
+    let (status, said) = send(spoken).await;
+    assert!(matches!(status, 200 | 202), "{status}: {said}");
+    let heard = terminal.message(0x8300).await.unwrap();
+    let (ascii, _) = spoken.split_once('请').unwrap();
+    let gbk = [&[1], ascii.as_bytes(), b"\xC7\xEB\xC8\xC6\xD0\xD0"].concat();
+    assert_eq!(heard.body, gbk);
+    for lacking in ["\u{202e}", "\u{200f}", "𠮷", "€", "\u{fffd}", "🚛"] {
+        let (status, said) = send(&format!("请绕行{lacking}")).await;
+        assert_eq!(status, 400, "{lacking:?}: {said}");
+        assert_eq!(
+            said["detail"], "body: text has a character that is not in GBK",
+            "{lacking:?}: {said}"
+        );
+    }
     gateway.stop().await;
 }

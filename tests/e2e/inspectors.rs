@@ -58,9 +58,13 @@ async fn post(gateway: &TestGateway, path: &str, body: Value) -> (u16, Value) {
 }
 
 async fn citizen(gateway: &TestGateway, key: &str) -> String {
+    citizen_says(gateway, key, "leaves").await
+}
+
+async fn citizen_says(gateway: &TestGateway, key: &str, what: &str) -> String {
     let body = json!({
         "actor": "Wang", "role": "operator", "source": "citizen", "category": "0104", "key": key,
-        "description": "leaves", "lat": 37.865, "lon": 112.605,
+        "description": what, "lat": 37.865, "lon": 112.605,
     });
     let (status, case) = post(gateway, "/api/v1/cases", body).await;
     assert_eq!(status, 201, "{case:#}");
@@ -292,5 +296,30 @@ async fn what_an_inspector_reports_is_a_case_with_place_and_picture_once() {
     })
     .await;
     assert_eq!(reported(&gateway, 3).await.len(), 3);
+    gateway.stop().await;
+}
+
+/// The inspector is asked all the same, by the number of the case and its place alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_words_are_not_in_gbk_is_told_without_them() {
+    let (gateway, _folder) = city().await;
+    let id = citizen_says(&gateway, "call 1", "leaves<script>\u{202e}𠮷").await;
+    let told = async |result: &str| {
+        let name = format!("gridtrace_task_messages_total{{result=\"{result}\"}}");
+        gateway.metrics().await.value(&name)
+    };
+    until("the task is on its way", async || {
+        (told("queued").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(told("not_sendable").await, 1);
+    let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    let text = terminal.message(TEXT_MESSAGE).await.unwrap();
+    let case = gateway.json(&format!("/api/v1/cases/{id}")).await;
+    let number = case["number"].as_str().unwrap().as_bytes();
+    let says = |words: &[u8]| text.body.windows(words.len()).any(|part| part == words);
+    assert!(says(number), "{:?}", text.body);
+    assert!(!says(b"leaves") && !says(b"?"), "{:?}", text.body);
+    acknowledge(&mut terminal, &text).await;
     gateway.stop().await;
 }
