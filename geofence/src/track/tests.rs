@@ -2,6 +2,7 @@ mod bounds;
 mod duty;
 mod edits;
 mod explain;
+mod formats;
 mod handover;
 mod motion;
 mod routes;

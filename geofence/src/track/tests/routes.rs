@@ -20,11 +20,11 @@ pub(super) fn route(id: &str, properties: &str, line: &[(f64, f64)]) -> String {
 
 /// A keep-out zone on the way, a depot beside it, and two routes: a round with points, whose two
 /// windows end within the track, and a street that it meets.
-fn works() -> Catalog {
+pub(super) fn works() -> Catalog {
     works_with(r#""coverage_grace_s":60"#)
 }
 
-fn works_with(extra: &str) -> Catalog {
+pub(super) fn works_with(extra: &str) -> Catalog {
     let point = |id: &str, x, y, more: &str| {
         format!(
             r#"{{"id":"{id}","at":{},"stay_s":10{more}}}"#,
@@ -336,18 +336,9 @@ pub(super) fn told(
 fn a_snapshot_from_before_routes_goes_on_where_it_was() {
     let text = include_str!("../../../../fixtures/geofence/snapshot-1.txt");
     let mut evaluator = Evaluator::new(EvaluatorOptions::default());
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let (_, hex) = line.split_once(' ').unwrap();
-        let digits: Vec<u8> = hex
-            .chars()
-            .map(|digit| digit.to_digit(16).unwrap() as u8)
-            .collect();
-        let bytes: Vec<u8> = digits
-            .chunks(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect();
+    for bytes in formats::written(text).values() {
         assert_eq!(bytes[0], 1);
-        evaluator.restore(&bytes).unwrap();
+        evaluator.restore(bytes).unwrap();
     }
     let town = town();
     let mut before = stand(0, 140, (400.0, 400.0));
