@@ -24,8 +24,8 @@ async fn what_is_due_says_until_when_and_then_that_it_is_late() {
     ];
     let gateway = Process::start_with("serve", &folder.path().join("data"), &[], &settings);
     let body = json!({
-        "actor": "Li", "role": "operator", "source": "manual", "category": "0104",
-        "description": "leaves", "unit_grid": "140105001001001",
+        "actor": "Li", "role": "operator", "category": "0104", "description": "leaves",
+        "unit_grid": "140105001001001",
     });
     let case = post(&gateway, "/api/v1/cases", &body).await;
     let (id, version) = (case["id"].as_str().unwrap(), &case["version"]);

@@ -132,6 +132,8 @@ async fn a_hostile_text_is_a_text_everywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_text_for_a_terminal_is_gbk_or_is_refused() {
     const PHONE: &str = "13800138000";
+    /// "请绕行" in GBK.
+    const GO_AROUND: [u8; 6] = [0xC7, 0xEB, 0xC8, 0xC6, 0xD0, 0xD0];
     let gateway = TestGateway::start(&[]).await;
     let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
     let path = format!("/api/v1/terminals/{PHONE}/commands");
@@ -144,14 +146,15 @@ async fn a_hostile_text_for_a_terminal_is_gbk_or_is_refused() {
     assert!(matches!(status, 200 | 202), "{status}: {said}");
     let heard = terminal.message(0x8300).await.unwrap();
     let (ascii, _) = spoken.split_once('请').unwrap();
-    let gbk = [&[1], ascii.as_bytes(), b"\xC7\xEB\xC8\xC6\xD0\xD0"].concat();
+    let gbk = [&[1][..], ascii.as_bytes(), &GO_AROUND].concat();
     assert_eq!(heard.body, gbk);
     for lacking in ["\u{202e}", "\u{200f}", "𠮷", "€", "\u{fffd}", "🚛"] {
         let (status, said) = send(&format!("请绕行{lacking}")).await;
         assert_eq!(status, 400, "{lacking:?}: {said}");
-        assert_eq!(
-            said["detail"], "body: text has a character that is not in GBK",
-            "{lacking:?}: {said}"
+        let why = said["detail"].as_str().unwrap();
+        assert!(
+            why.ends_with("text: has a character that is not in GBK"),
+            "{why}"
         );
     }
     gateway.stop().await;

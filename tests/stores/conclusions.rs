@@ -4,7 +4,7 @@ use storage::outbox::{Attempt, Delivery, DeliveryQuery, DeliveryState};
 use uuid::Uuid;
 
 use crate::{
-    outbox::{NOW, attempt, due, later, opened, plan, write},
+    outbox::{NOW, attempt, due, opened, plan, write},
     setup::{self, Subject, violation},
 };
 

@@ -19,7 +19,7 @@ use crate::setup::{self, MIDNIGHT, Subject, findings, violation};
 
 pub(crate) const NOW: Timestamp = Timestamp(MIDNIGHT.0 + 3_600_000);
 
-pub(crate) fn later(seconds: i64) -> Timestamp {
+fn later(seconds: i64) -> Timestamp {
     NOW.plus_millis(seconds * 1_000)
 }
 

@@ -260,3 +260,55 @@ async fn vehicles_are_not_taken_over_where_clocks_do_not_fit() {
     assert_eq!(books(&first).await.len(), 1);
     first.stop().await;
 }
+
+/// What `export` of an elder format left: what was handed over is in the fixture, with a check of then.
+fn exported(text: &str, crc32: u32) -> Vec<u8> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("handed_over "));
+    let digits = line.unwrap().as_bytes().chunks(2);
+    let bytes = digits.map(|pair| std::str::from_utf8(pair).unwrap());
+    let bytes: Vec<u8> = bytes
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect();
+    let header = json!({
+        "format": "gridtrace evaluator", "version": 1,
+        "log": "00000000-0000-0000-0000-000000000106", "cursor": 7, "vehicles": [PHONES[0]],
+        "bytes": bytes.len(), "crc32": crc32,
+    });
+    [header.to_string().as_bytes(), b"\n", &bytes].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_elder_formats_are_taken_over_with_the_violations_that_go_on() {
+    for (format, text, crc32) in [
+        (
+            4,
+            include_str!("../../../fixtures/geofence/snapshot-4.txt"),
+            0xAA4D_303B,
+        ),
+        (
+            5,
+            include_str!("../../../fixtures/geofence/snapshot-5.txt"),
+            0xCD91_BED3,
+        ),
+    ] {
+        let city = City::new();
+        let gateway = city.gateway().await.stop().await;
+        let at = (gateway.path(), None);
+        std::fs::write(city.folder.path().join("elder"), exported(text, crc32)).unwrap();
+        let told = city.import(at, false, "elder").unwrap();
+        assert!(told.starts_with("1 vehicles taken over"), "{told}");
+        // It is in the store, and goes out again as this program writes it.
+        let told = city.export(at, &PHONES[..1], false, "newer").unwrap();
+        assert_eq!(
+            told.matches("goes on since 2026-01-05T").count(),
+            2,
+            "{told}"
+        );
+        assert!(told.contains("keep_out of 13800000001"), "{told}");
+        let newer = std::fs::read(city.folder.path().join("newer")).unwrap();
+        let line = newer.iter().position(|byte| *byte == b'\n').unwrap();
+        assert!(newer[line + 1] > format, "{format}");
+    }
+}
