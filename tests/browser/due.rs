@@ -59,7 +59,9 @@ async fn what_is_due_says_until_when_and_then_that_it_is_late() {
     browser.wait("late at the case", LATE, is_late).await;
     let late = browser.run(shown).await;
     assert_eq!(late.as_array().unwrap()[1..4], [true, true, true], "{late}");
-    assert!(late[0].as_str().unwrap().starts_with(until), "{late}");
+    // A day may have begun in between, and then the date is shown, or no more.
+    let (_, time) = until.split_at(until.len() - "23:59:59".len());
+    assert!(late[0].as_str().unwrap().contains(time), "{late}");
     assert_ne!(late[4].as_str().unwrap(), left);
     browser.screenshot("desk-late").await;
 
