@@ -244,7 +244,8 @@ impl App {
         ) = Default::default();
         let connections = TaskTracker::new();
         let share = || Arc::clone(&gateway);
-        let outlets_runtime = OutletsRuntime::start().map_err(|cause| StartError::Io {
+        let outlets_runtime = OutletsRuntime::start(gateway.config.is_bulk_idle);
+        let outlets_runtime = outlets_runtime.map_err(|cause| StartError::Io {
             what: "threads of the outlets".into(),
             cause,
         })?;

@@ -126,6 +126,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The ordered stop.
     pub shutdown_timeout: Duration,
+    /// What goes over every position computes only when nothing else wants to, not at a low priority.
+    pub is_bulk_idle: bool,
     /// Effective values by key, secrets masked, for `print-config`.
     pub effective: BTreeMap<String, String>,
 }
@@ -451,6 +453,7 @@ impl Config {
                 ),
             },
             shutdown_timeout: raw.duration("shutdown_timeout", seconds(10), seconds(1)..=hour),
+            is_bulk_idle: raw.choice("bulk_priority", true, &[("idle", true), ("low", false)]),
             effective: BTreeMap::new(),
         };
         if config.log.size_bytes_max < config.log.segment_bytes_max {

@@ -12,6 +12,10 @@
 //!   They are a small part of the work and compute for short stretches, so that a niceness suffices.
 //!   It also is a share of a full machine, which `SCHED_IDLE` is not.
 //!
+//! Beside a program that computes all the time the bulk gets next to nothing, and where that is not a
+//! terminal's work nothing gives the machine back. On such a machine it can be given the priority of
+//! cases (`bulk_priority`).
+//!
 //! Both pause every now and then ([`storage::background`]): a processor that is never idle fetches
 //! nothing from the queue of another.
 //!
@@ -37,22 +41,24 @@ pub struct OutletsRuntime {
 }
 
 impl OutletsRuntime {
-    /// Starts its threads.
+    /// Starts its threads; those of the bulk run when nothing else wants to, or as those of cases.
     ///
     /// # Errors
     /// When they cannot be started.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(is_bulk_idle: bool) -> io::Result<Self> {
+        let idle = || {
+            storage::background::enter();
+            step_back(ThreadPriority::Min, Idle);
+        };
+        let low = || {
+            storage::background::enter();
+            if let Ok(priority) = CASES_PRIORITY.try_into() {
+                step_back(ThreadPriority::Crossplatform(priority), Other);
+            }
+        };
         Ok(Self {
-            bulk: Lane::start("outlet", || {
-                storage::background::enter();
-                step_back(ThreadPriority::Min, Idle);
-            })?,
-            cases: Lane::start("cases", || {
-                storage::background::enter();
-                if let Ok(priority) = CASES_PRIORITY.try_into() {
-                    step_back(ThreadPriority::Crossplatform(priority), Other);
-                }
-            })?,
+            bulk: Lane::start("outlet", if is_bulk_idle { idle } else { low })?,
+            cases: Lane::start("cases", low)?,
         })
     }
 
