@@ -230,12 +230,14 @@ impl<T: Transport> Connection<T> {
                     self.release(log.durable());
                 }
                 Wake::Read(count) => {
+                    let was_authenticated = self.session.is_authenticated();
                     if let Err(closed) = self.take(count).await {
                         return closed;
                     }
                     self.release(log.durable());
-                    let is_earlier =
-                        !self.session.is_authenticated() || self.session.next_deadline().is_some();
+                    let is_earlier = !was_authenticated
+                        || !self.session.is_authenticated()
+                        || self.session.next_deadline().is_some();
                     if is_earlier && self.deadline() < timer.deadline() {
                         timer.as_mut().reset(self.deadline());
                     }
