@@ -103,6 +103,8 @@ fn two_processes_do_not_share_a_data_directory() {
         "127.0.0.1:0",
         "--http",
         "127.0.0.1:0",
+        "--mqtt",
+        "off",
     ]);
     assert!(!second.status.success());
     assert!(errors(&second).contains("log"), "{}", errors(&second));

@@ -28,7 +28,8 @@ fn said(output: &Output) -> String {
 /// `serve` on free ports, which must end by itself; its exit code and what it said.
 fn serve(data_dir: &Path, more: &[&str]) -> (Option<i32>, String) {
     let data_dir = data_dir.to_str().unwrap();
-    let mut arguments = vec!["serve", "--data-dir", data_dir];
+    // Not every process of a test may have the port of MQTT.
+    let mut arguments = vec!["serve", "--data-dir", data_dir, "--mqtt", "off"];
     arguments.extend(["--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     arguments.extend(more);
     let output = gridtrace(&arguments);

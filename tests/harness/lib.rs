@@ -10,6 +10,8 @@ pub mod browser;
 pub mod datagrams;
 pub mod described;
 pub mod http_client;
+pub mod moments;
+pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
@@ -206,24 +208,56 @@ impl TestGateway {
         Books::parse(&String::from_utf8_lossy(&body))
     }
 
+    /// Waits until a metric is this, and gives all: what a peer sees first is counted a moment later.
+    pub async fn counted(&self, name: &str, count: u64) -> Books {
+        until(&format!("{name} is {count}"), async || {
+            let books = self.metrics().await;
+            (books.value(name) == count).then_some(books)
+        })
+        .await
+    }
+
     /// Waits until every consumer has done all that is durable, and checks that the books balance
     /// (P7).
+    ///
+    /// # Panics
+    /// When that does not come nearer within [`PATIENCE`].
     pub async fn drained(&self) -> Books {
-        let books = until("the books balance", async || {
-            let books = self.metrics().await;
-            let lag = books.sum("gridtrace_log_lag_records");
-            (lag == 0 && books.imbalance().is_none()).then_some(books)
-        });
-        match tokio::time::timeout(PATIENCE, books).await {
+        let is_drained = |books: &Books| books.lag() == Some(0) && books.imbalance().is_none();
+        match done(async || self.metrics().await, is_drained).await {
             Ok(books) => books,
-            Err(_) => {
-                let imbalance = self.metrics().await.imbalance();
-                panic!(
-                    "not drained: {imbalance:?}; {:?}",
-                    self.app.gateway().readiness()
-                )
-            }
+            Err(books) => panic!(
+                "not drained: {:?}; {:?}",
+                books.imbalance(),
+                self.app.gateway().readiness()
+            ),
         }
+    }
+}
+
+/// Waits until a gateway has done something, by its books; gives them then. How long much takes says
+/// nothing: the wait is in vain when consumers do nothing at all for [`PATIENCE`].
+///
+/// # Errors
+/// The newest books, when it is in vain.
+pub async fn done(
+    books: impl AsyncFn() -> Books,
+    is_done: impl Fn(&Books) -> bool,
+) -> Result<Books, Books> {
+    let (mut before, mut since) = (None, Instant::now());
+    loop {
+        let books = books().await;
+        if is_done(&books) {
+            return Ok(books);
+        }
+        let now = (books.lag(), books.imbalance());
+        if before.as_ref() != Some(&now) {
+            (before, since) = (Some(now), Instant::now());
+        }
+        if since.elapsed() > PATIENCE {
+            return Err(books);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -236,6 +270,8 @@ pub fn configuration(data_dir: &Path, settings: &[(String, String)]) -> Config {
     raw.add_flag("test", "http.listen", Some("127.0.0.1:0".into()));
     raw.add_flag("test", "mqtt.listen", Some(String::new()));
     raw.add_flag("test", "log.free_bytes_min", Some("0B".into()));
+    // Tests run beside each other, and beside what builds and what they start.
+    raw.add_flag("test", "bulk_priority", Some("low".into()));
     for (key, value) in settings {
         raw.add_flag("test", key, Some(value.clone()));
     }
@@ -328,16 +364,25 @@ impl Books {
         self.0.get(name).copied().map_or(0, whole)
     }
 
+    /// Records that consumers have not done yet, all consumers together; none before it is known.
+    #[must_use]
+    pub fn lag(&self) -> Option<u64> {
+        let name = "gridtrace_log_lag_records";
+        self.of(name).next().is_some().then(|| self.sum(name))
+    }
+
     /// The sum over all labels of a name.
     #[must_use]
     pub fn sum(&self, name: &str) -> u64 {
-        let is_it =
-            |key: &str| key == name || key.strip_prefix(name).is_some_and(|r| r.starts_with('{'));
-        self.0
-            .iter()
-            .filter(|(key, _)| is_it(key))
-            .map(|(_, value)| whole(*value))
-            .sum()
+        self.of(name).map(whole).sum()
+    }
+
+    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = f64> + 'a {
+        let is_it = move |key: &str| {
+            key == name || key.strip_prefix(name).is_some_and(|r| r.starts_with('{'))
+        };
+        let found = self.0.iter().filter(move |(key, _)| is_it(key));
+        found.map(|(_, value)| *value)
     }
 
     /// What does not add up, once everything is drained.

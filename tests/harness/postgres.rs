@@ -6,12 +6,14 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpListener,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
+
+use crate::ports;
 
 /// Runs the server until its own input ends, which it does however this process ends, and removes
 /// the directory unless told to keep it. PostgreSQL refuses to run as root.
@@ -30,7 +32,7 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 pub struct Postgres {
     binaries: PathBuf,
     directory: PathBuf,
-    port: u16,
+    listen: SocketAddr,
     settings: Vec<String>,
     guard: Option<Child>,
     databases: AtomicU32,
@@ -96,7 +98,7 @@ impl Postgres {
             );
         }
         let mut server = Self {
-            port: free_port(),
+            listen: ports::own(),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             guard: None,
             databases: AtomicU32::new(0),
@@ -141,13 +143,13 @@ impl Postgres {
     /// The address of a database.
     #[must_use]
     pub fn address(&self, database: &str) -> String {
-        format!("postgres://gridtrace@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://gridtrace@{}/{database}", self.listen)
     }
 
     /// Where it listens.
     #[must_use]
-    pub fn socket(&self) -> std::net::SocketAddr {
-        ([127, 0, 0, 1], self.port).into()
+    pub const fn socket(&self) -> SocketAddr {
+        self.listen
     }
 
     /// Runs a statement in a database given by name or address, by `psql`.
@@ -232,13 +234,10 @@ impl Postgres {
         guard
             .arg("-D")
             .arg(self.directory.join("data"))
-            .args(["-p", &self.port.to_string()]);
-        guard.args([
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "unix_socket_directories=",
-        ]);
+            .args(["-p", &self.listen.port().to_string()]);
+        guard
+            .args(["-c", &format!("listen_addresses={}", self.listen.ip())])
+            .args(["-c", "unix_socket_directories="]);
         for setting in &self.settings {
             guard.args(["-c", setting]);
         }
@@ -311,11 +310,6 @@ fn binaries() -> Option<PathBuf> {
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(Path::new("/proc/self")).is_ok_and(|metadata| metadata.uid() == 0)
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it has an address").port()
 }
 
 /// Past the capture of the test runner: a skipped test must be seen.

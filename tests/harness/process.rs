@@ -70,6 +70,8 @@ impl Process {
             .args(mqtt)
             .args(more)
             .env("GRIDTRACE__LOG__FREE_BYTES_MIN", "0B")
+            // It runs beside other tests, what builds and what they start.
+            .env("GRIDTRACE__BULK_PRIORITY", "low")
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()

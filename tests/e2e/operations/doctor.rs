@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::{content, gridtrace, said};
 
-/// Settings with which the machine of a test can be good.
+/// Settings with which the machine of a test can be good. Other processes have the port of MQTT.
 const SMALL: &str = "[tcp]\nlisten = \"127.0.0.1:0\"\nconnections_max = 100\n[http]\nlisten = \
-                     \"127.0.0.1:0\"\nlive_clients_max = 10\n[log]\nfree_bytes_min = \"0B\"\n";
+                     \"127.0.0.1:0\"\nlive_clients_max = 10\n[log]\nfree_bytes_min = \"0B\"\n\
+                     [mqtt]\nlisten = \"\"\n";
 
 /// A folder on the disk that is built on: `/tmp` may be memory.
 fn folder() -> tempfile::TempDir {
@@ -139,10 +140,7 @@ fn the_policy_and_the_receivers_of_cases_are_looked_at() {
     fs::write(&policy, "clocks_ = 1\n").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let there = listener.local_addr().unwrap();
-    let away = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let away = harness::ports::own();
     let receiver = |name: &str, url: &str, more: &str| {
         format!(
             "[[delivery.receivers]]\nname = \"{name}\"\nurl = \"{url}\"\n\
