@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{TestGateway, http_client::Method, until};
+use harness::{TestGateway, http_client::Method, moments, until};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tools::receive::{Faults, Options, Receiver, Secret};
@@ -71,6 +71,8 @@ async fn found(gateway: &TestGateway, text: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn cases_are_found_by_number_vehicle_and_words() {
     let (gateway, _folder) = city().await;
+    // Their numbers begin with the day.
+    moments::early_in_the_day().await;
     let leaves = open(&gateway, "Leaves on 平阳路, 100% wet", Some("13800000001")).await;
     let oil = open(&gateway, "oil_spill", Some("13900000002")).await;
     let bin = open(&gateway, "bin full", None).await;

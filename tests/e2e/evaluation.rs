@@ -4,6 +4,7 @@ use geofence::units::Timestamp;
 use harness::{
     TestGateway,
     http_client::{self, Method},
+    moments,
 };
 use serde_json::{Value, json};
 
@@ -39,6 +40,8 @@ fn department(name: &str) -> Value {
 
 /// Two cases of one district, one of which a department with an unkind name has closed.
 async fn three_cases(gateway: &TestGateway) {
+    // Figures are of a day, or of a month.
+    moments::early_in_the_day().await;
     let none = || json!({});
     let whole = [
         ("accept", "operator", none()),
@@ -229,6 +232,7 @@ async fn a_vehicle_that_reports_attends_its_duty() {
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
     let gateway = TestGateway::start(&settings).await;
+    moments::early_in_the_day().await;
     let now = now_s();
     let mut terminal = gateway.terminal("13800000001", Revision::V2019).await;
     let fix = report(37.87, 112.55, now);

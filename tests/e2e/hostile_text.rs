@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use harness::{
     TestGateway,
     http_client::{self, Method},
-    until,
+    moments, until,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -56,6 +56,8 @@ async fn a_hostile_text_is_a_text_everywhere() {
          allow_private = true}}]"
     );
     let gateway = TestGateway::start(&[("delivery.receivers", &receivers)]).await;
+    // The evaluation below is of the day.
+    moments::early_in_the_day().await;
     let body = json!({
         "actor": HOSTILE, "role": "operator", "category": "0104", "description": HOSTILE,
         "unit_grid": "140105001001001", "department": HOSTILE, "remark": HOSTILE,
