@@ -9,7 +9,7 @@ use geofence::{
     units::{Latitude, Longitude, Timestamp},
     violation::{Evidence, Rule, Violation, ViolationKind},
 };
-use harness::{PATIENCE, TestGateway, now_s, report, until};
+use harness::{PATIENCE, TestGateway, now_s, report};
 use rumqttc::v5::{
     self,
     mqttbytes::{
@@ -60,11 +60,12 @@ impl Follower {
         Self { client, packets }
     }
 
-    /// Whether so many messages of positions come at once, and how they are marked.
+    /// What comes at once, which is so many messages: of what they are, and how they are marked.
     async fn subscribe(
         &mut self,
         rule: RetainForwardRule,
         is_as_published: bool,
+        count: usize,
     ) -> Vec<(String, bool)> {
         let mut filter = Filter::new(WEST, QoS::AtLeastOnce);
         filter.retain_forward_rule = rule;
@@ -77,9 +78,13 @@ impl Follower {
             }
         }
         let mut came = Vec::new();
-        while let Ok(Some(packet)) = tokio::time::timeout(MOMENT, self.packets.recv()).await {
-            if let Packet::Publish(message) = packet {
-                came.push(of(&message));
+        loop {
+            // One too many comes right behind the others; a later one would be found by who asks next.
+            let patience = if came.len() < count { PATIENCE } else { MOMENT };
+            match tokio::time::timeout(patience, self.packets.recv()).await {
+                Ok(Some(Packet::Publish(message))) => came.push(of(&message)),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
             }
         }
         came.sort();
@@ -89,8 +94,8 @@ impl Follower {
     /// The next position.
     async fn position(&mut self) -> (String, bool) {
         loop {
-            let packet = tokio::time::timeout(PATIENCE, self.packets.recv()).await;
-            if let Packet::Publish(message) = packet.unwrap().unwrap()
+            let packet = self.packets.recv().await;
+            if let Packet::Publish(message) = packet.unwrap()
                 && message.topic.ends_with(b"/position")
             {
                 return of(&message);
@@ -99,55 +104,75 @@ impl Follower {
     }
 }
 
+/// Sends a fix, each a second later than the one before, again and again until something is over:
+/// the router has a filter a moment after that was granted.
+async fn moving_until<T>(
+    terminal: &mut Terminal,
+    at: &mut i64,
+    over: impl Future<Output = T>,
+) -> T {
+    let mut over = std::pin::pin!(over);
+    let moving = async {
+        loop {
+            *at += 1;
+            let fix = report(37.871, 112.54, *at);
+            terminal.send_location(&fix).await.unwrap();
+            if let Ok(end) = tokio::time::timeout(MOMENT, &mut over).await {
+                return end;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, moving)
+        .await
+        .expect("nobody hears of it")
+}
+
 /// The last level of a message's topic, and whether it is marked as retained.
 fn of(message: &Publish) -> (String, bool) {
     let topic = String::from_utf8_lossy(&message.topic).into_owned();
     (topic.rsplit('/').next().unwrap().to_owned(), message.retain)
 }
 
-/// A city whose vehicle has been seen in the west.
-async fn seen() -> (TestGateway, tempfile::TempDir, Terminal) {
-    let (gateway, folder) = city(&[]).await;
+/// A city whose vehicle has been seen in the west, and when.
+async fn seen(more: &[(&str, &str)]) -> (TestGateway, tempfile::TempDir, Terminal, i64) {
+    let (gateway, folder) = city(more).await;
     let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
+    let at = now_s() - 300;
     terminal
-        .send_location(&report(37.87, 112.54, now_s() - 30))
+        .send_location(&report(37.87, 112.54, at))
         .await
         .unwrap();
-    until("the vehicle is there", async || {
-        gateway.app().gateway().live.views(|_| true).pop()
-    })
-    .await;
-    tokio::time::sleep(MOMENT).await;
-    (gateway, folder, terminal)
+    // What somebody has heard of is what newcomers are given.
+    let mut first = Follower::connect(&gateway, "first");
+    let rule = RetainForwardRule::OnEverySubscribe;
+    assert!(first.subscribe(rule, false, 2).await.len() >= 2);
+    (gateway, folder, terminal, at)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_comes_as_each_filter_of_5_wants_it() {
     use RetainForwardRule::{Never, OnEverySubscribe, OnNewSubscribe};
-    let (gateway, _folder, mut terminal) = seen().await;
+    let (gateway, _folder, mut terminal, mut at) = seen(&[]).await;
     let mut follower = Follower::connect(&gateway, "a");
     let kept = ["online", "position"].map(|leaf| (leaf.to_owned(), true));
     assert_eq!(
-        follower.subscribe(OnNewSubscribe, false).await,
+        follower.subscribe(OnNewSubscribe, false, 2).await,
         kept,
         "it is new"
     );
     assert_eq!(
-        follower.subscribe(OnNewSubscribe, false).await,
+        follower.subscribe(OnNewSubscribe, false, 0).await,
         [],
         "it is not"
     );
-    assert_eq!(follower.subscribe(Never, false).await, []);
-    assert_eq!(follower.subscribe(OnEverySubscribe, false).await, kept);
+    assert_eq!(follower.subscribe(Never, false, 0).await, []);
+    assert_eq!(follower.subscribe(OnEverySubscribe, false, 2).await, kept);
     let mut published = Follower::connect(&gateway, "b");
-    assert_eq!(published.subscribe(Never, true).await, []);
-    terminal
-        .send_location(&report(37.871, 112.54, now_s() - 10))
-        .await
-        .unwrap();
+    assert_eq!(published.subscribe(Never, true, 0).await, []);
     let news = |is_marked| ("position".to_owned(), is_marked);
-    assert_eq!(follower.position().await, news(false));
-    assert_eq!(published.position().await, news(true));
+    let both = async { (follower.position().await, published.position().await) };
+    let told = moving_until(&mut terminal, &mut at, both).await;
+    assert_eq!(told, (news(false), news(true)));
     gateway.stop().await;
 }
 
@@ -182,23 +207,25 @@ fn tell(gateway: &TestGateway, numbers: std::ops::Range<u128>) {
     inside.fanout.cases(&cases, &inside.catalog);
 }
 
-/// A subscriber of version 5 to violations, who takes one message at a time.
+/// A subscriber of version 5 to violations, who takes one message at a time. A vehicle must have been
+/// seen.
 async fn one_at_a_time(gateway: &TestGateway) -> TcpStream {
     let fields = ["screen", "west", PASSWORD].map(text).concat();
     let body = [&text("MQTT")[..], &[5, 0xC2, 0, 60, 3, 0x21, 0, 1], &fields].concat();
     let connect = [&[0x10, u8::try_from(body.len()).unwrap()], &body[..]].concat();
     let mut stream = raw(gateway.mqtt(), &connect).await;
-    let filter = text("gridtrace/violations/140105/#");
-    let body = [&[0, 1, 0][..], &filter, &[1]].concat();
-    let subscribe = [&[0x82, u8::try_from(body.len()).unwrap()], &body[..]].concat();
-    stream.write_all(&subscribe).await.unwrap();
+    for (id, filter, quality) in [(1, "gridtrace/violations/140105/#", 1), (2, WEST, 0)] {
+        let body = [&[0, id, 0][..], &text(filter), &[quality]].concat();
+        let subscribe = [&[0x82, u8::try_from(body.len()).unwrap()], &body[..]].concat();
+        stream.write_all(&subscribe).await.unwrap();
+    }
+    // The router has a filter a moment after it was granted. It is given them in their order, and what is
+    // kept comes when it has the second.
     let mut came = Vec::new();
-    while !came.ends_with(&[0x90, 4, 0, 1, 0, 1]) {
+    while !came.ends_with(b"/position") {
         let byte = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
         came.push(byte.unwrap().unwrap());
     }
-    // The router has the filter a moment later.
-    tokio::time::sleep(MOMENT).await;
     stream
 }
 
@@ -214,7 +241,7 @@ async fn is_told(stream: &mut TcpStream) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_violations_is_told_when_some_found_no_room() {
-    let (gateway, _folder) = city(&[("mqtt.waiting_topics_max", "3")]).await;
+    let (gateway, _folder, _terminal, _) = seen(&[("mqtt.waiting_topics_max", "3")]).await;
     let mut stream = one_at_a_time(&gateway).await;
     tell(&gateway, 0..3);
     tokio::time::sleep(MOMENT).await;
@@ -222,27 +249,30 @@ async fn who_follows_violations_is_told_when_some_found_no_room() {
     assert_eq!(gateway.metrics().await.value(lost), 0, "there was room");
     tell(&gateway, 3..9);
     is_told(&mut stream).await;
-    let books = gateway.metrics().await;
-    assert!(books.value(lost) > 0);
     let closed = "gridtrace_connections_closed_total{reason=\"behind\"}";
-    assert_eq!(books.value(closed), 1);
+    let books = gateway.counted(closed, 1).await;
+    assert!(books.value(lost) > 0);
     gateway.stop().await;
 }
 
 /// With a single worker, whom the test can keep busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_follows_violations_is_told_when_the_fan_out_lost_some() {
-    let (gateway, _folder) = city(&[("mqtt.fanout_bytes_max", "64KiB")]).await;
+    let (gateway, _folder, _terminal, _) = seen(&[("mqtt.fanout_bytes_max", "64KiB")]).await;
     let mut stream = one_at_a_time(&gateway).await;
     // Many times what the fan-out keeps, while the subscriber's link does not run: behind what it had
     // been given comes a number that is not the next.
     let (busy, is_busy) = tokio::sync::oneshot::channel();
-    let worker = tokio::spawn(async {
+    let (free, is_free) = std::sync::mpsc::channel();
+    let worker = tokio::spawn(async move {
         busy.send(()).unwrap();
-        std::thread::sleep(5 * MOMENT);
+        is_free.recv().unwrap();
     });
     is_busy.await.unwrap();
     tell(&gateway, 0..2_000);
+    // The fan-out's own thread has them now. Of some four megabytes the first 64 KiB are enough.
+    std::thread::sleep(5 * MOMENT);
+    free.send(()).unwrap();
     worker.await.unwrap();
     is_told(&mut stream).await;
     let lost = "gridtrace_mqtt_violations_lost_total{reason=\"link\"}";
@@ -255,14 +285,15 @@ async fn the_subscriber_of_mosquitto_reads_what_is_its_own() {
     if !has_mosquitto().await {
         return;
     }
-    let (gateway, _folder, mut terminal) = seen().await;
+    let (gateway, _folder, mut terminal, mut at) = seen(&[]).await;
     let subscribe = |client: &str, version: &str, filter: &str, more: &[&str]| {
         let at = gateway.mqtt();
         let mut command = Command::new("mosquitto_sub");
         command
             .args(["-h", &at.ip().to_string(), "-p", &at.port().to_string()])
             .args(["-i", client, "-u", "west", "-P", PASSWORD, "-q", "1"])
-            .args(["-V", version, "-t", filter, "-W", "10"])
+            .args(["-V", version, "-t", filter])
+            .args(["-W", &PATIENCE.as_secs().to_string()])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -292,26 +323,16 @@ async fn the_subscriber_of_mosquitto_reads_what_is_its_own() {
         assert!(said.contains("denied"), "{said}");
         assert_eq!(output.stdout, b"");
         // News are no retained messages.
-        let granted = "gridtrace_mqtt_subscriptions_total{result=\"granted\"}";
-        let before = gateway.metrics().await.value(granted);
         let news = ["-R", "-F", "%r %t", "-C", "1"];
         let filter = "gridtrace/live/140105/+/+/+/position";
         let reader = subscribe("c", version, filter, &news).spawn().unwrap();
-        until("it has subscribed", async || {
-            (gateway.metrics().await.value(granted) > before).then_some(())
-        })
-        .await;
-        terminal
-            .send_location(&report(37.87, 112.54, now_s()))
-            .await
-            .unwrap();
-        let output = reader.wait_with_output().await.unwrap();
+        let output = moving_until(&mut terminal, &mut at, reader.wait_with_output()).await;
+        let output = output.unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(
             said.trim(),
             format!("0 gridtrace/live/140105/001/001/{PHONE}/position")
         );
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
     }
     gateway.stop().await;
 }

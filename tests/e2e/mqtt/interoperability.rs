@@ -1,8 +1,8 @@
 //! Clients of others: those of Mosquitto (Debian: `mosquitto-clients`), and TLS.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{process::Stdio, sync::Arc};
 
-use harness::{TestGateway, until};
+use harness::{PATIENCE, TestGateway, until};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -101,10 +101,7 @@ async fn the_clients_of_mosquitto_publish_and_read() {
         let mut bytes = BufReader::new(reader.stdout.take().unwrap());
         let mut line = Vec::new();
         let read = bytes.read_until(b' ', &mut line);
-        tokio::time::timeout(Duration::from_secs(10), read)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
         assert_eq!(String::from_utf8_lossy(&line).trim(), topic("down/jt808"));
         reader.kill().await.unwrap();
     }
@@ -128,6 +125,8 @@ async fn terminals_come_over_tls_and_silent_ones_block_nobody() {
         ("tls.certificate", certificate.to_str().unwrap()),
         ("tls.key", key.to_str().unwrap()),
         ("tls.handshakes_max", "2"),
+        // Longer than anything is waited for.
+        ("tls.handshake_timeout", "60s"),
     ])
     .await;
     let code = password(&gateway.http(), PHONE).await;
@@ -150,8 +149,8 @@ async fn terminals_come_over_tls_and_silent_ones_block_nobody() {
     let stream = TcpStream::connect(gateway.mqtts()).await.unwrap();
     let name = ServerName::try_from("gateway.test").unwrap();
     let connect = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let connected = tokio::time::timeout(Duration::from_secs(5), connect).await;
-    let mut stream = connected.unwrap().unwrap();
+    let connected = tokio::time::timeout(PATIENCE, connect).await;
+    let mut stream = connected.expect("it waits for the silent ones").unwrap();
     stream
         .write_all(&connect_bytes(4, PHONE, PHONE, &code, 60))
         .await
@@ -161,5 +160,6 @@ async fn terminals_come_over_tls_and_silent_ones_block_nobody() {
     assert_eq!(answer, [0x20, 2, 0, 0]);
     let ready = gateway.json("/readyz").await;
     assert!(ready["listeners"].to_string().contains("mqtts"), "{ready}");
+    drop(silent);
     gateway.stop().await;
 }

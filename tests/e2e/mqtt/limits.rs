@@ -18,6 +18,12 @@ async fn a_flood_is_slowed_down_and_others_do_not_notice() {
     .await;
     let flood = Device::connect(&gateway, "13800138001").await;
     let mut other = Device::connect(&gateway, PHONE).await;
+    let count = async || {
+        gateway
+            .metrics()
+            .await
+            .value("gridtrace_positions_recorded_total")
+    };
     let begun = Instant::now();
     for number in 0..SENT {
         let topic = "gridtrace/terminals/13800138001/up/json";
@@ -26,24 +32,14 @@ async fn a_flood_is_slowed_down_and_others_do_not_notice() {
             .publish(topic, QoS::AtLeastOnce, position(number))
             .await;
     }
-    let sent_at = Instant::now();
     other.send(&topic("up/json"), position(1)).await;
-    assert!(
-        sent_at.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        sent_at.elapsed()
-    );
-    let count = async || {
-        gateway
-            .metrics()
-            .await
-            .value("gridtrace_positions_recorded_total")
-            - 1
-    };
-    let all = until("the flood is taken in its time", async || {
-        (count().await == SENT).then_some(())
-    });
-    all.await;
+    // Whatever time that took, the flood takes longer: also when all stood still, for its share of that
+    // time is no more than 20.
+    assert!(count().await < SENT, "the other one had to wait for it");
+    until("the flood is taken in its time", async || {
+        (count().await == SENT + 1).then_some(())
+    })
+    .await;
     // 20 at once, then 50 a second.
     assert!(
         begun.elapsed() > Duration::from_millis(5_000),
@@ -87,11 +83,8 @@ async fn a_packet_that_is_too_long_ends_its_connection_before_it_comes() {
             "{answer:02x?}"
         );
     }
-    let closed = until("all are counted", async || {
-        let books = gateway.metrics().await;
-        (books.value("gridtrace_connections_closed_total{reason=\"oversize\"}") == 3).then_some(())
-    });
-    closed.await;
+    let closed = "gridtrace_connections_closed_total{reason=\"oversize\"}";
+    gateway.counted(closed, 3).await;
     let garbage = raw(gateway.mqtt(), b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(rest(&mut garbage.await).await, b"");
     gateway.stop().await;
@@ -99,17 +92,22 @@ async fn a_packet_that_is_too_long_ends_its_connection_before_it_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_nothing_is_shown_out_after_one_and_a_half_times_his_keep_alive() {
+    let closed = |reason| format!("gridtrace_connections_closed_total{{reason=\"{reason}\"}}");
     let gateway = start(&[("mqtt.connect_timeout", "1s")]).await;
-    let code = password(&gateway.http(), PHONE).await;
     let begun = Instant::now();
     let mut nobody = raw(gateway.mqtt(), b"\x10").await;
-    let mut silent = raw(gateway.mqtt(), &connect_bytes(5, PHONE, PHONE, &code, 2)).await;
     assert_eq!(rest(&mut nobody).await, b"");
     assert!(
-        (900..2_500).contains(&begun.elapsed().as_millis()),
+        begun.elapsed() >= Duration::from_millis(900),
         "{:?}",
         begun.elapsed()
     );
+    gateway.counted(&closed("not_authenticated"), 1).await;
+    gateway.stop().await;
+    let gateway = start(&[]).await;
+    let code = password(&gateway.http(), PHONE).await;
+    let begun = Instant::now();
+    let mut silent = raw(gateway.mqtt(), &connect_bytes(5, PHONE, PHONE, &code, 2)).await;
     let answer = rest(&mut silent).await;
     assert!(
         begun.elapsed() >= Duration::from_millis(2_900),
@@ -122,16 +120,7 @@ async fn who_says_nothing_is_shown_out_after_one_and_a_half_times_his_keep_alive
             .any(|bytes| bytes[0] == 0xE0 && bytes[2] == 0x8D),
         "{answer:02x?}"
     );
-    let closed = until("both are counted", async || {
-        let books = gateway.metrics().await;
-        let count = |reason| {
-            books.value(&format!(
-                "gridtrace_connections_closed_total{{reason=\"{reason}\"}}"
-            ))
-        };
-        (count("idle") == 1 && count("not_authenticated") == 1).then_some(())
-    });
-    closed.await;
+    gateway.counted(&closed("idle"), 1).await;
     gateway.stop().await;
 }
 

