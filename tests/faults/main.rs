@@ -4,8 +4,9 @@
 //! | variable | default | what |
 //! |---|---|---|
 //! | `GRIDTRACE_KILLS` | 10 | kills at full load |
-//! | `GRIDTRACE_OUTAGE_SECONDS` | 20 | load around a crash of the database; half as long, around one that is silent or slow |
+//! | `GRIDTRACE_OUTAGE_SECONDS` | 20 | load around a database that crashes or is silent; half as long, around one that is slow |
 //! | `GRIDTRACE_OUTAGE_RATE` | 1,000 | reports a second meanwhile |
+//! | `GRIDTRACE_OUTAGE_ADDED_MS` | no limit | for the median of acknowledgements, over twice that of before |
 //! | `GRIDTRACE_OUTAGE_P99_MS` | no limit | for the acknowledgements meanwhile |
 
 #![expect(

@@ -12,10 +12,8 @@ use tools::load::{LoadConfig, LoadReport};
 use crate::{Ledger, alone, begin, books, readiness, setting, wait_until, wait_until_drained};
 
 const HEALTHY: Duration = Duration::from_secs(3);
-/// What an outage may add to the median of acknowledgements, on a machine that does other things as
-/// well. Of the slowest of a hundred such a machine says nothing: it is printed, and held to
-/// `GRIDTRACE_OUTAGE_P99_MS` where that is given.
-const SLOWER_MS_MAX: f64 = 50.0;
+/// For the gateway to notice, and for terminals to be answered meanwhile.
+const NOTICED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A gateway in front of a database that can be taken away.
 struct Scene {
@@ -67,9 +65,23 @@ impl Scene {
 
     /// Nobody but the readiness page notices that the store is away.
     fn assert_away(&self) {
-        let (is_ready, said) = readiness(&self.gateway.http);
-        assert!(is_ready, "{said}");
-        assert!(said["degraded"].to_string().contains("store"), "{said}");
+        wait_until("it is noticed", NOTICED_WITHIN, || {
+            let (is_ready, said) = readiness(&self.gateway.http);
+            assert!(is_ready, "{said}");
+            said["degraded"].to_string().contains("store")
+        });
+        self.assert_answered();
+    }
+
+    /// Acknowledgements go on.
+    fn assert_answered(&self) {
+        let answered =
+            || books(&self.gateway.http).value("gridtrace_responses_total{result=\"0\"}");
+        let before = answered();
+        wait_until("terminals are answered meanwhile", NOTICED_WITHIN, || {
+            answered() > before + 500
+        });
+        assert!(readiness(&self.gateway.http).0);
     }
 
     fn compare(self, healthy: &LoadReport, outage: &LoadReport) {
@@ -87,7 +99,10 @@ impl Scene {
             "p50 {:.1} ms, p99 {:.1} ms before; {:.1} ms, {:.1} ms during the outage",
             before.p50_ms, before.p99_ms, during.p50_ms, during.p99_ms
         );
-        assert!(during.p50_ms <= 2.0 * before.p50_ms + SLOWER_MS_MAX);
+        // How long they take says as much of the machine as of the gateway: that is held to limits where
+        // they are given.
+        let added_ms_max = setting("GRIDTRACE_OUTAGE_ADDED_MS", u32::MAX);
+        assert!(during.p50_ms <= 2.0 * before.p50_ms + f64::from(added_ms_max));
         let p99_ms_max = setting("GRIDTRACE_OUTAGE_P99_MS", u32::MAX);
         assert!(during.p99_ms <= f64::from(p99_ms_max));
     }
@@ -122,13 +137,12 @@ fn a_database_that_is_silent_and_then_unreachable_gets_all_of_it_once() {
         return;
     };
     let healthy = scene.load(HEALTHY, |_| ());
-    let during = scene.load(outage() / 2, |scene| {
+    let during = scene.load(outage(), |scene| {
         std::thread::sleep(outage() / 20);
         scene.proxy.set(Way::Silent);
         std::thread::sleep(outage() / 4);
-        assert!(readiness(&scene.gateway.http).0);
+        scene.assert_answered();
         scene.proxy.set(Way::Cut);
-        std::thread::sleep(outage() / 10);
         scene.assert_away();
         scene.proxy.set(Way::Open);
     });
