@@ -200,13 +200,17 @@ async fn a_version_comes_into_force_when_its_time_has_come() {
         let moment = geofence::units::Timestamp::from_seconds(now_s() + seconds);
         gateway::clock::rfc3339(moment)
     };
-    let path = format!("fences/K1?effective_from={}", at(3));
+    let path = format!("fences/K1?effective_from={}", at(3_600));
     let (status, made) = put(&gateway, &path, &circle("K1", HERE)).await;
     assert_eq!((status, &made["in_force"]), (200, &json!(false)), "{made}");
     assert_eq!(fences(&gateway).await, [] as [&str; 0]);
     // What would be taken back by the one that waits is refused.
     let (status, problem) = put(&gateway, "fences/K2", &circle("K2", HERE)).await;
     assert_eq!(status, 409, "{problem}");
+    let waiting = format!("/api/v1/catalog/versions/{}", made["version"]);
+    assert_eq!(gateway.ask(Method::DELETE, &waiting, None).await.0, 204);
+    let path = format!("fences/K1?effective_from={}", at(2));
+    assert_eq!(put(&gateway, &path, &circle("K1", HERE)).await.0, 200);
     until("the version is in force", async || {
         (fences(&gateway).await == ["K1"]).then_some(())
     })

@@ -131,7 +131,12 @@ async fn a_link_that_ends_in_the_middle_is_made_up_for_by_the_next_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_must_not_happen_twice_is_not_sent_twice() {
-    let gateway = TestGateway::start(&[("commands.answer_timeout", "1s")]).await;
+    let settings = [
+        ("commands.answer_timeout", "1s"),
+        // The second of them is answered, whenever that is.
+        ("commands.attempts_max", "10"),
+    ];
+    let gateway = TestGateway::start(&settings).await;
     let mut terminal = gateway.terminal(PHONE, Revision::V2013).await;
     // Terminal reset.
     let reset = json!({"message": "terminal_control", "body": {"command": 4}});

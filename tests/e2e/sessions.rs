@@ -1,10 +1,10 @@
 //! Registration, authentication, take-over, silence, and what no decoder likes.
 
-use std::time::{Duration, Instant};
+use std::{pin::pin, time::Duration};
 
-use harness::{PATIENCE, TestGateway, now_s, report, until};
+use harness::{PATIENCE, TestGateway, now_s, report};
 use tools::{
-    terminal::TerminalError,
+    terminal::{Terminal, TerminalError},
     wire::{self, Phone, Revision, message_id},
 };
 
@@ -129,20 +129,10 @@ async fn a_second_connection_of_a_terminal_ends_the_first() {
     let code = second.register().await.unwrap();
     first.heartbeat().await.unwrap();
     second.authenticate(&code).await.unwrap();
-    let ended = tokio::time::timeout(PATIENCE, first.receive())
-        .await
-        .unwrap();
-    assert!(
-        matches!(ended, Err(TerminalError::Closed | TerminalError::Io(_))),
-        "{ended:?}"
-    );
+    ended(&mut first).await;
     second.heartbeat().await.unwrap();
-    let closed = until("the first is closed", async || {
-        let books = gateway.metrics().await;
-        (books.value("gridtrace_connections_closed_total{reason=\"replaced\"}") == 1)
-            .then_some(books)
-    });
-    closed.await;
+    let closed = "gridtrace_connections_closed_total{reason=\"replaced\"}";
+    gateway.counted(closed, 1).await;
     let latest = gateway.drained().await;
     assert_eq!(latest.sum("gridtrace_sessions_opened_total"), 2);
     gateway.stop().await;
@@ -150,39 +140,38 @@ async fn a_second_connection_of_a_terminal_ends_the_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_falls_silent_ends_and_a_talking_one_does_not() {
-    let gateway = TestGateway::start(&[
-        ("tcp.idle_timeout", "1s"),
-        ("tcp.authentication_timeout", "1s"),
-    ])
-    .await;
+    let closed = |reason| format!("gridtrace_connections_closed_total{{reason=\"{reason}\"}}");
+    // Thirty heartbeats in the time after which the link of the other one ends.
+    let gateway = TestGateway::start(&[("tcp.idle_timeout", "3s")]).await;
     let mut silent = gateway.terminal("13800000001", Revision::V2013).await;
-    let mut stranger = gateway.connect("13800000003", Revision::V2013).await;
     let mut talking = gateway.terminal("13800000002", Revision::V2013).await;
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_millis(1_600) {
+    let mut end = pin!(ended(&mut silent));
+    while tokio::time::timeout(Duration::from_millis(100), &mut end)
+        .await
+        .is_err()
+    {
         talking.heartbeat().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    for ended in [&mut silent, &mut stranger] {
-        let message = tokio::time::timeout(PATIENCE, ended.receive())
-            .await
-            .unwrap();
-        assert!(
-            matches!(message, Err(TerminalError::Closed | TerminalError::Io(_))),
-            "{message:?}"
-        );
     }
     talking.heartbeat().await.unwrap();
-    let books = gateway.drained().await;
-    assert_eq!(
-        books.value("gridtrace_connections_closed_total{reason=\"idle\"}"),
-        1
-    );
-    assert_eq!(
-        books.value("gridtrace_connections_closed_total{reason=\"not_authenticated\"}"),
-        1
-    );
+    gateway.counted(&closed("idle"), 1).await;
+    gateway.drained().await;
     gateway.stop().await;
+
+    let gateway = TestGateway::start(&[("tcp.authentication_timeout", "1s")]).await;
+    let mut stranger = gateway.connect("13800000003", Revision::V2013).await;
+    ended(&mut stranger).await;
+    gateway.counted(&closed("not_authenticated"), 1).await;
+    gateway.stop().await;
+}
+
+/// Waits until the gateway ends the link.
+async fn ended(terminal: &mut Terminal) {
+    let message = tokio::time::timeout(PATIENCE, terminal.receive()).await;
+    let message = message.unwrap();
+    assert!(
+        matches!(message, Err(TerminalError::Closed | TerminalError::Io(_))),
+        "{message:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,10 +283,8 @@ async fn a_web_crawler_and_endless_garbage_are_shown_out() {
     }
     is_open &= noise.receive().await.is_ok();
     assert!(!is_open);
-    let books = gateway.drained().await;
-    assert_eq!(
-        books.value("gridtrace_connections_closed_total{reason=\"garbage\"}"),
-        2
-    );
+    gateway.drained().await;
+    let closed = "gridtrace_connections_closed_total{reason=\"garbage\"}";
+    gateway.counted(closed, 2).await;
     gateway.stop().await;
 }

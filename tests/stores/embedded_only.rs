@@ -169,10 +169,12 @@ async fn steady_readers_do_not_let_the_write_ahead_files_grow() {
             let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
             tokio::spawn(async move {
                 let mut pages = 0_u32;
-                while !stop.load(Ordering::Relaxed) {
+                loop {
                     pages += u32::from(!all(&*store).await.is_empty());
+                    if stop.load(Ordering::Relaxed) {
+                        return pages;
+                    }
                 }
-                pages
             })
         })
         .collect();
