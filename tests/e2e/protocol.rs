@@ -157,7 +157,7 @@ const QUOTING: [u16; 9] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_reaches_the_terminal_as_the_corpus_has_it_and_is_answered() {
-    let gateway = TestGateway::start(&[("commands.content_timeout", "1s")]).await;
+    let gateway = TestGateway::start(&[("commands.content_timeout", "5s")]).await;
     let messages = gateway.items("/api/v1/messages").await;
     let mut walked = BTreeSet::new();
     let (mut walked_samples, mut identical) = (0, 0);

