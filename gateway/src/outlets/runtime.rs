@@ -114,3 +114,23 @@ fn step_back(priority: ThreadPriority, policy: NormalThreadSchedulePolicy) {
         tracing::debug!(?error, "cannot lower the priority of a thread");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use thread_priority::thread_schedule_policy;
+
+    use super::*;
+
+    #[test]
+    fn the_bulk_is_idle_or_has_a_share_as_cases_have() {
+        for (is_bulk_idle, policy) in [(true, Idle), (false, Other)] {
+            let runtime = OutletsRuntime::start(is_bulk_idle).unwrap();
+            let of = |lane: &Handle| {
+                let asked = lane.spawn(async { thread_schedule_policy().unwrap() });
+                lane.block_on(asked).unwrap()
+            };
+            assert_eq!(of(runtime.bulk()), ThreadSchedulePolicy::Normal(policy));
+            assert_eq!(of(runtime.cases()), ThreadSchedulePolicy::Normal(Other));
+        }
+    }
+}

@@ -33,8 +33,8 @@ async fn a_flood_is_slowed_down_and_others_do_not_notice() {
             .await;
     }
     other.send(&topic("up/json"), position(1)).await;
-    // Whatever time that took, the flood takes longer: also when all stood still, for its share of that
-    // time is no more than 20.
+    // However long that took, also with a standstill in between, behind which the flood may go on with 20
+    // at once and no more.
     assert!(count().await < SENT, "the other one had to wait for it");
     until("the flood is taken in its time", async || {
         (count().await == SENT + 1).then_some(())
