@@ -35,7 +35,8 @@ async fn an_outer_system_leads_every_case_to_its_end_once_whatever_fails() {
         let mut terminal = gateway.terminal(&phone, Revision::V2013).await;
         enter(&mut terminal, start).await;
     }
-    let cases = until_within(3 * PATIENCE, "all cases are closed", async || {
+    // Each lost answer costs a second or more, and there are many.
+    let cases = until_within(9 * PATIENCE, "all cases are closed", async || {
         let cases = gateway.items("/api/v1/cases").await;
         let is_over = cases.len() == 3 && cases.iter().all(|case| case["stage"] == "closed");
         is_over.then_some(cases)
@@ -89,7 +90,9 @@ async fn an_outer_system_leads_every_case_to_its_end_once_whatever_fails() {
     assert!(calls.moved <= 18, "{calls:?}");
     assert_eq!(calls.wrongly_taken, 0, "{calls:?}");
     assert!(count("bad_signature") + count("stale") >= calls.untrusted);
-    assert!(count("replayed") >= calls.replayed);
+    // The end of a violation may be an event of its own, at a stage that was left already: what is asked
+    // for then is refused, and so is a replay of it.
+    assert!(count("replayed") + count("refused") >= calls.replayed + calls.refused);
     assert!(count("repeated") >= calls.repeated);
     assert!(
         count("bad_signature") > 0 && count("stale") > 0,
