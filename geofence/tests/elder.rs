@@ -317,6 +317,8 @@ fn a_restart_finds_the_same_bytes_and_gives_up_the_same_versions() {
         evaluator.tick(&next, at(edits));
         versions.push(next);
     }
+    // What was given up before is told by who gave it up.
+    evaluator.take_lost_catalogs();
     let mut restarted = Evaluator::new(options);
     let kept = evaluator.take_dirty_snapshots();
     kept.values()
