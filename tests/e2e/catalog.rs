@@ -33,8 +33,7 @@ async fn connect(process: &Process, phone: &str) -> Terminal {
 }
 
 async fn books(process: &Process) -> harness::Books {
-    let (_, body) = http_client::get(&process.http, "/metrics").await.unwrap();
-    harness::Books::parse(&String::from_utf8_lossy(&body))
+    harness::Books::scraped(&process.http).await.unwrap()
 }
 
 /// A keep-out circle of 200 m.
@@ -291,7 +290,7 @@ async fn what_is_judged_again_after_a_crash_is_judged_by_the_catalog_of_then() {
         async || {
             let books = books(&process).await;
             let is_told = books.value("gridtrace_log_durable_records_total") > 0;
-            (is_told && books.sum("gridtrace_log_lag_records") == 0).then_some(())
+            (is_told && books.lag() == Some(0)).then_some(())
         },
     )
     .await;

@@ -145,7 +145,7 @@ async fn a_gateway_goes_on_in_the_database_where_it_stood_in_the_embedded_store(
             // Newest positions are asked for behind the start.
             let newest = gateway.json("/api/v1/positions/latest").await;
             let is_loaded = newest["items"] != json!([]);
-            (is_loaded && books.sum("gridtrace_log_lag_records") == 0).then_some(())
+            (is_loaded && books.lag() == Some(0)).then_some(())
         })
         .await;
         for (after, before) in everything(&gateway).await.iter().zip(&before) {

@@ -109,23 +109,21 @@ fn begin(config: LoadConfig) -> JoinHandle<LoadReport> {
     std::thread::spawn(move || load::run(&config).unwrap())
 }
 
-fn get(http: &str, path: &str) -> Option<(u16, String)> {
+fn asked<T>(answer: impl Future<Output = anyhow::Result<T>>) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let answer = runtime.unwrap().block_on(http_client::get(http, path));
-    let (status, body) = answer.ok()?;
-    Some((status, String::from_utf8_lossy(&body).into_owned()))
+    runtime.unwrap().block_on(answer).ok()
 }
 
 fn books(http: &str) -> Books {
-    Books::parse(&get(http, "/metrics").unwrap().1)
+    asked(Books::scraped(http)).unwrap()
 }
 
 /// Whether it is ready, and everything that it says about that.
 fn readiness(http: &str) -> (bool, Value) {
-    let (status, body) = get(http, "/readyz").unwrap();
-    (status == 200, serde_json::from_str(&body).unwrap())
+    let (status, body) = asked(http_client::get(http, "/readyz")).unwrap();
+    (status == 200, serde_json::from_slice(&body).unwrap())
 }
 
 fn wait_until(what: &str, within: Duration, is_so: impl Fn() -> bool) {
@@ -140,14 +138,7 @@ fn wait_until(what: &str, within: Duration, is_so: impl Fn() -> bool) {
 fn wait_until_drained(http: &str) {
     let within = Duration::from_secs(setting("GRIDTRACE_DRAIN_SECONDS", DRAIN_S).into());
     wait_until("the backlog is stored", within, || {
-        let Some((_, text)) = get(http, "/metrics") else {
-            return false;
-        };
-        let mut lags = text
-            .lines()
-            .filter(|line| line.starts_with("gridtrace_log_lag_records{"));
-        let is_known = text.contains("gridtrace_log_lag_records{");
-        is_known && lags.all(|line| line.ends_with(" 0"))
+        asked(Books::scraped(http)).is_some_and(|books| books.lag() == Some(0))
     });
 }
 

@@ -203,9 +203,7 @@ impl TestGateway {
 
     /// All metrics as they are scraped.
     pub async fn metrics(&self) -> Books {
-        let (status, body) = http_client::get(&self.http(), "/metrics").await.unwrap();
-        assert_eq!(status, 200);
-        Books::parse(&String::from_utf8_lossy(&body))
+        Books::scraped(&self.http()).await.unwrap()
     }
 
     /// Waits until a metric is this, and gives all: what a peer sees first is counted a moment later.
@@ -345,6 +343,19 @@ pub fn report(lat: f64, lon: f64, fixed_at: i64) -> Report {
 pub struct Books(BTreeMap<String, f64>);
 
 impl Books {
+    /// What a gateway tells at this address.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    ///
+    /// # Panics
+    /// When it answers with something else.
+    pub async fn scraped(address: &str) -> anyhow::Result<Self> {
+        let (status, body) = http_client::get(address, "/metrics").await?;
+        assert_eq!(status, 200);
+        Ok(Self::parse(&String::from_utf8_lossy(&body)))
+    }
+
     /// Reads what the exporter writes.
     #[must_use]
     pub fn parse(text: &str) -> Self {

@@ -125,9 +125,8 @@ impl Process {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let asked = http_client::get(&self.http, "/metrics");
-        let (_, body) = runtime.unwrap().block_on(asked).unwrap();
-        Books::parse(&String::from_utf8_lossy(&body))
+        let asked = Books::scraped(&self.http);
+        runtime.unwrap().block_on(asked).unwrap()
     }
 
     /// JSON of a path that must answer with 200.

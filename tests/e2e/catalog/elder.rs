@@ -114,7 +114,7 @@ async fn story(between: Between) {
         if between != Between::KilledWithoutASnapshot {
             until("the snapshot knows the edits", async || {
                 let books = books(&process).await;
-                (books.sum("gridtrace_log_lag_records") == 0).then_some(())
+                (books.lag() == Some(0)).then_some(())
             })
             .await;
         }

@@ -137,10 +137,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         }
     }
     let gateway = start();
-    let books = async || {
-        let (_, body) = http_client::get(&gateway.http, "/metrics").await.unwrap();
-        harness::Books::parse(&String::from_utf8_lossy(&body))
-    };
+    let books = async || harness::Books::scraped(&gateway.http).await.unwrap();
     let is_stored = |books: &harness::Books| books.lag() == Some(0);
     harness::done(books, is_stored)
         .await

@@ -118,10 +118,7 @@ async fn positions(http: &str) -> Vec<Vec<i64>> {
 }
 
 async fn drained(http: &str) {
-    let books = async || {
-        let (_, text) = harness::http_client::get(http, "/metrics").await.unwrap();
-        Books::parse(&String::from_utf8_lossy(&text))
-    };
+    let books = async || Books::scraped(http).await.unwrap();
     let is_done = |books: &Books| books.lag() == Some(0);
     let done = harness::done(books, is_done).await;
     done.expect("the consumers are not at the end");
