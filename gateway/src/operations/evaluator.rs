@@ -269,14 +269,16 @@ impl Place {
                 Ok(())
             },
         )?;
-        let never = "the evaluator has not begun: start the gateway once, and stop it";
+        let never = "there is no log yet: start the gateway once, and stop it";
         let log = found.id.context(never)?;
         let store = match &config.store {
             StoreChoice::Embedded => open_embedded(&config.data_dir)?,
             StoreChoice::Postgres(url) => open_database(url).await?,
         };
+        // Where none is stored it begins with the oldest record: a gateway may be stopped before that.
         let offset = store.cursor(log, EvaluatorConsumer::NAME).await?;
-        let offset = offset.context(never)?;
+        let first = found.segments.first().map_or(0, |segment| segment.first);
+        let offset = offset.unwrap_or(first);
         ensure!(
             reported_to <= offset,
             "the evaluator stands at record {offset}, and up to {reported_to} there are reports: start the \
