@@ -268,6 +268,8 @@ pub fn configuration(data_dir: &Path, settings: &[(String, String)]) -> Config {
     raw.add_flag("test", "http.listen", Some("127.0.0.1:0".into()));
     raw.add_flag("test", "mqtt.listen", Some(String::new()));
     raw.add_flag("test", "log.free_bytes_min", Some("0B".into()));
+    // Books are even only behind a snapshot.
+    raw.add_flag("test", "evaluate.snapshot_interval", Some("1s".into()));
     // Tests run beside each other, and beside what builds and what they start.
     raw.add_flag("test", "bulk_priority", Some("low".into()));
     for (key, value) in settings {
