@@ -11,10 +11,9 @@
 //! so atomicity is not asked for. A batch goes into the files of its days first, one transaction
 //! each; when all of these are on disk, one transaction in `main.sqlite` moves the latest
 //! positions and the cursor. A crash in between leaves rows whose batch comes again, because the
-//! cursor has not moved, and which are then there already (P2). Therefore every commit is synced
-//! (`synchronous=FULL`): with less, a power cut could keep the cursor and lose the rows of another
-//! file, which the log has no more. It costs a sync for each file of a batch, some 3 ms where the
-//! batch of 10,000 rows takes 100 (`benches/store_write.rs`).
+//! cursor has not moved, and which are then there already (P2). Therefore the last commit of each file is
+//! synced (`synchronous=FULL`), and those before it in the same file with it: with less, a power cut could keep
+//! the cursor and lose the rows of another file, which the log has no more.
 //!
 //! **Who uses it.** One writer at a time, for a transaction each, a few readers, all on the threads that tokio keeps for
 //! blocking work. Other processes may read and write the files meanwhile: locks are waited for.
@@ -26,6 +25,7 @@ mod outbox;
 mod reader;
 mod retention;
 mod rows;
+mod snapshots;
 mod transfer;
 mod writer;
 
@@ -104,6 +104,8 @@ impl Options {
 pub struct EmbeddedStore {
     directory: PathBuf,
     writer: Arc<Mutex<Writer>>,
+    /// Held by who writes snapshots, which takes several turns of the writer.
+    snapshots: Arc<Mutex<()>>,
     readers: Arc<Readers>,
 }
 
@@ -127,6 +129,7 @@ impl EmbeddedStore {
         Ok(Self {
             directory: directory.to_owned(),
             writer: Arc::new(Mutex::new(writer)),
+            snapshots: Arc::default(),
             readers,
         })
     }
@@ -200,8 +203,13 @@ impl Store for EmbeddedStore {
 
     async fn write_findings(&self, batch: &FindingBatch) -> Result<FindingsWritten, StoreError> {
         let batch = batch.clone();
-        self.write(move |writer| writer.write_findings(&batch))
-            .await
+        let writer = Arc::clone(&self.writer);
+        let turn = Arc::clone(&self.snapshots);
+        let write = move || {
+            let _turn = (!batch.snapshots.is_empty()).then(|| turn.lock());
+            Writer::write_findings(&writer, &batch)
+        };
+        joined(tokio::task::spawn_blocking(write).await)
     }
 
     async fn open_case(&self, opening: &Opening) -> Result<(CaseWritten, bool), StoreError> {

@@ -9,6 +9,10 @@ use crate::store::StoreError;
 /// SQLite's default.
 const PAGE_BYTES: i64 = 4_096;
 
+/// Values of `synchronous`.
+const NORMAL: i64 = 1;
+const FULL: i64 = 2;
+
 /// Bounds of a write-ahead file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WriteAhead {
@@ -61,7 +65,7 @@ pub(crate) fn open(
     let [bytes_max, carried_bytes] = [write_ahead.bytes_max, carried_bytes]
         .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
     for (pragma, value) in [
-        ("synchronous", 2), // full
+        ("synchronous", FULL),
         ("journal_size_limit", bytes_max),
         ("wal_autocheckpoint", carried_bytes / PAGE_BYTES),
         ("cache_size", -32 * 1024), // KiB
@@ -73,6 +77,23 @@ pub(crate) fn open(
     }
     migrate(&mut connection, path, migrations)?;
     Ok(connection)
+}
+
+/// Runs transactions that need not be on the disk when they return: nothing speaks of them before a later one
+/// of the same file, which takes them there. They are synced with what is carried over, as ever.
+pub(crate) fn unsynced<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let set = |connection: &Connection, value: i64| {
+        connection
+            .pragma_update(None, "synchronous", value)
+            .map_err(failed("write to a database file"))
+    };
+    set(connection, NORMAL)?;
+    let done = work(connection);
+    set(connection, FULL)?;
+    done
 }
 
 /// Opens a file that is there for reading.

@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use geofence::units::Timestamp;
+use geofence::units::{Latitude, Longitude, Timestamp};
 use storage::{
     embedded::{EmbeddedStore, Options},
-    store::{PositionQuery, PositionRow, Store},
+    store::{MapBox, PositionQuery, PositionRow, Store},
 };
 
 use crate::{
@@ -284,4 +284,86 @@ async fn a_store_of_a_newer_version_is_refused() {
     let error = EmbeddedStore::open(directory.path()).unwrap_err();
     assert_eq!(error.reason(), "newer");
     assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn the_file_of_a_day_from_before_is_read_as_it_is_and_brought_up_by_who_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    store.write_positions(&batch(1, rows(0))).await.unwrap();
+    let expected = all(&store).await;
+    drop(store);
+    let files = std::fs::read_dir(directory.path()).unwrap();
+    let mut paths = files.map(|file| file.unwrap().path());
+    let of_a_day = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("positions-") && name.ends_with(".sqlite")
+    };
+    let file = rusqlite::Connection::open(paths.find(of_a_day).unwrap()).unwrap();
+    file.execute_batch(
+        "DROP INDEX positions_by_ten_seconds; \
+         CREATE INDEX positions_by_time ON positions (fixed_at, terminal, digest)",
+    )
+    .unwrap();
+    file.pragma_update(None, "user_version", 2).unwrap();
+    let version = || file.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0));
+
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    assert_eq!(all(&store).await, expected);
+    assert_eq!(version(), Ok(2));
+    store.write_positions(&batch(2, rows(1))).await.unwrap();
+    assert_eq!(version(), Ok(3));
+    assert_eq!(all(&store).await.len(), expected.len() * 2);
+}
+
+#[tokio::test]
+async fn rows_of_ten_seconds_come_in_the_order_of_moments_page_by_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(directory.path()).unwrap();
+    // Of five terminals, each second; some at the edges of ten seconds, and nothing for a while.
+    let seconds = (0..35).chain(100..125);
+    let rows: Vec<PositionRow> = seconds
+        .flat_map(|second| (1..6).map(move |number| row(terminal(number), second, number)))
+        .collect();
+    store
+        .write_positions(&batch(1, rows.clone()))
+        .await
+        .unwrap();
+    let mut query = PositionQuery {
+        terminal: None,
+        from: Timestamp(9_000),
+        to: Timestamp(120_000),
+        within: None,
+        after: None,
+        limit: 7,
+    };
+    let key = |row: &PositionRow| {
+        let position = &row.position;
+        (position.fixed_at, position.terminal, position.digest)
+    };
+    let mut expected: Vec<_> = rows.iter().map(key).collect();
+    expected.retain(|(at, ..)| (query.from..query.to).contains(at));
+    expected.sort_unstable();
+    let [south, north] = [-90.0, 90.0].map(|degrees| Latitude::from_degrees(degrees).unwrap());
+    let [west, east] = [-180.0, 180.0].map(|degrees| Longitude::from_degrees(degrees).unwrap());
+    let whole_earth = MapBox {
+        west,
+        south,
+        east,
+        north,
+    };
+    for within in [None, Some(whole_earth)] {
+        query.within = within;
+        query.after = None;
+        let mut found = Vec::new();
+        loop {
+            let page = store.positions(&query).await.unwrap();
+            found.extend(page.iter().map(key));
+            query.after = found.last().copied();
+            if page.len() < 7 {
+                break;
+            }
+        }
+        assert_eq!(found, expected);
+    }
 }

@@ -25,6 +25,7 @@ mod resends;
 mod retention;
 mod search;
 mod setup;
+mod snapshots;
 mod timescale_only;
 mod transfer;
 

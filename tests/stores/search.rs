@@ -191,7 +191,9 @@ async fn a_file_from_before_the_search_finds_what_it_had() {
     drop(store);
     let main = Connection::open(directory.path().join("main.sqlite")).unwrap();
     let before = "DROP TABLE case_texts; DROP INDEX receiver_numbers_by_number; \
-        DROP INDEX case_events_repeated; ALTER TABLE case_events DROP COLUMN is_repeated";
+        DROP INDEX case_events_repeated; ALTER TABLE case_events DROP COLUMN is_repeated; \
+        DROP VIEW snapshots; DROP TABLE snapshots_in_force; DROP TABLE snapshot_versions; \
+        CREATE TABLE snapshots (key TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID";
     main.execute_batch(before).unwrap();
     main.pragma_update(None, "user_version", 6).unwrap();
     drop(main);

@@ -9,12 +9,12 @@ use std::{
 
 use geofence::{identity::TerminalId, units::Timestamp};
 use parking_lot::{Mutex, RwLock};
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, Params, ToSql, params};
 use time::Date;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Options, day, joined, rows};
+use super::{Options, day, joined, rows, writer};
 use crate::{
     sqlite::{self, failed},
     store::{PositionQuery, PositionRow, QuarantinedRow, StoreError},
@@ -238,9 +238,23 @@ impl Reader {
 const OF_TERMINAL: &str = "SELECT * FROM positions WHERE terminal = ? AND fixed_at < ? \
     AND (fixed_at, digest) > (?, ?) AND latitude BETWEEN ? AND ? AND longitude BETWEEN ? AND ? \
     ORDER BY fixed_at, digest LIMIT ?";
-const OF_ALL: &str = "SELECT * FROM positions INDEXED BY positions_by_time WHERE fixed_at < ? \
-    AND (fixed_at, terminal, digest) > (?, ?, ?) AND latitude BETWEEN ? AND ? \
-    AND longitude BETWEEN ? AND ? ORDER BY fixed_at, terminal, digest LIMIT ?";
+/// The keys of a page first, out of the index alone where no place is asked for: of ten seconds all are sorted.
+const OF_ALL: &str = "WITH page AS (SELECT terminal, fixed_at, digest FROM positions \
+    INDEXED BY positions_by_ten_seconds WHERE fixed_at / 10000 BETWEEN ?2 / 10000 AND ?1 / 10000 \
+    AND fixed_at < ?1 AND (fixed_at, terminal, digest) > (?2, ?3, ?4) \
+    ORDER BY fixed_at / 10000, fixed_at, terminal, digest LIMIT ?5) \
+    SELECT p.* FROM page CROSS JOIN positions p USING (terminal, fixed_at, digest) \
+    ORDER BY p.fixed_at, p.terminal, p.digest";
+const OF_ALL_IN_BOX: &str = "SELECT * FROM positions INDEXED BY positions_by_ten_seconds \
+    WHERE fixed_at / 10000 BETWEEN ?2 / 10000 AND ?1 / 10000 \
+    AND fixed_at < ?1 AND (fixed_at, terminal, digest) > (?2, ?3, ?4) \
+    AND latitude BETWEEN ?6 AND ?7 AND longitude BETWEEN ?8 AND ?9 \
+    ORDER BY fixed_at / 10000, fixed_at, terminal, digest LIMIT ?5";
+/// In a file of before, which a reader does not change.
+const OF_ALL_BY_MOMENT: &str = "SELECT * FROM positions INDEXED BY positions_by_time \
+    WHERE fixed_at < ?1 AND (fixed_at, terminal, digest) > (?2, ?3, ?4) \
+    AND latitude BETWEEN ?6 AND ?7 AND longitude BETWEEN ?8 AND ?9 \
+    ORDER BY fixed_at, terminal, digest LIMIT ?5";
 
 fn positions_of_day(
     connection: &Connection,
@@ -258,42 +272,35 @@ fn positions_of_day(
         _ => (from.0, "", -1),
     };
     let [south, north, west, east] = query.bounds();
-    match &query.terminal {
-        Some(terminal) => all(
-            connection,
-            action,
-            OF_TERMINAL,
-            params![
-                terminal.as_str(),
-                query.to.0,
-                after,
-                after_digest,
-                south,
-                north,
-                west,
-                east,
-                limit
-            ],
-            rows::position,
-        ),
-        None => all(
-            connection,
-            action,
-            OF_ALL,
-            params![
-                query.to.0,
-                after,
-                after_terminal,
-                after_digest,
-                south,
-                north,
-                west,
-                east,
-                limit
-            ],
-            rows::position,
-        ),
+    if let Some(terminal) = &query.terminal {
+        let params = params![
+            terminal.as_str(),
+            query.to.0,
+            after,
+            after_digest,
+            south,
+            north,
+            west,
+            east,
+            limit
+        ];
+        return all(connection, action, OF_TERMINAL, params, rows::position);
     }
+    // A writer may change the schema between two looks at it.
+    let look = connection.unchecked_transaction().map_err(failed(action))?;
+    let version: u32 = look
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(failed(action))?;
+    let by_moment = version < writer::INDEXED_BY_TEN_SECONDS;
+    let page: &[&dyn ToSql] = params![query.to.0, after, after_terminal, after_digest, limit];
+    let edges: &[&dyn ToSql] = params![south, north, west, east];
+    let bounded = [page, edges].concat();
+    let (sql, params) = match &query.within {
+        _ if by_moment => (OF_ALL_BY_MOMENT, bounded.as_slice()),
+        Some(_) => (OF_ALL_IN_BOX, bounded.as_slice()),
+        None => (OF_ALL, page),
+    };
+    all(&look, action, sql, params, rows::position)
 }
 
 /// Every row of a query.
@@ -320,17 +327,19 @@ fn bound(connection: &mut Connection, deadline: Instant) -> Result<(), StoreErro
 mod tests {
     use super::*;
 
-    /// What SQLite looks for in an index, and that it sorts nothing.
-    fn plan(sql: &str) -> String {
+    /// What SQLite looks for in the file of a day of some version, and what it sorts.
+    fn plan(sql: &str, version: u32) -> String {
         let connection = Connection::open_in_memory().unwrap();
-        let schema = include_str!("../../migrations/embedded/day_0001.sql");
-        connection.execute_batch(schema).unwrap();
+        for migration in writer::DAY.iter().take(version as usize) {
+            connection.execute_batch(migration).unwrap();
+        }
         let mut statement = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
             .unwrap();
+        let count = statement.parameter_count();
         let lines = statement
             .query_map(
-                rusqlite::params_from_iter([1; 9].iter().take(sql.matches('?').count())),
+                rusqlite::params_from_iter([1; 9].iter().take(count)),
                 |row| row.get::<_, String>(3),
             )
             .unwrap();
@@ -338,14 +347,27 @@ mod tests {
     }
 
     #[test]
-    fn a_page_begins_at_its_key_however_many_rows_share_the_moment() {
+    fn a_page_begins_at_its_key_and_sorts_no_more_than_ten_seconds() {
+        let newest = u32::MAX;
         assert_eq!(
-            plan(OF_ALL),
+            plan(OF_ALL, newest),
+            "CO-ROUTINE page; SEARCH positions USING COVERING INDEX positions_by_ten_seconds \
+             (<expr>>? AND <expr><?); USE TEMP B-TREE FOR LAST 3 TERMS OF ORDER BY; SCAN page; \
+             SEARCH p USING PRIMARY KEY (terminal=? AND fixed_at=? AND digest=?); \
+             USE TEMP B-TREE FOR ORDER BY"
+        );
+        assert_eq!(
+            plan(OF_ALL_IN_BOX, newest),
+            "SEARCH positions USING INDEX positions_by_ten_seconds (<expr>>? AND <expr><?); \
+             USE TEMP B-TREE FOR LAST 3 TERMS OF ORDER BY"
+        );
+        assert_eq!(
+            plan(OF_ALL_BY_MOMENT, writer::INDEXED_BY_TEN_SECONDS - 1),
             "SEARCH positions USING INDEX positions_by_time \
              ((fixed_at,terminal,digest)>(?,?,?) AND fixed_at<?)"
         );
         assert_eq!(
-            plan(OF_TERMINAL),
+            plan(OF_TERMINAL, newest),
             "SEARCH positions USING PRIMARY KEY \
              (terminal=? AND (fixed_at,digest)>(?,?) AND fixed_at<?)"
         );

@@ -8,7 +8,8 @@ use super::{
     cases, evaluation,
     reader::{Reader, all},
     rows,
-    writer::{Writer, immediate, move_cursor, write_snapshots},
+    snapshots::Last,
+    writer::{Writer, immediate, move_cursor},
 };
 use crate::{
     case_changes::{Change, StoredCase, damaged},
@@ -133,7 +134,7 @@ pub(super) fn import(writer: &mut Writer, import: Import) -> Result<(), StoreErr
         cases::write_row(&transaction, &change)?;
         evaluation::replace(&transaction, change.stored.case.id, &events)?;
     }
-    write_snapshots(&transaction, &import.snapshots)?;
+    Last::all(&import.snapshots).put_in_force(&transaction)?;
     for cursor in &import.cursors {
         move_cursor(&transaction, cursor)?;
     }

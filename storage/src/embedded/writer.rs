@@ -1,7 +1,6 @@
 //! The writer. Files of days first, `main.sqlite` with the cursor last: see [the parent](super).
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,11 +9,11 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use time::Date;
 
-use super::{Options, cases, day, reader::Readers, rows};
+use super::{Options, cases, day, reader::Readers, rows, snapshots::Last};
 use crate::{
     background,
     case_changes::{Wanted, findings},
-    sqlite::{self, failed},
+    sqlite::{self, failed, unsynced},
     store::{
         Cursor, FindingBatch, FindingsWritten, PositionBatch, PositionRow, PositionsWritten,
         StoreError, day_of, newest, refused,
@@ -30,17 +29,23 @@ pub(crate) const MAIN: &[&str] = &[
     include_str!("../../migrations/embedded/main_0006_evaluation.sql"),
     include_str!("../../migrations/embedded/main_0007_search.sql"),
     include_str!("../../migrations/embedded/main_0008_repeats.sql"),
+    include_str!("../../migrations/embedded/main_0009_snapshots.sql"),
 ];
-const DAY: &[&str] = &[
+/// The version of the file of a day since which its index is by ten seconds.
+pub(super) const INDEXED_BY_TEN_SECONDS: u32 = 3;
+pub(super) const DAY: &[&str] = &[
     include_str!("../../migrations/embedded/day_0001.sql"),
     include_str!("../../migrations/embedded/day_0002_inputs.sql"),
+    include_str!("../../migrations/embedded/day_0003_index.sql"),
 ];
+
+const WRITE_POSITIONS: &str = "write positions";
 
 /// The connections that write.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) directory: PathBuf,
-    options: Options,
+    pub(super) options: Options,
     pub(super) readers: Arc<Readers>,
     pub(super) main: Connection,
     /// Used last, last.
@@ -89,17 +94,23 @@ impl Writer {
         });
         let mut written = PositionsWritten::default();
         for of_day in kept.chunk_by(|a, b| a.0 == b.0) {
-            for rows in of_day.chunks(commit_rows_max) {
-                if let Some((day, _)) = rows.first() {
-                    let mut writer = shared.lock();
-                    written.inserted += writer.write_day(*day, rows)?;
-                    // Who waits is next.
-                    MutexGuard::unlock_fair(writer);
-                }
+            let Some((day, _)) = of_day.first() else {
+                continue;
+            };
+            if of_day.len() <= commit_rows_max {
+                written.inserted += write_rows(shared.lock().day(*day)?, of_day)?;
+                continue;
             }
+            for rows in of_day.chunks(commit_rows_max) {
+                let mut writer = shared.lock();
+                written.inserted += unsynced(writer.day(*day)?, |day| write_rows(day, rows))?;
+                // Who waits is next.
+                MutexGuard::unlock_fair(writer);
+            }
+            seal(shared.lock().day(*day)?)?;
         }
         let writer = &mut *shared.lock();
-        let action = "write positions";
+        let action = WRITE_POSITIONS;
         let transaction = immediate(&mut writer.main, action)?;
         {
             let mut upsert = transaction
@@ -124,24 +135,6 @@ impl Writer {
         Ok(written)
     }
 
-    /// Writes rows of one day in one transaction; gives the number of new ones.
-    fn write_day(&mut self, day: Date, of_day: &[(Date, &PositionRow)]) -> Result<u64, StoreError> {
-        let action = "write positions";
-        let transaction = immediate(self.day(day)?, action)?;
-        let mut inserted = 0;
-        {
-            let mut insert = transaction
-                .prepare_cached(rows::INSERT)
-                .map_err(failed(action))?;
-            for (_, row) in of_day {
-                background::give_way();
-                inserted += rows::write(&mut insert, row).map_err(failed(action))? as u64;
-            }
-        }
-        transaction.commit().map_err(failed(action))?;
-        Ok(inserted)
-    }
-
     /// The file of a day. Backlog touches many days, so that only the last few stay open.
     fn day(&mut self, day: Date) -> Result<&mut Connection, StoreError> {
         let entry = match self.days.iter().position(|(open, _)| *open == day) {
@@ -164,23 +157,26 @@ impl Writer {
         Ok(connection)
     }
 
+    /// Snapshots that are large together go ahead, in turns as well.
     pub(super) fn write_findings(
-        &mut self,
+        shared: &Mutex<Self>,
         batch: &FindingBatch,
     ) -> Result<FindingsWritten, StoreError> {
         let action = "write cases";
-        let transaction = immediate(&mut self.main, action)?;
+        let snapshots = Last::behind_others(shared, &batch.snapshots)?;
+        let writer = &mut *shared.lock();
+        let transaction = immediate(&mut writer.main, action)?;
         let loaded = cases::wanted(&transaction, &Wanted::of(batch))?;
         let outcome = findings(batch, loaded);
         for change in &outcome.changes {
             cases::write(&transaction, change)?;
         }
-        write_snapshots(&transaction, &batch.snapshots)?;
+        snapshots.put_in_force(&transaction)?;
         if batch.moves_cursor {
             move_cursor(&transaction, &batch.judged)?;
         }
         transaction.commit().map_err(failed(action))?;
-        self.bound_wal();
+        writer.bound_wal();
         Ok(outcome.into_written())
     }
 
@@ -223,24 +219,31 @@ impl Writer {
     }
 }
 
-/// Newer ones replace older ones; an empty one removes its key.
-pub(super) fn write_snapshots(
-    transaction: &Transaction<'_>,
-    snapshots: &BTreeMap<String, Vec<u8>>,
-) -> Result<(), StoreError> {
-    for (key, bytes) in snapshots {
-        let changed = if bytes.is_empty() {
-            transaction
-                .prepare_cached("DELETE FROM snapshots WHERE key = ?")
-                .and_then(|mut statement| statement.execute([key]))
-        } else {
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?, ?)")
-                .and_then(|mut statement| statement.execute(params![key, bytes]))
-        };
-        changed.map_err(failed("write snapshots"))?;
+/// Writes rows of one day in one transaction; gives the number of new ones.
+fn write_rows(day: &mut Connection, rows: &[(Date, &PositionRow)]) -> Result<u64, StoreError> {
+    let transaction = immediate(day, WRITE_POSITIONS)?;
+    let mut inserted = 0;
+    {
+        let mut insert = transaction
+            .prepare_cached(rows::INSERT)
+            .map_err(failed(WRITE_POSITIONS))?;
+        for (_, row) in rows {
+            background::give_way();
+            inserted += rows::write(&mut insert, row).map_err(failed(WRITE_POSITIONS))? as u64;
+        }
     }
-    Ok(())
+    transaction.commit().map_err(failed(WRITE_POSITIONS))?;
+    Ok(inserted)
+}
+
+/// Brings the transactions before it to the disk. It changes nothing, but writes: a transaction of rows that are
+/// all there already would not sync.
+fn seal(day: &mut Connection) -> Result<(), StoreError> {
+    let transaction = immediate(day, WRITE_POSITIONS)?;
+    transaction
+        .pragma_update(None, "user_version", DAY.len() as i64)
+        .and_then(|()| transaction.commit())
+        .map_err(failed(WRITE_POSITIONS))
 }
 
 /// Begins with the lock for writing, so that it is waited for here and not in the middle.
@@ -269,4 +272,46 @@ pub(super) fn move_cursor(
         })
         .map_err(failed("move a cursor"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seal_writes_though_nothing_changed_and_syncs() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("day.sqlite");
+        let options = Options::default();
+        let write_ahead = options.write_ahead();
+        let mut day = sqlite::open(&path, DAY, options.busy_timeout, write_ahead).unwrap();
+        let wal = || {
+            let wal = path.with_extension("sqlite-wal");
+            std::fs::metadata(wal).map_or(0, |metadata| metadata.len())
+        };
+        let empty = |day: &Connection| {
+            day.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                .unwrap();
+        };
+        let synchronous =
+            |day: &Connection| day.query_row("PRAGMA synchronous", [], |row| row.get::<_, u32>(0));
+        empty(&day);
+        let written = unsynced(&mut day, |day| {
+            assert_eq!(synchronous(day), Ok(1));
+            write_rows(day, &[])
+        });
+        assert_eq!((written.unwrap(), wal()), (0, 0));
+        // Commits after it are on the disk again, however it ended.
+        assert_eq!(synchronous(&day), Ok(2));
+        let refused: Result<(), StoreError> = unsynced(&mut day, |_| {
+            Err(StoreError::Unusable {
+                action: WRITE_POSITIONS,
+                reason: "a test".into(),
+            })
+        });
+        refused.unwrap_err();
+        assert_eq!(synchronous(&day), Ok(2));
+        seal(&mut day).unwrap();
+        assert!(wal() > 0);
+    }
 }

@@ -1,0 +1,129 @@
+//! Snapshots: those of one moment are many megabytes together, and come into force at once.
+//!
+//! In one transaction they would be brought to the disk by one sync, and by another one into the database:
+//! whoever syncs meanwhile, as the log does, waits for each. So they are written ahead, in transactions of a
+//! bounded size that nobody reads; the last one, which the cursor moves in, puts them in force.
+
+use std::{collections::BTreeMap, mem};
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Params, Transaction, params};
+
+use super::writer::{Writer, immediate};
+use crate::{
+    sqlite::{failed, unsynced},
+    store::StoreError,
+};
+
+const ACTION: &str = "write snapshots";
+
+/// What goes into the transaction that puts snapshots in force.
+#[derive(Debug, Default)]
+pub(super) struct Last<'a> {
+    part: Vec<(&'a str, &'a [u8])>,
+    /// Keys that are to be gone.
+    removed: Vec<&'a str>,
+    /// Nothing was written ahead of it.
+    is_first: bool,
+}
+
+impl<'a> Last<'a> {
+    /// All of them, with nothing ahead. An empty one removes its key.
+    pub(super) fn all(snapshots: &'a BTreeMap<String, Vec<u8>>) -> Self {
+        let mut all = Self {
+            is_first: true,
+            ..Self::default()
+        };
+        for (key, bytes) in snapshots {
+            if bytes.is_empty() {
+                all.removed.push(key);
+            } else {
+                all.part.push((key, bytes));
+            }
+        }
+        all
+    }
+
+    /// Writes all of them ahead but the last part. For one writer of snapshots at a time.
+    pub(super) fn behind_others(
+        shared: &Mutex<Writer>,
+        snapshots: &'a BTreeMap<String, Vec<u8>>,
+    ) -> Result<Self, StoreError> {
+        let part_bytes = shared.lock().options.checkpoint_bytes;
+        let mut last = Self::all(snapshots);
+        while let Some(count) = first_part(&last.part, part_bytes) {
+            let behind = last.part.split_off(count);
+            let part = mem::replace(&mut last.part, behind);
+            let mut writer = shared.lock();
+            unsynced(&mut writer.main, |main| {
+                let transaction = immediate(main, ACTION)?;
+                write(&transaction, &part, last.is_first)?;
+                run(
+                    &transaction,
+                    "UPDATE snapshots_in_force SET is_ahead = 1",
+                    [],
+                )?;
+                transaction.commit().map_err(failed(ACTION))
+            })?;
+            // Who waits is next.
+            MutexGuard::unlock_fair(writer);
+            last.is_first = false;
+        }
+        Ok(last)
+    }
+
+    pub(super) fn put_in_force(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        if self.part.is_empty() && self.removed.is_empty() {
+            return Ok(());
+        }
+        write(transaction, &self.part, self.is_first)?;
+        for key in &self.removed {
+            let sql = "DELETE FROM snapshot_versions WHERE key = ?";
+            run(transaction, sql, [key])?;
+        }
+        let sql = "UPDATE snapshots_in_force SET number = number + 1, is_ahead = 0";
+        run(transaction, sql, [])
+    }
+}
+
+/// How many snapshots are the first part, of so many bytes or of one; none where they are the last one.
+fn first_part(snapshots: &[(&str, &[u8])], bytes_max: u64) -> Option<usize> {
+    let mut bytes = 0;
+    let exceeds = |(_, snapshot): &(&str, &[u8])| {
+        bytes += snapshot.len() as u64;
+        bytes > bytes_max
+    };
+    let count = snapshots.iter().position(exceeds)?.max(1);
+    (count < snapshots.len()).then_some(count)
+}
+
+/// Writes snapshots with the number behind the one in force. The first of them find what an attempt that failed
+/// has left.
+fn write(
+    transaction: &Transaction<'_>,
+    snapshots: &[(&str, &[u8])],
+    is_first: bool,
+) -> Result<(), StoreError> {
+    let sql = "SELECT number, is_ahead FROM snapshots_in_force";
+    let found = transaction.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (in_force, is_ahead): (i64, bool) = found.map_err(failed(ACTION))?;
+    if is_first && is_ahead {
+        let sql = "DELETE FROM snapshot_versions WHERE number > ?";
+        run(transaction, sql, [in_force])?;
+    }
+    for (key, bytes) in snapshots {
+        let sql = "DELETE FROM snapshot_versions WHERE key = ?1 AND number < \
+                   (SELECT max(number) FROM snapshot_versions WHERE key = ?1 AND number <= ?2)";
+        run(transaction, sql, params![key, in_force])?;
+        let sql = "INSERT INTO snapshot_versions VALUES (?, ?, ?)";
+        run(transaction, sql, params![key, in_force + 1, bytes])?;
+    }
+    Ok(())
+}
+
+fn run(transaction: &Transaction<'_>, sql: &str, params: impl Params) -> Result<(), StoreError> {
+    let done = transaction
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(params));
+    done.map(drop).map_err(failed(ACTION))
+}
