@@ -70,7 +70,7 @@ pub struct Options {
     /// shares the disk, and its syncs wait for what another sync brings there at once.
     pub commit_rows_max: usize,
     /// So much of a write-ahead file is carried over into its database at once, but not more than
-    /// half of `wal_bytes_max`.
+    /// half of `wal_bytes_max`; and so many bytes of snapshots are one transaction.
     pub checkpoint_bytes: u64,
     /// A write-ahead file is emptied when it has reached this size.
     pub wal_bytes_max: u64,
