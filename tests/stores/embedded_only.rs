@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -287,19 +287,47 @@ async fn a_store_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn rows_that_were_there_are_synced_with_the_cursor_that_speaks_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        commit_rows_max: 10,
+        ..Options::default()
+    };
+    let store = EmbeddedStore::open_with(directory.path(), &options).unwrap();
+    let rows = |count| -> Vec<PositionRow> { (0..count).map(|n| row(terminal(1), n, 1)).collect() };
+    store.write_positions(&batch(1, rows(25))).await.unwrap();
+    let path = file_of_a_day(directory.path());
+    let file = rusqlite::Connection::open(&path).unwrap();
+    // The first of several transactions of a batch are not synced, and the batch that comes again may be
+    // a smaller one. That a file was synced is not seen; that something was written for it is.
+    for count in [5, 25] {
+        let emptied = file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        assert_eq!(emptied, Ok(0));
+        let written = store.write_positions(&batch(2, rows(count))).await.unwrap();
+        assert_eq!(written.duplicates, count.cast_unsigned());
+        let wal = std::fs::metadata(path.with_extension("sqlite-wal")).unwrap();
+        assert!(wal.len() > 0, "{count}");
+    }
+}
+
+fn file_of_a_day(directory: &Path) -> PathBuf {
+    let files = std::fs::read_dir(directory).unwrap();
+    let mut paths = files.map(|file| file.unwrap().path());
+    let of_a_day = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("positions-") && name.ends_with(".sqlite")
+    };
+    paths.find(of_a_day).unwrap()
+}
+
+#[tokio::test]
 async fn the_file_of_a_day_from_before_is_read_as_it_is_and_brought_up_by_who_writes() {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(directory.path()).unwrap();
     store.write_positions(&batch(1, rows(0))).await.unwrap();
     let expected = all(&store).await;
     drop(store);
-    let files = std::fs::read_dir(directory.path()).unwrap();
-    let mut paths = files.map(|file| file.unwrap().path());
-    let of_a_day = |path: &std::path::PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy();
-        name.starts_with("positions-") && name.ends_with(".sqlite")
-    };
-    let file = rusqlite::Connection::open(paths.find(of_a_day).unwrap()).unwrap();
+    let file = rusqlite::Connection::open(file_of_a_day(directory.path())).unwrap();
     file.execute_batch(
         "DROP INDEX positions_by_ten_seconds; \
          CREATE INDEX positions_by_time ON positions (fixed_at, terminal, digest)",

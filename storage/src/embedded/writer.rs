@@ -97,17 +97,23 @@ impl Writer {
             let Some((day, _)) = of_day.first() else {
                 continue;
             };
-            if of_day.len() <= commit_rows_max {
-                written.inserted += write_rows(shared.lock().day(*day)?, of_day)?;
-                continue;
-            }
+            let mut inserted = 0;
             for rows in of_day.chunks(commit_rows_max) {
                 let mut writer = shared.lock();
-                written.inserted += unsynced(writer.day(*day)?, |day| write_rows(day, rows))?;
+                let day = writer.day(*day)?;
+                inserted += if rows.len() == of_day.len() {
+                    write_rows(day, rows)?
+                } else {
+                    unsynced(day, |day| write_rows(day, rows))?
+                };
                 // Who waits is next.
                 MutexGuard::unlock_fair(writer);
             }
-            seal(shared.lock().day(*day)?)?;
+            // Rows that were there may be of a batch that broke off before it was synced.
+            if of_day.len() > commit_rows_max || inserted < of_day.len() as u64 {
+                seal(shared.lock().day(*day)?)?;
+            }
+            written.inserted += inserted;
         }
         let writer = &mut *shared.lock();
         let action = WRITE_POSITIONS;
@@ -236,8 +242,7 @@ fn write_rows(day: &mut Connection, rows: &[(Date, &PositionRow)]) -> Result<u64
     Ok(inserted)
 }
 
-/// Brings the transactions before it to the disk. It changes nothing, but writes: a transaction of rows that are
-/// all there already would not sync.
+/// Brings all transactions before it to the disk. It changes nothing, but writes: else it would not sync.
 fn seal(day: &mut Connection) -> Result<(), StoreError> {
     let transaction = immediate(day, WRITE_POSITIONS)?;
     transaction
