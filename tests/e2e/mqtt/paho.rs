@@ -70,10 +70,14 @@ async fn paho_of_python_is_a_terminal_of_mqtt_5() {
     assert_eq!(publishes("not_allowed").await, 1);
     assert_eq!(publishes("retained").await, 1);
     let books = gateway.metrics().await;
-    for reason in ["replaced", "oversize"] {
-        let name = format!("gridtrace_connections_closed_total{{reason=\"{reason}\"}}");
-        assert_eq!(books.value(&name), 1, "{reason}");
-    }
+    let closed = |reason| {
+        books.value(&format!(
+            "gridtrace_connections_closed_total{{reason=\"{reason}\"}}"
+        ))
+    };
+    assert_eq!(closed("oversize"), 1);
+    // The last one may come before it is seen that the one before it is lost.
+    assert!((1..=2).contains(&closed("replaced")));
     gateway.stop().await;
 }
 
