@@ -245,6 +245,8 @@ pub struct LogLimits {
     pub zero_ahead_bytes: u64,
     /// The least time between two syncs: later messages join the next one. Default 2 ms.
     pub commit_interval: Duration,
+    /// A consumer takes so many bytes of records at once. Default 2 MiB.
+    pub batch_bytes_max: u64,
 }
 
 /// `[evaluate]`
@@ -410,6 +412,7 @@ impl Config {
                     Duration::from_millis(2),
                     seconds(0)..=seconds(1),
                 ),
+                batch_bytes_max: raw.bytes("log.batch_bytes_max", 2 * MIB, 64 * KIB..=64 * MIB),
             },
             store: StoreChoice::from_raw(&mut raw),
             store_batch_interval: raw.duration(

@@ -119,6 +119,7 @@ impl Process {
             store: Arc::new(store.clone()),
             catalog: Arc::clone(&city.catalog),
             metrics: Arc::clone(&metrics),
+            batch_bytes_max: 2 << 20,
             live: Arc::new(LiveMap::new(
                 Arc::clone(&city.catalog),
                 Arc::clone(&metrics),

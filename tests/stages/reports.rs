@@ -88,6 +88,7 @@ impl Desk {
             store: Arc::new(store.clone()),
             catalog: Arc::clone(&self.catalog),
             metrics: Arc::clone(&metrics),
+            batch_bytes_max: 2 << 20,
             live: Arc::new(LiveMap::new(Arc::clone(&self.catalog), metrics)),
             ingest: self.config.ingest.clone(),
             cases: Arc::clone(&self.cases),

@@ -16,8 +16,6 @@ use super::{
 };
 use crate::{Gateway, case_desk::CaseDesk, catalog::Catalog, config::Ingest, metrics::Metrics};
 
-/// More would be sorted in one go, and keep a processor for too long.
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Each try of more than the store can take costs its time limit.
 const FULL_BATCHES: u32 = 8;
 
@@ -32,6 +30,8 @@ pub struct Workplace {
     pub catalog: Arc<Catalog>,
     /// Every metric.
     pub metrics: Arc<Metrics>,
+    /// Bytes of records that are taken at once.
+    pub batch_bytes_max: u64,
     /// Told of new cases.
     pub live: Arc<LiveMap>,
     /// Which fixes are believed.
@@ -55,6 +55,7 @@ impl Workplace {
             store: Arc::clone(&gateway.store),
             catalog: Arc::clone(&gateway.catalog),
             metrics: Arc::clone(&gateway.metrics),
+            batch_bytes_max: gateway.config.log.batch_bytes_max,
             live: Arc::clone(&gateway.live),
             ingest: gateway.config.ingest.clone(),
             cases: Arc::clone(&gateway.cases),
@@ -164,7 +165,8 @@ impl<C: Consumer> Follower<C> {
             Some(batch) => batch,
             empty => {
                 // Reading may wait for a disk: other tasks of this thread go elsewhere meanwhile.
-                let records = block_in_place(|| reader.read(self.records_max, BATCH_BYTES))?;
+                let bytes = usize::try_from(self.place.batch_bytes_max).unwrap_or(usize::MAX);
+                let records = block_in_place(|| reader.read(self.records_max, bytes))?;
                 if records.is_empty() {
                     return Ok(Step::CaughtUp);
                 }
