@@ -4,7 +4,7 @@
 //! whoever syncs meanwhile, as the log does, waits for each. So they are written ahead, in transactions of a
 //! bounded size that nobody reads; the last one, which the cursor moves in, puts them in force.
 
-use std::{collections::BTreeMap, mem};
+use std::collections::BTreeMap;
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Params, Transaction, params};
@@ -17,10 +17,13 @@ use crate::{
 
 const ACTION: &str = "write snapshots";
 
+/// Its key and its bytes.
+type Snapshot<'a> = (&'a str, &'a [u8]);
+
 /// What goes into the transaction that puts snapshots in force.
 #[derive(Debug, Default)]
 pub(super) struct Last<'a> {
-    part: Vec<(&'a str, &'a [u8])>,
+    part: Vec<Snapshot<'a>>,
     /// Keys that are to be gone.
     removed: Vec<&'a str>,
     /// Nothing was written ahead of it.
@@ -50,26 +53,26 @@ impl<'a> Last<'a> {
         snapshots: &'a BTreeMap<String, Vec<u8>>,
     ) -> Result<Self, StoreError> {
         let part_bytes = shared.lock().options.checkpoint_bytes;
-        let mut last = Self::all(snapshots);
-        while let Some(count) = first_part(&last.part, part_bytes) {
-            let behind = last.part.split_off(count);
-            let part = mem::replace(&mut last.part, behind);
+        let all = Self::all(snapshots);
+        let (mut rest, mut is_first) = (all.part.as_slice(), true);
+        while let Some((part, behind)) = cut(rest, part_bytes) {
             let mut writer = shared.lock();
             unsynced(&mut writer.main, |main| {
                 let transaction = immediate(main, ACTION)?;
-                write(&transaction, &part, last.is_first)?;
-                run(
-                    &transaction,
-                    "UPDATE snapshots_in_force SET is_ahead = 1",
-                    [],
-                )?;
+                write(&transaction, part, is_first)?;
+                let sql = "UPDATE snapshots_in_force SET is_ahead = 1";
+                run(&transaction, sql, [])?;
                 transaction.commit().map_err(failed(ACTION))
             })?;
             // Who waits is next.
             MutexGuard::unlock_fair(writer);
-            last.is_first = false;
+            (rest, is_first) = (behind, false);
         }
-        Ok(last)
+        Ok(Self {
+            part: rest.to_vec(),
+            removed: all.removed,
+            is_first,
+        })
     }
 
     pub(super) fn put_in_force(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
@@ -86,22 +89,26 @@ impl<'a> Last<'a> {
     }
 }
 
-/// How many snapshots are the first part, of so many bytes or of one; none where they are the last one.
-fn first_part(snapshots: &[(&str, &[u8])], bytes_max: u64) -> Option<usize> {
+/// The first part, of so many bytes or of one, and what is behind it; none where all are the last one.
+fn cut<'s, 'a>(
+    snapshots: &'s [Snapshot<'a>],
+    bytes_max: u64,
+) -> Option<(&'s [Snapshot<'a>], &'s [Snapshot<'a>])> {
     let mut bytes = 0;
-    let exceeds = |(_, snapshot): &(&str, &[u8])| {
+    let exceeds = |(_, snapshot): &Snapshot<'_>| {
         bytes += snapshot.len() as u64;
         bytes > bytes_max
     };
     let count = snapshots.iter().position(exceeds)?.max(1);
-    (count < snapshots.len()).then_some(count)
+    let cut = snapshots.split_at_checked(count);
+    cut.filter(|(_, behind)| !behind.is_empty())
 }
 
 /// Writes snapshots with the number behind the one in force. The first of them find what an attempt that failed
 /// has left.
 fn write(
     transaction: &Transaction<'_>,
-    snapshots: &[(&str, &[u8])],
+    snapshots: &[Snapshot<'_>],
     is_first: bool,
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, is_ahead FROM snapshots_in_force";
